@@ -1,0 +1,80 @@
+"""Texts to token ids, once, and token ids to batches that hold almost no padding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+# Rows are sorted by length only within pools of this many batches, so that epochs still differ from each other.
+POOL_BATCHES = 50
+# Texts handed to the tokenizer at once: bounds the memory that its Python lists take.
+ENCODE_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of many texts, end to end: `ids` (tokens,), `lengths` (rows,), and the id that pads a batch."""
+
+    ids: Tensor
+    lengths: Tensor
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
+        """Return `input_ids` and `attention_mask` of shape (rows, longest of these rows)."""
+        lengths = self.lengths[rows]
+        starts = self.starts[rows]
+        columns = torch.arange(int(lengths.max()))
+        mask = columns < lengths[:, None]
+        ids = self.ids[(starts[:, None] + columns).clamp(max=len(self.ids) - 1)]
+        padded = torch.where(mask, ids, self.pad_id)
+        return {"input_ids": padded.to(device), "attention_mask": mask.long().to(device)}
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """Return where each row begins in `ids`, shape (rows,)."""
+        return self.lengths.cumsum(0) - self.lengths
+
+    def renumbered(self, old_ids: Tensor) -> Self:
+        """Return the same rows with each id replaced by its position in the sorted `old_ids`."""
+        pad = int(torch.searchsorted(old_ids, self.pad_id))
+        return type(self)(torch.searchsorted(old_ids, self.ids), self.lengths, pad)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
+    """Tokenise each text once, cut at the tokenizer's `model_max_length`; nothing is padded."""
+    ids: list[Tensor] = []
+    lengths: list[int] = []
+    for first in range(0, len(texts), ENCODE_CHUNK):
+        rows = tokenizer(list(texts[first : first + ENCODE_CHUNK]), truncation=True, return_attention_mask=False)[
+            "input_ids"
+        ]
+        ids.extend(torch.tensor(row) for row in rows)
+        lengths.extend(len(row) for row in rows)
+    return Encoded(torch.cat(ids), torch.tensor(lengths), int(tokenizer.pad_token_id))
+
+
+def training_batches(lengths: Tensor, *, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Return row numbers in shuffled batches of like length; every row occurs once."""
+    order = torch.randperm(len(lengths), generator=generator)
+    batches: list[Tensor] = []
+    for pool in order.split(POOL_BATCHES * batch_size):
+        by_length = pool[lengths[pool].argsort(stable=True)]
+        batches.extend(by_length.split(batch_size))
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def inference_batches(lengths: Tensor, *, tokens: int) -> Iterator[Tensor]:
+    """Yield row numbers sorted by length, longest first, as many a batch as fit in `tokens` padded tokens."""
+    order = lengths.argsort(descending=True, stable=True)
+    first = 0
+    while first < len(order):
+        rows = max(1, tokens // int(lengths[order[first]]))
+        yield order[first : first + rows]
+        first += rows

@@ -1,0 +1,21 @@
+"""The one exception that stands for a user's mistake rather than a bug."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MinnowError(Exception):
+    """Something a user can mend: its text is one line that says what was given, what is allowed, what to do."""
+
+
+def nearest(given: object, allowed: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest allowed name, or nothing when none is near."""
+    matches = get_close_matches(str(given), list(allowed), n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def listed(names: Iterable[object], limit: int = 6) -> str:
+    """Return `a, b, c` with at most `limit` names and a count of those left out."""
+    all_names = [str(name) for name in names]
+    rest = len(all_names) - limit
+    return ", ".join(all_names[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,83 @@
+"""From tables and a model to a trained model: tokenise once, fit, and survive being killed."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from minnow import store
+from minnow.batching import encode
+from minnow.layout import Layout
+from minnow.models import count_parameters
+from minnow.params import TrainingParams
+from minnow.runtime import Runtime
+from minnow.selection import validation_f1
+from minnow.training import Loss, Targets, fit
+
+# Float32 copies on disk while a model is trained: the out, DVC's copy, and masters, best and two moments in the checkpoint.
+COPIES_ON_DISK = 6
+
+
+def fit_tables(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    loss: Loss,
+    params: TrainingParams,
+    run: Runtime,
+    seed: int,
+    desc: str,
+    checkpoint: Path,
+    teacher_logits: Any = None,
+) -> pl.DataFrame:
+    """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
+
+    `teacher_logits` has shape (rows of train, labels) and the order of train.
+
+    Raises:
+        MinnowError: the disk has too little space for the weights.
+    """
+    store.require_space(checkpoint, COPIES_ON_DISK * 4 * count_parameters(model))
+    soft = None if teacher_logits is None else torch.from_numpy(teacher_logits)
+    labels = validation["label"].to_numpy()
+    history = fit(
+        model,
+        encode(tokenizer, train["text"].to_list()),
+        Targets(torch.tensor(train["label"].to_list()), soft),
+        encode(tokenizer, validation["text"].to_list()),
+        loss=loss,
+        score=lambda logits: validation_f1(logits, labels),
+        params=params,
+        runtime=run,
+        seed=seed,
+        desc=desc,
+        checkpoint=checkpoint,
+    )
+    return pl.DataFrame(history).with_columns(pl.col("loss", "validation_f1").round(4))
+
+
+def no_curve() -> pl.DataFrame:
+    """Return the curve of a model that was not trained: its columns, no rows."""
+    return pl.DataFrame(schema={"epoch": pl.Int64, "loss": pl.Float64, "validation_f1": pl.Float64})
+
+
+def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path]) -> Path:
+    """Return where this training keeps its state: a name that params, inputs and code determine, so that a run with
+    anything changed starts afresh."""
+    code = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(params.encode())
+    for file in [*inputs, *code]:
+        digest.update(store.sha256(file).encode())
+    return layout.checkpoints / f"{stage}-{digest.hexdigest()[:16]}.pt"
+
+
+def discard_checkpoints(layout: Layout, stage: str) -> None:
+    """Remove this stage's checkpoints, finished and abandoned ones."""
+    for file in layout.checkpoints.glob(f"{stage}-*.pt"):
+        store.discard(file)

@@ -1,0 +1,159 @@
+"""Schemes of bitsandbytes: which layers they reach, how the result is saved, and the proof that it is what it says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import BitsAndBytesConfig, PreTrainedModel
+
+from minnow import models
+from minnow.batching import Encoded
+from minnow.errors import MinnowError, listed
+from minnow.inference import predict_logits
+
+# A 4-bit layer is cut into blocks of this many inputs, each with a scale of its own.
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class FourBit:
+    """4 bits a weight: `nf4` (Dettmers et al. 2023, arXiv 2305.14314) or `fp4`, computed in bfloat16."""
+
+    code: Literal["nf4", "fp4"]
+    double_quantization: bool
+
+    bits = 4
+
+    def config(self, keep_float: Sequence[str]) -> BitsAndBytesConfig:
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=self.code,
+            bnb_4bit_use_double_quant=self.double_quantization,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            llm_int8_skip_modules=list(keep_float),
+        )
+
+
+@dataclass(frozen=True)
+class EightBit:
+    """8 bits a weight, outlier columns in 16 (Dettmers et al. 2022, arXiv 2208.07339)."""
+
+    bits = 8
+
+    def config(self, keep_float: Sequence[str]) -> BitsAndBytesConfig:
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(keep_float))
+
+
+Scheme = FourBit | EightBit
+
+
+def scheme(name: Literal["nf4", "fp4", "int8"], *, double_quantization: bool) -> Scheme:
+    """Return the record of a scheme by its name."""
+    return EightBit() if name == "int8" else FourBit(name, double_quantization)
+
+
+def layers_to_quantize(model: PreTrainedModel, keep_float: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names of the linear layers that get quantized and of those that stay float.
+
+    `keep_float` holds last parts of module names. The layer with an output per label must be among them: two outputs
+    cannot be packed, and bitsandbytes' CPU kernel dies on them.
+
+    Raises:
+        MinnowError: the classification layer is not kept, or a layer to be quantized has inputs that are no multiple of
+            the block.
+    """
+    quantized: list[str] = []
+    kept: list[str] = []
+    last = models.classification_layer(model)
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear):
+            continue
+        is_kept = any(part in keep_float for part in name.split("."))
+        if module is last and not is_kept:
+            raise MinnowError(f"quantize.keep_float must name the classification layer {name!r}: add it to the list")
+        if not is_kept and module.in_features % BLOCK:
+            raise MinnowError(
+                f"{name} has {module.in_features} inputs, no multiple of {BLOCK}; choose another width for the student, or "
+                f"add '{name.split('.')[-1]}' to quantize.keep_float"
+            )
+        (kept if is_kept else quantized).append(name)
+    if not quantized:
+        raise MinnowError(f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize")
+    return quantized, kept
+
+
+def load_quantized(folder: Path, scheme: Scheme, kept: Sequence[str], *, device: torch.device) -> PreTrainedModel:
+    """Return the float model in `folder` with its linear layers quantized and the remainder in bfloat16."""
+    return models.load_model(
+        folder,
+        quantization_config=scheme.config(kept),
+        dtype=torch.bfloat16,
+        device_map={"": device},
+    )
+
+
+def reload(folder: Path, *, device: torch.device) -> PreTrainedModel:
+    """Return a quantized model as it was saved."""
+    return models.load_model(folder, device_map={"": device})
+
+
+def check_layers(model: PreTrainedModel, scheme: Scheme, quantized: Sequence[str]) -> None:
+    """Make sure that exactly these layers hold packed integers.
+
+    Raises:
+        MinnowError: a layer was left in float, or one more was quantized.
+    """
+    import bitsandbytes as bnb
+
+    kind: Any = bnb.nn.Linear4bit if scheme.bits == 4 else bnb.nn.Linear8bitLt
+    dtype = torch.uint8 if scheme.bits == 4 else torch.int8
+    packed = {
+        name for name, module in model.named_modules() if isinstance(module, kind) and module.weight.dtype == dtype
+    }
+    if packed != set(quantized):
+        differing = sorted(packed.symmetric_difference(quantized))
+        raise MinnowError(
+            f"{listed(differing, 3)}: not quantized as asked; this transformers or bitsandbytes is not supported"
+        )
+
+
+def check_same(before: torch.Tensor, after: torch.Tensor) -> None:
+    """Make sure that the saved model computes bit for bit what the one in memory does; logits are (rows, labels).
+
+    Raises:
+        MinnowError: they differ.
+    """
+    if not torch.equal(before, after):
+        worst = float((before - after).abs().max())
+        raise MinnowError(
+            f"the reloaded quantized model's logits differ by up to {worst:.2g}: what was saved is not what ran"
+        )
+
+
+def quantize(
+    student: Path,
+    out: Path,
+    scheme: Scheme,
+    *,
+    keep_float: Sequence[str],
+    probe: Encoded,
+    device: torch.device,
+) -> None:
+    """Write to `out` the student with its linear layers quantized, and check it against what is read back.
+
+    It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights then and drops the
+    statistics of the double quantization. `probe` are encoded texts that both models are run on.
+
+    Raises:
+        MinnowError: the scheme does not fit the student, or what was saved is not what ran.
+    """
+    names, kept = layers_to_quantize(models.load_model(student), keep_float)
+    model = load_quantized(student, scheme, kept, device=device)
+    models.save(model, models.load_tokenizer(student), out)
+    saved = reload(out, device=device)
+    check_layers(saved, scheme, names)
+    logits = [predict_logits(each, probe, device=device) for each in (model, saved)]
+    check_same(*logits)

@@ -1,0 +1,40 @@
+"""Stored logits, labels and manifests to the metrics of a model. No model is loaded."""
+
+from typing import Any
+
+import numpy as np
+
+from minnow import metrics, store
+from minnow.layout import Layout
+
+
+def labels(layout: Layout, split: str) -> metrics.Array:
+    """Return the labels of a split, shape (rows,)."""
+    return np.asarray(store.read_table(layout.split(split))["label"].to_numpy())
+
+
+def logits(layout: Layout, model: str, split: str) -> metrics.Array:
+    """Return a model's stored logits of a split, joined by id, shape (rows, labels)."""
+    ids = store.read_table(layout.split(split))["id"].to_list()
+    return np.asarray(store.read_logits(layout.logits_of(model, split), ids))
+
+
+def size(layout: Layout, model: str) -> int:
+    """Return the bytes of everything that a model needs to run, from its manifest."""
+    return sum(int(file["bytes"]) for file in store.read_json(layout.manifest(model))["files"].values())
+
+
+def headline(layout: Layout, model: str) -> dict[str, float | int]:
+    """Return the flat metrics of one model."""
+    return metrics.headline(
+        test=(logits(layout, model, "test"), labels(layout, "test")),
+        validation=(logits(layout, model, "validation"), labels(layout, "validation")),
+        parameters=store.read_json(layout.manifest(model))["parameters"],
+        size=size(layout, model),
+        teacher_size=size(layout, "teacher"),
+    )
+
+
+def sizes(layout: Layout, model: str) -> dict[str, Any]:
+    """Return the bytes of a model by part; they add up to all that it needs to run."""
+    return {**store.read_json(layout.manifest(model))["bytes_by_part"], "total": size(layout, model)}

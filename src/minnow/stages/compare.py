@@ -1,0 +1,26 @@
+"""compare: put one model's metrics where `dvc metrics diff` finds them in two experiments."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from minnow import store
+from minnow.layout import Layout
+from minnow.params import Block, StageParams
+
+
+class CompareParams(Block):
+    """Which model stands in metrics/candidate.json."""
+
+    model: Literal["teacher", "student", "quantized"]
+
+
+class Params(StageParams):
+    """What `compare` reads of params.yaml."""
+
+    compare: Annotated[CompareParams, "compare"]
+
+
+def main(root: Path) -> None:
+    """Write metrics/candidate.json, a copy of the chosen model's metrics."""
+    params, layout = Params.load(root), Layout(root)
+    store.write_json(layout.metrics("candidate"), store.read_json(layout.metrics(params.compare.model)))

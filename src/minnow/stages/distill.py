@@ -1,0 +1,116 @@
+"""distill: train the student on the teacher's stored logits and the labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from minnow import store
+from minnow.layout import Layout
+from minnow.params import Architecture, Block, BuildParams, RuntimeParams, Seed, StageParams, TrainingParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class StudentParams(Block):
+    """Where the student comes from and how it is trained."""
+
+    init: Literal["checkpoint", "teacher", "scratch"]
+    base: str | None
+    revision: str | None
+    architecture: Architecture | None
+    layers: Annotated[int, Field(ge=1)] | None
+    heads: Annotated[int, Field(ge=1)] | None
+    copy_layers: list[Annotated[int, Field(ge=0)]] | None
+    build: BuildParams | None
+    max_length: Annotated[int, Field(ge=8)]
+    training: TrainingParams
+
+    @model_validator(mode="after")
+    def _fields_of_init(self) -> Self:
+        allowed = {
+            "checkpoint": {"base", "revision", "layers", "heads", "copy_layers"},
+            "teacher": {"architecture", "layers", "heads", "copy_layers"},
+            "scratch": {"build"},
+        }
+        needed = {"checkpoint": {"base", "layers"}, "teacher": {"layers"}, "scratch": {"build"}}
+        optional = set().union(*allowed.values())
+        for name in sorted(optional - allowed[self.init]):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} does not go with init {self.init!r}: set it to null")
+        for name in sorted(needed[self.init]):
+            if getattr(self, name) is None:
+                raise ValueError(f"init {self.init!r} needs {name}")
+        if self.copy_layers is not None and len(self.copy_layers) != self.layers:
+            raise ValueError(f"copy_layers names {len(self.copy_layers)} layers and layers is {self.layers}")
+        return self
+
+
+class DistillParams(Block):
+    """The loss: soft_weight · T² · KL(teacher_T ‖ student_T) + (1 − soft_weight) · cross-entropy."""
+
+    temperature: Annotated[float, Field(gt=0, le=100)]
+    soft_weight: Annotated[float, Field(ge=0, le=1)]
+    seed: Seed
+
+
+class Params(StageParams):
+    """What `distill` reads of params.yaml."""
+
+    student: Annotated[StudentParams, "presets.*.student"]
+    runtime: Annotated[RuntimeParams, "presets.*.runtime"]
+    distill: Annotated[DistillParams, "distill"]
+
+
+def main(root: Path) -> None:
+    """Write the student's folder and its training curve."""
+    params, layout = Params.load(root), Layout(root)
+    from minnow import fitting, losses, models, runtime
+
+    distill = params.distill
+    run = runtime.start(params.runtime, seed=distill.seed)
+    train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
+    teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
+    model, tokenizer = origin(params.student, layout.model("teacher"), layout.base(params.preset))
+    inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
+    curve = fitting.fit_tables(
+        model,
+        tokenizer,
+        train,
+        validation,
+        teacher_logits=teacher_logits,
+        loss=losses.distillation(temperature=distill.temperature, soft_weight=distill.soft_weight),
+        params=params.student.training,
+        run=run,
+        seed=distill.seed,
+        desc="student",
+        checkpoint=fitting.checkpoint_of(layout, "student", params.model_dump_json(), inputs),
+    )
+    with store.replacing(layout.model("student")) as out:
+        models.save(model, tokenizer, out)
+    store.write_table(layout.plot("student_training"), curve)
+    fitting.discard_checkpoints(layout, "student")
+
+
+def origin(student: StudentParams, teacher: Path, folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Return the student before distillation and its tokenizer, which is the teacher's unless a checkpoint brings one."""
+    from minnow import models, pretrained, students
+
+    if student.base is not None:
+        checkpoint = pretrained.locate(student.base, student.revision, folder)
+        tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
+        source = pretrained.load_classifier(checkpoint)
+        models.name_labels(source.config)
+    else:
+        store.check_manifest(teacher)
+        tokenizer = models.load_tokenizer(teacher)
+        tokenizer.model_max_length = student.max_length
+        if student.build is not None:
+            return pretrained.build(student.build, tokenizer), tokenizer
+        source = students.as_architecture(models.load_model(teacher), student.architecture)
+    pretrained.check_length(source, student.max_length)
+    assert student.layers is not None, "StudentParams demands layers unless it has build"
+    return students.shrink(
+        source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers
+    ), tokenizer

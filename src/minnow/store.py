@@ -1,0 +1,154 @@
+"""Files: splits, logits with ids, tables, JSON and model manifests. Everything is written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from minnow.errors import MinnowError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place, file or folder, only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = holder / path.name
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` with sorted keys and a final newline: equal values give equal bytes."""
+    with replacing(path) as temporary:
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON in `path`; a MinnowError says which stage's file is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
+    except ValueError as error:
+        raise MinnowError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def write_table(path: Path, table: pl.DataFrame) -> None:
+    """Write a table as Parquet, or as CSV where `path` says so."""
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            table.write_csv(temporary)
+        else:
+            table.write_parquet(temporary, compression="zstd", statistics=False)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Return the Parquet table in `path`; a MinnowError names a missing or broken file."""
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MinnowError(f"{path} cannot be read ({first}); delete it and run `dvc repro`") from None
+
+
+def write_logits(path: Path, ids: Sequence[str], logits: Any) -> None:
+    """Write float32 logits of shape (rows, labels) as columns `id, logit_0, logit_1, ...`."""
+    columns = {f"logit_{label}": logits[:, label] for label in range(logits.shape[1])}
+    write_table(path, pl.DataFrame({"id": list(ids), **columns}))
+
+
+def read_logits(path: Path, ids: Sequence[str]) -> Any:
+    """Return the stored logits of exactly these rows, in their order, as a float32 array (rows, labels).
+
+    Raises:
+        MinnowError: an id occurs twice, is missing, or stands there without being asked for: such logits were
+            computed on other data.
+    """
+    table = read_table(path)
+    if table["id"].n_unique() != table.height:
+        raise MinnowError(f"{path} holds an id more than once; delete it and run `dvc repro`")
+    wanted = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
+    missing = wanted.join(table, on="id", how="anti").height
+    foreign = table.join(wanted, on="id", how="anti").height
+    if missing or foreign:
+        raise MinnowError(
+            f"{path} belongs to other rows: {missing} of {wanted.height} ids are missing and {foreign} are "
+            "foreign; run `dvc repro` so that the logits are computed on the present split"
+        )
+    joined = wanted.join(table, on="id", how="left", maintain_order="left")
+    return joined.drop("id").cast(pl.Float32).to_numpy()
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `manifest.json`: `facts` beside size and SHA-256 of every file of a model folder."""
+    files = {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    write_json(folder / MANIFEST, {**facts, "files": files})
+
+
+def check_manifest(folder: Path) -> None:
+    """Compare a model folder with its manifest, since DVC restores a corrupted cache object without a word.
+
+    Raises:
+        MinnowError: a file is missing or differs.
+    """
+    for name, fact in read_json(folder / MANIFEST)["files"].items():
+        file = folder / name
+        if not file.is_file() or sha256(file) != fact["sha256"]:
+            state = "differs from its manifest" if file.is_file() else "is missing"
+            raise MinnowError(
+                f"{file} {state}: the model is damaged; delete {folder} and its cache entry "
+                f"(`rm -rf {folder.name}` in models/, `dvc gc -w --not-in-remote` or `dvc fetch`), then `dvc repro --force`"
+            )
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse to start when the disk below `folder` has fewer than `needed` bytes free.
+
+    Raises:
+        MinnowError: names both figures in MB.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MinnowError(
+            f"{folder} has {free / 1e6:.0f} MB free and about {needed / 1e6:.0f} MB are needed (the output and DVC's copy "
+            "of it); free some space or move the cache with `dvc cache dir`"
+        )
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

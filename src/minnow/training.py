@@ -1,0 +1,304 @@
+"""Fine-tuning and distillation: one loop, the loss passed in.
+
+A loop of our own instead of `transformers.Trainer`, because it is faster on a CPU (benchmarks/distill_speed.py) and
+because a killed run must go on to byte-identical weights, which needs the whole state under our hands.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from minnow import store
+from minnow.batching import Encoded, training_batches
+from minnow.errors import MinnowError
+from minnow.inference import predict_logits
+from minnow.params import TrainingParams
+from minnow.runtime import Runtime, random_state, restore_random_state
+
+MAX_GRADIENT_NORM = 1.0
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a row should become: `labels` (rows,) and, when there is a teacher, its logits (rows, labels)."""
+
+    labels: Tensor
+    teacher_logits: Tensor | None = None
+
+    def of(self, rows: Tensor, device: torch.device) -> "Targets":
+        """Return the targets of these rows, on the device."""
+        logits = None if self.teacher_logits is None else self.teacher_logits[rows].to(device)
+        return Targets(self.labels[rows].to(device), logits)
+
+
+def hard_loss(logits: Tensor, targets: Targets) -> Tensor:
+    """Return the cross-entropy with the labels in nats, averaged over the batch, in float32."""
+    return nn.functional.cross_entropy(logits.float(), targets.labels)
+
+
+Loss = Callable[[Tensor, Targets], Tensor]
+Score = Callable[[Tensor], float]
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that a killed run needs besides weights, optimiser and random state."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    best_score: float = -math.inf
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    model: PreTrainedModel,
+    train: Encoded,
+    targets: Targets,
+    validation: Encoded,
+    *,
+    loss: Loss,
+    score: Score,
+    params: TrainingParams,
+    runtime: Runtime,
+    seed: int,
+    desc: str,
+    checkpoint: Path | None = None,
+) -> list[dict[str, float]]:
+    """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
+
+    AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
+    `score` turns validation logits into the number that chooses the epoch (the first of equals). With `checkpoint`, the
+    state is kept in that file about once a minute and a later call with the same arguments goes on from it.
+
+    Raises:
+        MinnowError: the loss is no longer finite.
+    """
+    used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
+    with only_used_embeddings(model, used):
+        run = _Run(model.to(runtime.device), len(train), params, runtime, checkpoint)
+        train, validation = train.renumbered(used), validation.renumbered(used)
+        run.resume()
+        while run.progress.epoch < params.epochs:
+            _epoch(run, train, targets, loss, seed, desc)
+            name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
+            run.end_epoch(score(predict_logits(model, validation, device=runtime.device, desc=name)))
+        run.restore_best()
+    model.to("cpu").eval()
+    return run.progress.history
+
+
+def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int, desc: str) -> None:
+    progress = run.progress
+    order = torch.Generator().manual_seed(seed * 1_000_003 + progress.epoch)
+    batches = training_batches(train.lengths, batch_size=run.params.batch_size, generator=order)
+    run.model.train()
+    name = f"{desc} epoch {progress.epoch + 1}/{run.params.epochs}"
+    done = sum(len(rows) for rows in batches[: progress.batch])
+    with tqdm(total=len(train), initial=done, desc=name, unit="row") as bar:
+        for rows in batches[progress.batch :]:
+            logits = run.model(**train.batch(rows, run.runtime.device)).logits
+            value = loss(logits, targets.of(rows, run.runtime.device))
+            run.step(value, rows=len(rows))
+            bar.update(len(rows))
+            bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
+
+
+class _Run:
+    """A model under training with its optimiser, schedule, best weights and progress."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: int,
+        params: TrainingParams,
+        runtime: Runtime,
+        checkpoint: Path | None,
+    ) -> None:
+        self.model, self.params, self.runtime, self.checkpoint = model, params, runtime, checkpoint
+        self.rows = rows
+        self.progress = Progress()
+        self.weights = Weights(model, runtime)
+        self.optimizer = torch.optim.AdamW(
+            self.weights.groups(params.weight_decay), lr=params.learning_rate, fused=True
+        )
+        steps = math.ceil(rows / params.batch_size)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, linear_schedule(steps * params.epochs, warmup=params.warmup)
+        )
+        self.best = self.weights.snapshot()
+        self.saved_at = time.monotonic()
+
+    def step(self, loss: Tensor, *, rows: int) -> None:
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise MinnowError(
+                f"the loss became {value} in epoch {self.progress.epoch + 1}; lower the learning rate "
+                f"({self.params.learning_rate}), or use precision: float32"
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.weights.take_gradients()
+        nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        self.schedule.step()
+        self.weights.publish()
+        self.progress.loss_sum += value * rows
+        self.progress.batch += 1
+        self.save_if_due()
+
+    def end_epoch(self, score: float) -> None:
+        progress = self.progress
+        progress.epoch += 1
+        loss = progress.loss_sum / self.rows
+        progress.history.append({"epoch": progress.epoch, "loss": loss, "validation_f1": score})
+        if score > progress.best_score:
+            progress.best_score, self.best = score, self.weights.snapshot()
+        progress.batch, progress.loss_sum = 0, 0.0
+        self.save_if_due()
+
+    def restore_best(self) -> None:
+        self.weights.widen()
+        self.weights.restore(self.best)
+
+    def save_if_due(self) -> None:
+        if self.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
+            return
+        state = {
+            "progress": vars(self.progress),
+            "weights": self.weights.snapshot(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": random_state(),
+        }
+        with store.replacing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        self.progress = Progress(**state["progress"])
+        self.weights.restore(state["weights"])
+        self.weights.publish()
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        restore_random_state(state["random"])
+
+
+class Weights:
+    """The trained parameters: float32 masters, and the model's own copies in the dtype that it computes in.
+
+    In float32 the two are the same tensors. In bfloat16 the model computes wholly in bfloat16, so that nothing is cast
+    between its layers, and small updates are not lost because they are added to the masters (Micikevicius et al. 2018,
+    arXiv 1710.03740, section 3.1).
+    """
+
+    def __init__(self, model: nn.Module, runtime: Runtime) -> None:
+        named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+        self.decayed = [weight.dim() >= 2 and id(weight) not in embeddings for _, weight in named]
+        self.working = [weight for _, weight in named]
+        self.mixed = runtime.mixed
+        self.masters = [w.detach().clone().float() for w in self.working] if self.mixed else self.working
+        self.model = model
+        self.frozen: list[tuple[Tensor, Tensor]] = []
+        if self.mixed:
+            frozen = [weight for weight in model.parameters() if not weight.requires_grad]
+            self.frozen = [(weight, weight.detach().clone()) for weight in frozen]
+            model.to(runtime.dtype)
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Return AdamW's parameter groups, decayed and not."""
+        return [
+            {
+                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if d],
+                "weight_decay": weight_decay,
+            },
+            {
+                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if not d],
+                "weight_decay": 0.0,
+            },
+        ]
+
+    def take_gradients(self) -> None:
+        """Move the working copies' gradients to the masters."""
+        if not self.mixed:
+            return
+        for master, working in zip(self.masters, self.working, strict=True):
+            master.grad = None if working.grad is None else working.grad.float()
+            working.grad = None
+
+    def publish(self) -> None:
+        """Copy the masters into the model and forget the gradients."""
+        for master in self.masters:
+            master.grad = None
+        if self.mixed:
+            with torch.no_grad():
+                torch._foreach_copy_(self.working, self.masters)
+
+    def snapshot(self) -> list[Tensor]:
+        """Return copies of the masters."""
+        return [master.detach().cpu().clone() for master in self.masters]
+
+    def restore(self, snapshot: list[Tensor]) -> None:
+        """Put a snapshot back into the masters and into the model."""
+        with torch.no_grad():
+            for master, working, value in zip(self.masters, self.working, snapshot, strict=True):
+                master.copy_(value)
+                working.copy_(value)
+
+    def widen(self) -> None:
+        """Turn the model back to float32, its frozen weights to what they were to the last bit."""
+        self.model.float()
+        with torch.no_grad():
+            for weight, value in self.frozen:
+                weight.copy_(value)
+
+
+@contextmanager
+def only_used_embeddings(model: PreTrainedModel, used: Tensor) -> Iterator[None]:
+    """Shrink the model's word embeddings to the rows of the sorted token ids `used`; put all rows back afterwards.
+
+    A token that never occurs gets no gradient, and without weight decay AdamW leaves its row as it is: training the
+    used rows alone gives the same weights and spares the optimiser its pass over the others.
+    """
+    full = model.get_input_embeddings()
+    if not isinstance(full, nn.Embedding) or model.config.tie_word_embeddings and model.get_output_embeddings():
+        raise MinnowError(f"{type(model).__name__} has no plain word embeddings; Minnow trains BERT-like classifiers")
+    small = nn.Embedding(len(used), full.embedding_dim)
+    small.weight = nn.Parameter(full.weight.detach()[used].clone(), requires_grad=full.weight.requires_grad)
+    if full.padding_idx is not None:
+        small.padding_idx = int(torch.searchsorted(used, full.padding_idx))
+    model.set_input_embeddings(small)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            full.weight[used] = small.weight.detach().to(full.weight.device, full.weight.dtype)
+        model.set_input_embeddings(full)
+
+
+def linear_schedule(steps: int, *, warmup: float) -> Callable[[int], float]:
+    """Return step → factor of the learning rate: up to 1 over the first `warmup` share, then down to 0 at `steps`."""
+    rising = round(steps * warmup)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return max(0.0, (steps - step) / max(1, steps - rising))
+
+    return factor
