@@ -99,14 +99,15 @@ class StageParams(BaseModel):
             name: validated(block, pick(document, at(place, preset)), at(place, preset))
             for name, (place, block) in cls.places().items()
         }
-        return cls(preset=preset, **blocks)  # type: ignore[arg-type]  # one class per field, checked above
+        return cls(preset=preset, **blocks)
 
 
 BlockT = TypeVar("BlockT", bound=Block)
 
 
 def _block(annotation: Any) -> type[Block]:
-    assert isinstance(annotation, type) and issubclass(annotation, Block), annotation
+    assert isinstance(annotation, type), annotation
+    assert issubclass(annotation, Block), annotation
     return annotation
 
 

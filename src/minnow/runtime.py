@@ -42,7 +42,7 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
         torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  # libraries read the global generator
+    np.random.seed(seed)  # libraries read the global generator
     torch.manual_seed(seed)
     cuda = params.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
-from transformers import DistilBertConfig, PreTrainedModel
+from transformers import DistilBertConfig, PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError, listed
 from minnow.models import LABELS, from_config, name_labels
@@ -17,13 +17,19 @@ LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<a
 
 
 def shrink(
-    source: PreTrainedModel, *, layers: int, heads: int | None, copy_layers: Sequence[int] | None
+    source: PreTrainedModel,
+    *,
+    layers: int,
+    heads: int | None,
+    copy_layers: Sequence[int] | None,
+    dropout: float | None,
 ) -> PreTrainedModel:
     """Return a classifier like `source` with fewer layers, each a copy of one of the source's.
 
     `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones with the first and the last.
     `heads` None keeps the number of heads. Another number that divides the width re-cuts the same columns into other
-    heads: it warns, since what the heads had learned is scrambled until training repairs it.
+    heads: it warns, since what the heads had learned is scrambled until training repairs it. `dropout` None keeps the
+    source's rates.
 
     Raises:
         MinnowError: more layers than there are, a layer that does not exist, or heads that do not divide the width.
@@ -40,9 +46,18 @@ def shrink(
             stacklevel=2,
         )
         config.num_attention_heads = heads
+    if dropout is not None:
+        set_dropout(config, dropout)
     student = from_config(config)
     student.load_state_dict(renumbered(source.state_dict(), chosen))
     return student
+
+
+def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
+    """Set every dropout rate that the config has a number for."""
+    for name, value in config.to_dict().items():
+        if "dropout" in name and isinstance(value, float):
+            setattr(config, name, dropout)
 
 
 def chosen_layers(layers: int, total: int, copy_layers: Sequence[int] | None) -> list[int]:

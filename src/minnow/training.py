@@ -146,7 +146,7 @@ class _Run:
                 f"the loss became {value} in epoch {self.progress.epoch + 1}; lower the learning rate "
                 f"({self.params.learning_rate}), or use precision: float32"
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.weights.take_gradients()
         nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM)
         self.optimizer.step()
@@ -277,7 +277,7 @@ def only_used_embeddings(model: PreTrainedModel, used: Tensor) -> Iterator[None]
     used rows alone gives the same weights and spares the optimiser its pass over the others.
     """
     full = model.get_input_embeddings()
-    if not isinstance(full, nn.Embedding) or model.config.tie_word_embeddings and model.get_output_embeddings():
+    if not isinstance(full, nn.Embedding) or (model.config.tie_word_embeddings and model.get_output_embeddings()):
         raise MinnowError(f"{type(model).__name__} has no plain word embeddings; Minnow trains BERT-like classifiers")
     small = nn.Embedding(len(used), full.embedding_dim)
     small.weight = nn.Parameter(full.weight.detach()[used].clone(), requires_grad=full.weight.requires_grad)

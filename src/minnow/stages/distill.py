@@ -23,6 +23,7 @@ class StudentParams(Block):
     layers: Annotated[int, Field(ge=1)] | None
     heads: Annotated[int, Field(ge=1)] | None
     copy_layers: list[Annotated[int, Field(ge=0)]] | None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None
     build: BuildParams | None
     max_length: Annotated[int, Field(ge=8)]
     training: TrainingParams
@@ -30,8 +31,8 @@ class StudentParams(Block):
     @model_validator(mode="after")
     def _fields_of_init(self) -> Self:
         allowed = {
-            "checkpoint": {"base", "revision", "layers", "heads", "copy_layers"},
-            "teacher": {"architecture", "layers", "heads", "copy_layers"},
+            "checkpoint": {"base", "revision", "layers", "heads", "copy_layers", "dropout"},
+            "teacher": {"architecture", "layers", "heads", "copy_layers", "dropout"},
             "scratch": {"build"},
         }
         needed = {"checkpoint": {"base", "layers"}, "teacher": {"layers"}, "scratch": {"build"}}
@@ -112,5 +113,5 @@ def origin(student: StudentParams, teacher: Path, folder: Path) -> tuple["PreTra
     pretrained.check_length(source, student.max_length)
     assert student.layers is not None, "StudentParams demands layers unless it has build"
     return students.shrink(
-        source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers
+        source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers, dropout=student.dropout
     ), tokenizer

@@ -66,10 +66,13 @@ class DataParams(Block):
 
     @property
     def columns(self) -> "Columns":
+        """What to read of a file or a data set on the Hub."""
         from minnow.data import Columns
 
-        assert self.text_column is not None and self.label_column is not None
-        return Columns(self.text_column, self.label_column, self.split_column)
+        assert self.text_column is not None
+        assert self.label_column is not None
+        assert self.positive_label is not None
+        return Columns(self.text_column, self.label_column, self.positive_label, self.negative_label, self.split_column)
 
 
 class Params(StageParams):
@@ -106,25 +109,18 @@ def load(given: DataParams, layout: Layout, preset: str) -> "Source":
     from minnow import data
 
     if given.source == "synthetic":
-        assert given.rows is not None and given.label_noise is not None
+        assert given.rows is not None
+        assert given.label_noise is not None
         return data.load_synthetic(given.rows, seed=given.seed, label_noise=given.label_noise)
-    assert given.positive_label is not None
-    columns, positive, negative = given.columns, given.positive_label, given.negative_label
     if given.source == "file":
         assert given.path is not None
         path = watched(given.path, "path", layout, preset)
-        test = given.test_path and watched(given.test_path, "test_path", layout, preset)
-        return data.load_file(path, test or None, columns=columns, positive=positive, negative=negative)
+        test = None if given.test_path is None else watched(given.test_path, "test_path", layout, preset)
+        return data.load_file(path, test, columns=given.columns)
     assert given.id is not None
     local = (layout.root / given.id).is_dir()
-    return data.load_hub(
-        given.id,
-        revision=given.revision,
-        folder=watched(given.id, "id", layout, preset) if local else None,
-        columns=columns,
-        positive=positive,
-        negative=negative,
-    )
+    folder = watched(given.id, "id", layout, preset) if local else None
+    return data.load_hub(given.id, revision=given.revision, folder=folder, columns=given.columns)
 
 
 def watched(given: str, name: str, layout: Layout, preset: str) -> Path:

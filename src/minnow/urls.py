@@ -1,0 +1,98 @@
+"""Pure functions over columns of URLs: scheme, host, registered domain, and the key that finds duplicates.
+
+URLs are data here, junk included: no function raises on any text.
+"""
+
+from functools import cache
+from itertools import product
+
+import polars as pl
+from tldextract import TLDExtract
+
+_SCHEMES = r"(?i)^(?:[a-z][a-z0-9+-]*://)+"
+_LEAD = r"(?i)^(?:(?:[a-z][a-z0-9+-]*:)?//|[:/.])+"
+_PARTS = r"(?is)^(?<user>[^/?\\]*@)?(?<host>\[[0-9a-f]*:[0-9a-f:.]*\]|[^:/?\\\[]*)(?<port>[^/?\\]*)(?<rest>.*)$"
+_FINAL_DOTS = r"([^.])\.+$"
+_DEFAULT_PORT = r"^(?::(?:80|443)?\.?)+$"
+_WWW = r"^(?:www\.)+([^.]+\..)"  # `www.com` is a site of its own
+_EMPTY_QUERY = r"^([^?]*)\?$"
+_PATH_SLASHES = r"(?s)^([^?]*?)/+(\?.*)?$"
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+def split_scheme(urls: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return each URL's scheme in lower case ("" when it has none) and what follows `://`.
+
+    Of `http://http://x` both go: what is left never begins with a scheme.
+    """
+    schemes = urls.str.extract(r"(?i)^([a-z][a-z0-9+-]*)://").fill_null("").str.to_lowercase()
+    return schemes, urls.str.replace(_SCHEMES, "")
+
+
+def key(urls: pl.Series) -> pl.Series:
+    """Return the normal form under which two spellings of one URL are equal; `key(key(x)) == key(x)`.
+
+    Gone are the scheme, leading `www.`, ports 80 and 443, the fragment, slashes that end the path, and an empty
+    query; the host is in lower case; percent-escapes of unreserved characters are decoded, others in upper case.
+    """
+    parts = _parts(urls.fill_null(""))
+    host = parts["host"].str.replace(_WWW, "$1")
+    rest = parts["rest"].str.replace(_EMPTY_QUERY, "$1").str.replace(_PATH_SLASHES, "$1$2")
+    port = parts["port"].str.replace(_DEFAULT_PORT, "")
+    return (parts["user"] + host + port + rest).rename(urls.name)
+
+
+def host(urls: pl.Series) -> pl.Series:
+    """Return the host in lower case, without user, port and final dot; an IPv6 address keeps its brackets."""
+    return _parts(urls.fill_null(""))["host"].str.strip_chars().rename(urls.name)
+
+
+def registered_domain(hosts: pl.Series) -> pl.Series:
+    """Return what someone registered: `x.co.uk` of `a.x.co.uk`, and `me.github.io` of itself (private suffixes count).
+
+    Under an unknown suffix these are the last two labels; an IP address, and a bare suffix, is its own domain.
+    """
+    names = hosts.unique()
+    domains = [_registered(name) for name in names.to_list()]
+    return hosts.replace_strict(names, pl.Series(domains, dtype=pl.String), return_dtype=pl.String)
+
+
+def _parts(urls: pl.Series) -> pl.DataFrame:
+    """Return columns `user` (with its `@`), `host`, `port` (with its `:`) and `rest`, without scheme and fragment."""
+    bare = _decoded(urls).str.replace(r"(?s)#.*$", "").str.replace(_LEAD, "")
+    parts = bare.rename("url").to_frame().select(pl.col("url").str.extract_groups(_PARTS)).unnest("url")
+    return parts.with_columns(
+        pl.col("user").fill_null(""), pl.col("host").str.to_lowercase().str.replace(_FINAL_DOTS, "$1")
+    )
+
+
+def _decoded(urls: pl.Series) -> pl.Series:
+    """Decode escapes of unreserved characters until none is left (`%%341` holds one in another)."""
+    escaped = urls.str.contains("%", literal=True)
+    if not escaped.any():
+        return urls
+    rows = urls.filter(escaped)
+    while not (decoded := rows.str.replace_many(_escapes())).equals(rows):
+        rows = decoded
+    return urls.scatter(escaped.arg_true(), rows)
+
+
+@cache
+def _escapes() -> dict[str, str]:
+    """Map every spelling of a percent-escape to its normal form."""
+    digits = "0123456789abcdefABCDEF"
+    codes = {f"%{high}{low}": int(high + low, 16) for high, low in product(digits, digits)}
+    return {text: chr(code) if code in _UNRESERVED else text.upper() for text, code in codes.items()}
+
+
+@cache
+def _extractor() -> TLDExtract:
+    """The bundled suffix list, private suffixes included: no network, no cache folder."""
+    return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+def _registered(name: str) -> str:
+    found = _extractor()(name)
+    if found.suffix:
+        return found.top_domain_under_public_suffix or name
+    return ".".join([*found.subdomain.split(".")[-1:], found.domain]).lstrip(".") or name
