@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -38,13 +38,8 @@ class Encoded:
 
     @cached_property
     def starts(self) -> Tensor:
-        """Return where each row begins in `ids`, shape (rows,)."""
+        """Where each row begins in `ids`, shape (rows,)."""
         return self.lengths.cumsum(0) - self.lengths
-
-    def renumbered(self, old_ids: Tensor) -> Self:
-        """Return the same rows with each id replaced by its position in the sorted `old_ids`."""
-        pad = int(torch.searchsorted(old_ids, self.pad_id))
-        return type(self)(torch.searchsorted(old_ids, self.ids), self.lengths, pad)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
@@ -52,10 +47,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
     ids: list[Tensor] = []
     lengths: list[int] = []
     for first in range(0, len(texts), ENCODE_CHUNK):
-        rows = tokenizer(list(texts[first : first + ENCODE_CHUNK]), truncation=True, return_attention_mask=False)[
-            "input_ids"
-        ]
-        ids.extend(torch.tensor(row) for row in rows)
+        chunk = list(texts[first : first + ENCODE_CHUNK])
+        rows = tokenizer(chunk, truncation=True, return_attention_mask=False)["input_ids"]
+        ids.append(torch.tensor(list(chain.from_iterable(rows)), dtype=torch.long))
         lengths.extend(len(row) for row in rows)
     return Encoded(torch.cat(ids), torch.tensor(lengths), int(tokenizer.pad_token_id))
 
@@ -75,6 +69,6 @@ def inference_batches(lengths: Tensor, *, tokens: int) -> Iterator[Tensor]:
     order = lengths.argsort(descending=True, stable=True)
     first = 0
     while first < len(order):
-        rows = max(1, tokens // int(lengths[order[first]]))
+        rows = max(1, tokens // max(1, int(lengths[order[first]])))
         yield order[first : first + rows]
         first += rows

@@ -1,5 +1,6 @@
-"""The one exception that stands for a user's mistake rather than a bug."""
+"""The one exception that stands for a user's mistake rather than a bug, and the words for it."""
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -19,3 +20,8 @@ def listed(names: Iterable[object], limit: int = 6) -> str:
     all_names = [str(name) for name in names]
     rest = len(all_names) - limit
     return ", ".join(all_names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def warn(message: str) -> None:
+    """Tell the user on stderr, in one line, of something legal that may surprise."""
+    print(f"minnow: warning: {' '.join(message.split())}", file=sys.stderr)

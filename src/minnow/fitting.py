@@ -18,8 +18,10 @@ from minnow.runtime import Runtime
 from minnow.selection import validation_f1
 from minnow.training import Loss, Targets, fit
 
-# Float32 copies on disk while a model is trained: the out, DVC's copy, and masters, best and two moments in the checkpoint.
-COPIES_ON_DISK = 6
+# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its successor's too.
+COPIES_IN_CHECKPOINTS = 8
+# Of the whole model: the out, and DVC's copy of it.
+COPIES_OF_OUT = 2
 
 
 def fit_tables(
@@ -43,7 +45,7 @@ def fit_tables(
     Raises:
         MinnowError: the disk has too little space for the weights.
     """
-    store.require_space(checkpoint, COPIES_ON_DISK * 4 * count_parameters(model))
+    store.require_space(checkpoint, bytes_on_disk(model))
     soft = None if teacher_logits is None else torch.from_numpy(teacher_logits)
     labels = validation["label"].to_numpy()
     history = fit(
@@ -62,14 +64,23 @@ def fit_tables(
     return pl.DataFrame(history).with_columns(pl.col("loss", "validation_f1").round(4))
 
 
+def bytes_on_disk(model: PreTrainedModel) -> int:
+    """Return the bytes that a training may need on disk at most, checkpoints and DVC's copy of the model included."""
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return 4 * (COPIES_IN_CHECKPOINTS * trained + COPIES_OF_OUT * count_parameters(model))
+
+
 def no_curve() -> pl.DataFrame:
     """Return the curve of a model that was not trained: its columns, no rows."""
     return pl.DataFrame(schema={"epoch": pl.Int64, "loss": pl.Float64, "validation_f1": pl.Float64})
 
 
 def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path]) -> Path:
-    """Return where this training keeps its state: a name that params, inputs and code determine, so that a run with
-    anything changed starts afresh."""
+    """Return where this training keeps its state.
+
+    The name depends on params, inputs and code, so that a run with anything changed starts afresh; that the weights
+    which training begins with are the same, `fit` checks itself.
+    """
     code = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(params.encode())
     for file in [*inputs, *code]:
@@ -78,6 +89,7 @@ def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path
 
 
 def discard_checkpoints(layout: Layout, stage: str) -> None:
-    """Remove this stage's checkpoints, finished and abandoned ones."""
-    for file in layout.checkpoints.glob(f"{stage}-*.pt"):
-        store.discard(file)
+    """Remove this stage's checkpoints: finished, abandoned and half-written ones."""
+    for pattern in (f"{stage}-*.pt", f".{stage}-*{store.PARTIAL}"):
+        for left in layout.checkpoints.glob(pattern):
+            store.discard(left)

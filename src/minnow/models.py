@@ -1,6 +1,7 @@
 """Classifiers as Minnow saves them: two labels, safetensors, a manifest; and the parts that they have."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from minnow.runtime import Runtime
 
 LABELS = {0: "safe", 1: "phishing"}
 # Keys that differ between runs or machines without changing the model.
-VARYING_KEYS = ("local_files_only", "name_or_path", "_name_or_path", "is_local", "_commit_hash")
+VARYING_KEYS = {
+    "local_files_only",
+    "name_or_path",
+    "_name_or_path",
+    "is_local",
+    "_commit_hash",
+    "special_tokens_map_file",
+    "tokenizer_file",
+}
 
 
 def name_labels(config: PreTrainedConfig) -> None:
@@ -32,7 +41,10 @@ def name_labels(config: PreTrainedConfig) -> None:
 
 def from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """Return a float32 classifier with weights drawn from torch's generator."""
-    return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+        config, dtype=torch.float32, trust_remote_code=False
+    )
+    return model
 
 
 def classification_layer(model: PreTrainedModel) -> nn.Linear:
@@ -53,30 +65,55 @@ def head_modules(model: PreTrainedModel) -> dict[str, nn.Linear]:
     }
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json` beside it."""
+def save(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    facts: Mapping[str, str | None] | None = None,
+) -> None:
+    """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json` beside it.
+
+    `facts` go into the manifest, such as the base that the model came from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     strip_varying_keys(folder)
-    store.write_manifest(folder, {"parameters": count_parameters(model), "bytes_by_part": bytes_by_part(model, folder)})
+    # safetensors gives its files to their owner alone; the others follow the umask.
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
+    counted = {"parameters": count_parameters(model), "bytes_by_part": bytes_by_part(model, folder)}
+    store.write_manifest(folder, {**(facts or {}), **counted})
 
 
 def strip_varying_keys(folder: Path) -> None:
     """Remove from the JSON files what differs between runs or machines, such as the path loaded from."""
     for file in folder.glob("*.json"):
         content = json.loads(file.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in content.items() if key not in VARYING_KEYS}
-        if kept != content:
+        if isinstance(content, dict) and not content.keys().isdisjoint(VARYING_KEYS):
+            kept = {key: value for key, value in content.items() if key not in VARYING_KEYS}
             file.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def load_model(folder: Path, **options: Any) -> PreTrainedModel:
-    """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`."""
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
-    )
-    return model.eval()
+    """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`.
+
+    Raises:
+        MinnowError: a library that the model needs is missing or too old.
+    """
+    try:
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MinnowError(
+            f"{folder} cannot be loaded here ({reason}); `make install` installs what is missing"
+        ) from None
+    model.eval()
+    return model
 
 
 def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
@@ -84,7 +121,9 @@ def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if getattr(config, "quantization_config", None) is not None:
         return load_model(folder, device_map={"": run.device})
-    return load_model(folder, dtype=run.dtype).to(run.device)
+    model = load_model(folder, dtype=run.dtype)
+    nn.Module.to(model, run.device)  # transformers' own `to` has lost its type
+    return model
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -101,19 +140,25 @@ def count_parameters(model: PreTrainedModel) -> int:
 
 
 def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
-    """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other` (all other files)."""
-    from safetensors import safe_open
-
+    """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other` (all else)."""
     prefix = f"{model.base_model_prefix}."
     parts = {"embeddings": 0, "body": 0, "head": 0}
-    files = sorted(folder.glob("*.safetensors"))
-    for file in files:
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118  # no mapping, it only has keys()
-                tensor = weights.get_tensor(name)
-                parts[part_of(name, prefix)] += tensor.numel() * tensor.element_size()
+    for file in folder.glob("*.safetensors"):
+        for name, size in tensor_bytes(file).items():
+            parts[part_of(name, prefix)] += size
     total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != store.MANIFEST)
     return {**parts, "other": total - sum(parts.values())}
+
+
+def tensor_bytes(file: Path) -> dict[str, int]:
+    """Return the bytes of each tensor in a safetensors file, which opens with a JSON header and its length."""
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return {
+        name: fact["data_offsets"][1] - fact["data_offsets"][0]
+        for name, fact in header.items()
+        if name != "__metadata__"
+    }
 
 
 def part_of(name: str, prefix: str) -> str:

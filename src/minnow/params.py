@@ -9,7 +9,7 @@ A stage's file holds its `Params` class. Each field of it is a `Block` marked wi
 `*` is the active preset. dvc.yaml lists the same places; tests/test_contract.py holds the two together.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -24,6 +24,8 @@ Architecture = Literal["bert", "distilbert"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# How pydantic marks what a value could have been that may be text or a number.
+SCALARS = ("str", "int", "float", "bool")
 
 
 class Block(BaseModel):
@@ -111,6 +113,18 @@ def _block(annotation: Any) -> type[Block]:
     return annotation
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key written twice in one mapping, of which PyYAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def at(place: str, preset: str) -> str:
     """Return the dotted key of `place` for the active preset."""
     return place.replace("*", preset)
@@ -123,7 +137,7 @@ def read(path: Path) -> Mapping[str, Any]:
         MinnowError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; bring it back with `git checkout -- {path.name}`") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -140,11 +154,13 @@ def active_preset(document: Mapping[str, Any]) -> str:
     """Return the name of the preset in force, which must stand under `presets`."""
     presets = pick(document, "presets")
     preset = pick(document, "preset")
-    if preset not in presets:
+    if not isinstance(presets, dict) or not all(isinstance(name, str) for name in presets):
+        raise MinnowError("params.yaml: presets must be a mapping from names, which are text, to blocks")
+    if not isinstance(preset, str) or preset not in presets:
         raise MinnowError(
-            f"params.yaml: preset is {preset!r}; allowed: {listed(presets)}{nearest(preset, map(str, presets))}"
+            f"params.yaml: preset is {_shown(preset)}; allowed: {listed(presets)}{nearest(preset, presets)}"
         )
-    return str(preset)
+    return preset
 
 
 def pick(document: Mapping[str, Any], key: str) -> Any:
@@ -169,41 +185,58 @@ def validated(block: type[BlockT], raw: Any, place: str) -> BlockT:
         MinnowError: one line with every complaint.
     """
     if not isinstance(raw, dict):
-        raise MinnowError(f"params.yaml: {place} must be a mapping of names to values, given {raw!r}")
+        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be a block with the keys {_keys(block)}")
     try:
         return block.model_validate(raw)
     except ValidationError as error:
-        raise MinnowError(
-            "params.yaml: " + "; ".join(_complaint(detail, block, place) for detail in error.errors())
-        ) from None
+        # a value that may be text or a number gets a complaint for each of these, all alike
+        complaints = dict.fromkeys(_complaint(detail, block, place) for detail in error.errors())
+        raise MinnowError("params.yaml: " + "; ".join(complaints)) from None
 
 
 def _complaint(detail: ErrorDetails, block: type[Block], place: str) -> str:
     parts = [str(part) for part in detail["loc"]]
+    if parts and parts[-1] in SCALARS:
+        return f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a number, true or false"
     key = ".".join([place, *parts])
     if detail["type"] == "extra_forbidden":
-        allowed = list(_fields(block, parts[:-1]))
+        allowed = list(_block_at(block, parts[:-1]).model_fields)
         return f"{key} is unknown; allowed: {listed(allowed, 20)}{nearest(parts[-1], allowed)}"
     if detail["type"] == "missing":
         return f"{key} is missing"
     if detail["type"] == "value_error":
         return f"{key}: {detail['ctx']['error']}"
     given = detail["input"]
+    rule = detail["msg"].replace("Input should be", "must be")
     hint = ""
-    if detail["type"] == "literal_error":
+    if detail["type"] == "model_type":
+        rule = f"must be a block with the keys {_keys(_block_at(block, parts))}"
+    elif detail["type"] == "literal_error":
         hint = nearest(given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
     elif isinstance(given, str) and _is_number(given):
-        hint = "; YAML reads 1e-4 as text, write 1.0e-4"
-    return f"{key} is {given!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}{hint}"
+        is_power = "e" in given.lower()
+        hint = "; YAML reads 1e-4 as text, write 1.0e-4" if is_power else "; it is text, take off the quotes"
+    return f"{key} is {_shown(given)}: {rule}{hint}"
 
 
-def _fields(block: type[Block], path: list[str]) -> Iterator[str]:
-    """Yield the legal keys of the block at `path` below `block`."""
-    inner: Any = block
+def _shown(value: Any) -> str:
+    """Return a value as params.yaml spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return repr(value)
+
+
+def _keys(block: type[Block]) -> str:
+    return listed(block.model_fields, 20)
+
+
+def _block_at(block: type[Block], path: Sequence[str]) -> type[Block]:
+    """Return the class of the block at `path` below `block`."""
     for part in path:
-        annotation = inner.model_fields[part].annotation if part in inner.model_fields else None
-        inner = next((kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)), None)
-    yield from getattr(inner, "model_fields", {})
+        annotation = block.model_fields[part].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        block = next(kind for kind in kinds if issubclass(kind, Block))
+    return block
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,5 @@
 """Pretrained bases from the Hub or a folder, models built from their config, and tokenizers."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-from minnow.errors import MinnowError, listed, nearest
+from minnow.errors import MinnowError, listed, nearest, warn
 from minnow.models import LABELS, classification_layer, from_config, name_labels
 from minnow.params import BuildParams
 
@@ -37,6 +36,9 @@ PHISHING_NAMES = {
     "1",
     "label_1",
 }
+# What is fetched of a model on the Hub: never pickle weights, nor what lies in folders (other formats).
+HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+HUB_TIMEOUT_S = 10
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -48,137 +50,196 @@ SPECIAL_TOKENS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A pretrained model: `name` is a Hub id or a folder's path; `revision` only goes with an id."""
+    """A pretrained model in a folder; `name` is what params.yaml calls it, `commit` is the Hub's."""
 
     name: str
-    revision: str | None = None
-    local: bool = False
+    folder: Path
+    commit: str | None = None
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """What a model made from it says about its origin."""
+        return {"base": self.name, "commit": self.commit}
 
 
 def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
-    """Tell a folder of the project from a Hub id.
+    """Find a base model: a folder of the project, or a model on the Hub, downloaded or from the cache.
 
     A folder is given relative to the project's root and lies in `folder` (data/base/<preset>), which DVC watches.
 
     Raises:
-        MinnowError: the folder does not exist or lies elsewhere, or holds pickle weights only.
+        MinnowError: there is no such folder, it lies elsewhere, the Hub cannot be reached and the cache lacks the
+            model, or there are pickle weights only.
     """
     root = folder.parents[2]
     path = root / base
     watched = folder.relative_to(root).as_posix()
-    if not path.is_dir():
-        if base.startswith((".", "/", "data/")) or base.count("/") > 1:
-            raise MinnowError(f"base model {base!r}: there is no such folder; put the model below {watched}/")
-        if revision is None:
-            warnings.warn(f"base model {base!r} has no pinned revision: its main branch is taken", stacklevel=2)
-        return Checkpoint(base, revision)
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise MinnowError(f"base model {base!r} lies outside {watched}/, which is what DVC watches; copy it there")
-    if revision is not None:
-        raise MinnowError(f"base model {base!r} is a folder and has no revisions: set its revision to null")
-    if not any(path.glob("*.safetensors")):
+    if path.is_dir():
+        if Path(base).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+            raise MinnowError(
+                f"base model {base!r} lies outside {watched}/, which is what DVC watches: copy it there and give its "
+                "path from the project's root"
+            )
+        if revision is not None:
+            raise MinnowError(f"base model {base!r} is a folder and has no revisions: set its revision to null")
+        found = Checkpoint(base, path)
+    elif base.startswith((".", "/", "~", "data/")) or base.count("/") > 1:
         raise MinnowError(
-            f"base model {base!r} holds no .safetensors weights; pickle weights (.bin, .pt) can run code when loaded and "
-            "are refused: save the model anew with save_pretrained(...)"
+            f"base model {base!r}: there is no such folder; put the model below {watched}/, and `dvc add` it where a "
+            "temporary experiment is to see it"
         )
-    return Checkpoint(str(path), local=True)
+    else:
+        snapshot = _hub_folder(base, revision)
+        found = Checkpoint(base, snapshot, commit=snapshot.name)
+    if not any(found.folder.glob("*.safetensors")):
+        raise MinnowError(
+            f"base model {base!r} has no .safetensors weights here; pickle weights (.bin, .pt) can run code when "
+            "loaded and are refused: take a revision that has them, or save the model anew with save_pretrained(...)"
+        )
+    return found
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    """Return the local snapshot of a model, downloaded or from the cache; the folder's name is the commit."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # of its own httpx
+
+    if revision is None:
+        warn(f"base model {name!r} has no revision: its main branch is taken, which may change")
+    wanted, commit, trouble = revision or "main", None, None
+    try:
+        # One request that fails at once: without a network snapshot_download retries for 23 s.
+        commit = HfApi().model_info(name, revision=wanted, timeout=HUB_TIMEOUT_S).sha
+    except HFValidationError:
+        raise MinnowError(
+            f"base model {name!r} is neither a folder here nor a Hub id like owner/name; correct `base`"
+        ) from None
+    except (HTTPError, OSError) as error:
+        trouble = error
+    try:
+        folder = snapshot_download(
+            name,
+            revision=commit or wanted,
+            allow_patterns=list(HUB_FILES),
+            ignore_patterns=["*/*"],
+            local_files_only=commit is None,
+        )
+    except (HTTPError, OSError) as error:
+        raise MinnowError(_hub_trouble(name, wanted, trouble or error)) from None
+    return Path(folder)
+
+
+def _hub_trouble(name: str, revision: str, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return f"base model {name!r} has no revision {revision!r}; set `revision` to one of its commits"
+    if isinstance(error, GatedRepoError):
+        return f"base model {name!r} is gated; accept its terms on its page, then run `hf auth login`"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the Hub has no model {name!r}, or it is private; check `base`, or run `hf auth login`"
+    return (
+        f"cannot reach the Hub for base model {name!r} @ {revision}, and the cache lacks it ({_first_line(error)}); "
+        f"connect, or run `hf download {name} --revision {revision}` on a connected machine, copy its "
+        "~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or put a model below data/base/"
+    )
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
     """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens.
 
     Raises:
-        MinnowError: it cannot be reached, is missing, or has no padding token.
+        MinnowError: it is missing, damaged, or has no padding token.
     """
     with _explained(checkpoint):
-        tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint.name, revision=checkpoint.revision or "main", trust_remote_code=False
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False
+        )
+    # Without a vocabulary transformers makes up one of a few special tokens.
+    files = sorted(set(tokenizer.vocab_files_names.values()) | {"tokenizer.json"})
+    if not any((checkpoint.folder / file).is_file() for file in files):
+        raise MinnowError(
+            f"base model {checkpoint.name!r} has no tokenizer ({listed(files)}); save its tokenizer beside it with "
+            "save_pretrained(...)"
         )
     if tokenizer.pad_token_id is None:
-        raise MinnowError(f"the tokenizer of {checkpoint.name!r} has no padding token; Minnow takes BERT-like models")
+        raise MinnowError(
+            f"the tokenizer of base model {checkpoint.name!r} has no padding token; take a BERT-like encoder"
+        )
     tokenizer.model_max_length = max_length
     return tokenizer
 
 
 def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False) -> PreTrainedModel:
-    """Return the checkpoint as a float32 classifier with two labels; a missing head is drawn from torch's generator.
+    """Return the checkpoint as a float32 classifier with two labels.
 
-    With `ready_made`, the head must be there.
+    A missing head is drawn from torch's generator, and its labels are Minnow's; with `ready_made` it must be there.
 
     Raises:
-        MinnowError: it cannot be reached, is no sequence classifier, has another number of labels, or lacks its head.
+        MinnowError: it is damaged, is no sequence classifier, has another number of labels, or lacks its head.
     """
+    name = checkpoint.name
     with _explained(checkpoint):
-        config = AutoConfig.from_pretrained(
-            checkpoint.name, revision=checkpoint.revision or "main", trust_remote_code=False
-        )
-    if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES or config.is_encoder_decoder:
         raise MinnowError(
-            f"{checkpoint.name!r} is a {config.model_type!r} model, of which transformers makes no sequence classifier; "
-            "take a BERT-like encoder"
+            f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no classifier; take a "
+            "BERT-like encoder"
         )
-    has_head = any("SequenceClassification" in name for name in config.architectures or [])
-    if has_head and config.num_labels != len(LABELS):
+    if not any("SequenceClassification" in kind for kind in config.architectures or []):
+        config.num_labels = len(LABELS)
+    elif config.num_labels != len(LABELS):
         raise MinnowError(
-            f"{checkpoint.name!r} classifies into {config.num_labels} labels and Minnow needs {len(LABELS)}; take the "
+            f"base model {name!r} classifies into {config.num_labels} labels and Minnow needs {len(LABELS)}; take the "
             "model that it was fine-tuned from"
         )
-    if not has_head:
-        config.num_labels = len(LABELS)
     with _explained(checkpoint):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.name,
-            revision=checkpoint.revision or "main",
+        loaded = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.folder,
             config=config,
             dtype=torch.float32,
+            local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
         )
-    missing = sorted(info["missing_keys"])
-    body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name]
+    model: PreTrainedModel = loaded[0]
+    missing: list[str] = sorted(loaded[1]["missing_keys"])
+    prefix = f"{model.base_model_prefix}."
+    body = [weight for weight in missing if weight.startswith(prefix) and ".pooler." not in weight]
     if body:
         raise MinnowError(
-            f"{checkpoint.name!r} lacks weights of its own body ({listed(body, 3)}); its files are damaged"
+            f"base model {name!r} lacks weights of its own body ({listed(body, 3)}): its files are damaged; "
+            "get them anew"
         )
     if ready_made and missing:
         raise MinnowError(
-            f"{checkpoint.name!r} has no trained classification head ({listed(missing, 3)} missing); fine-tune it with "
+            f"base model {name!r} has no trained classification head ({listed(missing, 3)} missing); fine-tune it with "
             "teacher.method: full or head"
         )
+    if any(not weight.startswith(prefix) for weight in missing):
+        name_labels(model.config)
     return model
 
 
 @contextmanager
 def _explained(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turn what transformers and the Hub's client raise about a checkpoint into one line with a way on."""
+    """Turn what the libraries raise about a checkpoint's files into one line."""
     try:
         yield
-    except MinnowError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        text = f"{type(error).__name__}: {error}"
-        raise MinnowError(_explanation(checkpoint, text)) from None
+    except Exception as error:  # tokenizers and safetensors raise bare Exceptions
+        if "trust_remote_code" in str(error):
+            raise MinnowError(
+                f"base model {checkpoint.name!r} brings code of its own, which Minnow never runs; take a model that "
+                "transformers knows"
+            ) from None
+        raise MinnowError(
+            f"base model {checkpoint.name!r} cannot be loaded ({_first_line(error)}); check its files or get them anew"
+        ) from None
 
 
-def _explanation(checkpoint: Checkpoint, text: str) -> str:
-    name = checkpoint.name
-    first = " ".join(text.split())[:200]
-    at = f" at revision {checkpoint.revision}" if checkpoint.revision else ""
-    if checkpoint.local:
-        return f"base model folder {name!r} cannot be loaded ({first})"
-    if "safetensors" in text and "does not appear to have" in text:
-        return f"{name!r}{at} has no safetensors weights; pickle weights are refused, take a revision that has them"
-    if any(word in text for word in ("not a valid model identifier", "Repository Not Found", "gated", "401", "404")):
-        return (
-            f"{name!r}{at} is not on the Hub or not open to you; check the id and the revision, or run `hf auth login`"
-        )
-    pinned = f" --revision {checkpoint.revision}" if checkpoint.revision else ""
-    return (
-        f"the Hugging Face Hub could not be reached for {name!r}{at} and it is not in the local cache; connect, or run "
-        f"`hf download {name}{pinned}` where there is a network and copy ~/.cache/huggingface here (HF_HUB_OFFLINE=1 then "
-        f"spares the attempt), or use a folder below data/base/"
-    )
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def build(shape: BuildParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -215,7 +276,7 @@ def build(shape: BuildParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedM
     return from_config(config)
 
 
-def train_tokenizer(texts: Sequence[str], *, vocabulary: int, max_length: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Sequence[str], *, vocabulary: int, max_length: int) -> PreTrainedTokenizerBase:
     """Return a byte-level BPE tokenizer trained on `texts`, with BERT's special tokens around each text.
 
     Byte-level, because tokenizers' WordPiece trainer gives another vocabulary in every process (tokenizers #1794).
@@ -255,7 +316,7 @@ def standardise_labels(model: PreTrainedModel, *, phishing_label: str | None) ->
     Raises:
         MinnowError: the base's names do not tell which label is phishing.
     """
-    names = {str(name): int(index) for index, name in model.config.id2label.items()}
+    names = {str(name): int(index) for index, name in (model.config.id2label or {}).items()}
     if phishing_index(names, phishing_label) == 0:
         head = classification_layer(model)
         with torch.no_grad():
@@ -282,8 +343,25 @@ def phishing_index(names: Mapping[str, int], phishing_label: str | None) -> int:
     return known[0]
 
 
-def check_length(model: PreTrainedModel, max_length: int) -> None:
-    """Refuse texts longer than the model has positions for."""
+def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse texts longer than the model has positions for, and tokens that it has no embedding for."""
+    length, positions = int(tokenizer.model_max_length), _positions(model)
+    if positions is not None and length > positions:
+        raise MinnowError(
+            f"max_length is {length}, but the model has {positions} positions; set it to {positions} or less"
+        )
+    rows = int(model.config.vocab_size)
+    if len(tokenizer) > rows:
+        raise MinnowError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}: they do not belong together; save "
+            "both from the same checkpoint"
+        )
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """Return how many tokens a text may have; RoBERTa's positions begin after that of padding."""
     positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
-        raise MinnowError(f"max_length is {max_length}, but the model has {positions} positions; lower max_length")
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.num_embeddings) - int(module.padding_idx) - 1
+    return positions if positions is not None and positions > 0 else None

@@ -14,8 +14,8 @@ from minnow.batching import Encoded
 from minnow.errors import MinnowError, listed
 from minnow.inference import predict_logits
 
-# A 4-bit layer is cut into blocks of this many inputs, each with a scale of its own.
-BLOCK = 64
+# A 4-bit layer's inputs are cut into blocks with a scale each, and its outputs into blocks of bitsandbytes' CPU kernel.
+INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ def scheme(name: Literal["nf4", "fp4", "int8"], *, double_quantization: bool) ->
     return EightBit() if name == "int8" else FourBit(name, double_quantization)
 
 
-def layers_to_quantize(model: PreTrainedModel, keep_float: Sequence[str]) -> tuple[list[str], list[str]]:
+def layers_to_quantize(
+    model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Return the names of the linear layers that get quantized and of those that stay float.
 
-    `keep_float` holds last parts of module names. The layer with an output per label must be among them: two outputs
-    cannot be packed, and bitsandbytes' CPU kernel dies on them.
+    `keep_float` names modules by one part of their dotted name; what lies below them stays float too. The layer with an
+    output per label must be among them: two outputs cannot be packed, and bitsandbytes' CPU kernel dies on them.
 
     Raises:
-        MinnowError: the classification layer is not kept, or a layer to be quantized has inputs that are no multiple of
-            the block.
+        MinnowError: the classification layer is not kept, or a layer does not divide into the blocks of 4-bit schemes.
     """
     quantized: list[str] = []
     kept: list[str] = []
@@ -73,11 +74,15 @@ def layers_to_quantize(model: PreTrainedModel, keep_float: Sequence[str]) -> tup
             continue
         is_kept = any(part in keep_float for part in name.split("."))
         if module is last and not is_kept:
-            raise MinnowError(f"quantize.keep_float must name the classification layer {name!r}: add it to the list")
-        if not is_kept and module.in_features % BLOCK:
             raise MinnowError(
-                f"{name} has {module.in_features} inputs, no multiple of {BLOCK}; choose another width for the student, or "
-                f"add '{name.split('.')[-1]}' to quantize.keep_float"
+                f"quantize.keep_float must name the classification layer: add {name.split('.')[-1]!r} to the list"
+            )
+        ragged = module.in_features % INPUT_BLOCK or module.out_features % OUTPUT_BLOCK
+        if scheme.bits == 4 and ragged and not is_kept:
+            raise MinnowError(
+                f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4 bits need multiples "
+                f"of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width for the student, take scheme int8, or add "
+                f"{name.split('.')[-1]!r} to quantize.keep_float"
             )
         (kept if is_kept else quantized).append(name)
     if not quantized:
@@ -106,9 +111,9 @@ def check_layers(model: PreTrainedModel, scheme: Scheme, quantized: Sequence[str
     Raises:
         MinnowError: a layer was left in float, or one more was quantized.
     """
-    import bitsandbytes as bnb
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt  # type: ignore[attr-defined]  # imported there, not exported
 
-    kind: Any = bnb.nn.Linear4bit if scheme.bits == 4 else bnb.nn.Linear8bitLt
+    kind: Any = Linear4bit if scheme.bits == 4 else Linear8bitLt
     dtype = torch.uint8 if scheme.bits == 4 else torch.int8
     packed = {
         name for name, module in model.named_modules() if isinstance(module, kind) and module.weight.dtype == dtype
@@ -150,7 +155,7 @@ def quantize(
     Raises:
         MinnowError: the scheme does not fit the student, or what was saved is not what ran.
     """
-    names, kept = layers_to_quantize(models.load_model(student), keep_float)
+    names, kept = layers_to_quantize(models.load_model(student), scheme, keep_float)
     model = load_quantized(student, scheme, kept, device=device)
     models.save(model, models.load_tokenizer(student), out)
     saved = reload(out, device=device)

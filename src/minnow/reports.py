@@ -41,17 +41,17 @@ def confusion(logits: Array, labels: Array) -> pl.DataFrame:
 
 def roc(logits: Array, labels: Array) -> pl.DataFrame:
     """Return false- and true-positive rates, both rising from 0 to 1."""
-    fpr, tpr, _ = roc_curve(labels, metrics.phishing_probability(logits))
+    fpr, tpr, _ = roc_curve(labels, metrics.margin(logits))
     return thinned(pl.DataFrame({"fpr": fpr, "tpr": tpr}))
 
 
 def precision_recall(logits: Array, labels: Array) -> pl.DataFrame:
     """Return recall, rising, and the precision at it."""
-    precision, recall, _ = precision_recall_curve(labels, metrics.phishing_probability(logits))
+    precision, recall, _ = precision_recall_curve(labels, metrics.margin(logits))
     return thinned(pl.DataFrame({"recall": recall[::-1], "precision": precision[::-1]}))
 
 
 def thinned(curve: pl.DataFrame) -> pl.DataFrame:
     """Return at most CURVE_POINTS evenly spaced rows, the first and the last among them, rounded."""
     rows = np.linspace(0, curve.height - 1, min(CURVE_POINTS, curve.height)).round().astype(int)
-    return curve[rows.tolist()].with_columns(pl.all().round(metrics.DECIMALS))
+    return curve.select(pl.all().gather(rows).round(metrics.DECIMALS))

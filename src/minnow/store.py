@@ -1,8 +1,8 @@
 """Files: splits, logits with ids, tables, JSON and model manifests. Everything is written whole or not at all."""
 
+import glob
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,19 +15,32 @@ import polars as pl
 from minnow.errors import MinnowError
 
 MANIFEST = "manifest.json"
+# Ends the name of what is being written and has no name of its own yet.
+PARTIAL = ".partial"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place, file or folder, only if the block succeeds."""
+    """Yield a temporary path beside `path` that takes its place, file or folder, only if the block succeeds.
+
+    What a killed process left of the same path is removed. One process at a time may write a path.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary = holder / path.name
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
+        discard(left)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+    temporary, old = holder / path.name, holder / f"{path.name}.old"
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        if path.exists() and (path.is_dir() or temporary.is_dir()):
+            # A folder takes nothing's place in one rename: two, and back if the second fails.
+            path.rename(old)
+        try:
+            temporary.replace(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -124,8 +137,8 @@ def check_manifest(folder: Path) -> None:
         if not file.is_file() or sha256(file) != fact["sha256"]:
             state = "differs from its manifest" if file.is_file() else "is missing"
             raise MinnowError(
-                f"{file} {state}: the model is damaged; delete {folder} and its cache entry "
-                f"(`rm -rf {folder.name}` in models/, `dvc gc -w --not-in-remote` or `dvc fetch`), then `dvc repro --force`"
+                f"{file} {state}, and DVC's cache may hold the same damage; `rm -rf {folder} && "
+                'chmod -R u+w "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what is bad'
             )
 
 
@@ -140,8 +153,8 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MinnowError(
-            f"{folder} has {free / 1e6:.0f} MB free and about {needed / 1e6:.0f} MB are needed (the output and DVC's copy "
-            "of it); free some space or move the cache with `dvc cache dir`"
+            f"{folder} has {free / 1e6:.0f} MB free and about {needed / 1e6:.0f} MB are needed (the outputs, DVC's "
+            "copies of them and checkpoints); free some space, or move DVC's cache: `dvc cache dir --local PATH`"
         )
 
 
@@ -151,4 +164,4 @@ def discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(FileNotFoundError):
-            os.unlink(path)
+            path.unlink()

@@ -2,15 +2,14 @@
 
 import copy
 import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 from transformers import DistilBertConfig, PreTrainedConfig, PreTrainedModel
 
-from minnow.errors import MinnowError, listed
-from minnow.models import LABELS, from_config, name_labels
+from minnow.errors import MinnowError, listed, warn
+from minnow.models import from_config, name_labels
 
 # The number of a layer in a weight's name, in the ways that transformers' encoders spell it.
 LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<after>\..*)$")
@@ -32,31 +31,51 @@ def shrink(
     source's rates.
 
     Raises:
-        MinnowError: more layers than there are, a layer that does not exist, or heads that do not divide the width.
+        MinnowError: more layers than there are, a layer that does not exist, heads that do not divide the width, or an
+            architecture whose layers are not alike.
     """
-    total = int(source.config.num_hidden_layers)
-    chosen = chosen_layers(layers, total, copy_layers)
     config = copy.deepcopy(source.config)
-    config.num_hidden_layers = layers
+    total, state = int(config.num_hidden_layers), source.state_dict()
+    if {int(match["number"]) for match in map(LAYER.match, state) if match} != set(range(total)):
+        raise MinnowError(
+            f"the layers of a {config.model_type!r} model share their weights or stand in groups, so single ones "
+            "cannot be copied; take a BERT-like base for the student, or init: scratch"
+        )
+    chosen = chosen_layers(layers, total, copy_layers)
+    set_layers(config, chosen)
     if heads is not None and heads != config.num_attention_heads:
         check_heads(heads, config.hidden_size)
-        warnings.warn(
-            f"student.heads is {heads} and the copied layers were trained with {config.num_attention_heads}: their columns "
-            "are cut into other heads, which only distillation repairs",
-            stacklevel=2,
+        warn(
+            f"student.heads is {heads} and the copied layers were trained with {config.num_attention_heads}: their "
+            "columns are cut into other heads, which only distillation repairs"
         )
         config.num_attention_heads = heads
     if dropout is not None:
         set_dropout(config, dropout)
     student = from_config(config)
-    student.load_state_dict(renumbered(source.state_dict(), chosen))
+    try:
+        student.load_state_dict(renumbered(state, chosen))
+    except RuntimeError as error:
+        raise MinnowError(
+            f"layers {listed(chosen)} with {config.num_attention_heads} heads make no {config.model_type!r} model "
+            f"({' '.join(str(error).split())[:150]}); keep student.heads null, and layer 0 first in copy_layers"
+        ) from None
     return student
+
+
+def set_layers(config: PreTrainedConfig, chosen: Sequence[int]) -> None:
+    """Describe a model that has only the chosen layers, in the config's lists with an entry per layer too."""
+    total = config.num_hidden_layers
+    config.num_hidden_layers = len(chosen)
+    for name, value in config.to_dict().items():
+        if isinstance(value, list) and len(value) == total and name != "architectures":
+            setattr(config, name, [value[number] for number in chosen])
 
 
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
     """Set every dropout rate that the config has a number for."""
     for name, value in config.to_dict().items():
-        if "dropout" in name and isinstance(value, float):
+        if "dropout" in name and isinstance(value, int | float):
             setattr(config, name, dropout)
 
 
@@ -104,12 +123,14 @@ def as_architecture(teacher: PreTrainedModel, architecture: str | None) -> PreTr
     if architecture == "distilbert":
         return bert_to_distilbert(teacher)
     raise MinnowError(
-        f"student.architecture is {architecture!r} and the teacher's is {teacher.config.model_type!r}: layers can be copied "
-        "from BERT to DistilBERT only; set it to null"
+        f"student.architecture is {architecture!r} and the teacher's is {teacher.config.model_type!r}: layers can be "
+        "copied from BERT to DistilBERT only; set it to null"
     )
 
 
-BERT_TO_DISTILBERT = (
+# DistilBERT writes it into its code, where BERT's stands in the config.
+LAYER_NORM_EPS = 1e-12
+BERT_TO_DISTILBERT: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^bert\.embeddings\.", "distilbert.embeddings."),
     (r"^bert\.encoder\.layer\.", "distilbert.transformer.layer."),
     (r"attention\.self\.(query|key|value)\.", lambda m: f"attention.{m[1][0]}_lin."),
@@ -130,10 +151,14 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
         MinnowError: the model is no BERT, or not one that DistilBERT can express.
     """
     source = bert.config
-    if source.model_type != "bert" or source.hidden_act != "gelu":
+    if source.model_type != "bert":
         raise MinnowError(
-            f"student.architecture 'distilbert' can only copy the layers of a BERT with gelu, not of {source.model_type!r}; "
-            "set it to null to keep the teacher's architecture"
+            f"student.architecture 'distilbert' takes a BERT, not a {source.model_type!r}; set it to null"
+        )
+    if source.hidden_act != "gelu" or source.layer_norm_eps != LAYER_NORM_EPS or source.is_decoder:
+        raise MinnowError(
+            f"DistilBERT is an encoder with gelu and layer_norm_eps {LAYER_NORM_EPS:g}, and the teacher is not "
+            f"({source.hidden_act}, {source.layer_norm_eps:g}): set student.architecture to null to keep the teacher's"
         )
     config = DistilBertConfig(
         vocab_size=source.vocab_size,
@@ -146,7 +171,6 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
         attention_dropout=source.attention_probs_dropout_prob,
         seq_classif_dropout=source.hidden_dropout_prob,
         pad_token_id=source.pad_token_id,
-        num_labels=len(LABELS),
     )
     name_labels(config)
     student = from_config(config)
@@ -162,5 +186,5 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
 
 def _renamed(name: str) -> str:
     for pattern, replacement in BERT_TO_DISTILBERT:
-        name = re.sub(pattern, replacement, name)  # type: ignore[call-overload]
+        name = re.sub(pattern, replacement, name)
     return name

@@ -4,8 +4,10 @@ A loop of our own instead of `transformers.Trainer`, because it is faster on a C
 because a killed run must go on to byte-identical weights, which needs the whole state under our hands.
 """
 
+import hashlib
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +16,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from minnow import store
 from minnow.batching import Encoded, training_batches
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, warn
 from minnow.inference import predict_logits
 from minnow.params import TrainingParams
+from minnow.progress import row_bar
 from minnow.runtime import Runtime, random_state, restore_random_state
 
 MAX_GRADIENT_NORM = 1.0
@@ -78,23 +80,24 @@ def fit(
     """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
 
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
-    `score` turns validation logits into the number that chooses the epoch (the first of equals). With `checkpoint`, the
-    state is kept in that file about once a minute and a later call with the same arguments goes on from it.
+    `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
+    that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
+    and a later call with the same arguments goes on from it.
 
     Raises:
-        MinnowError: the loss is no longer finite.
+        MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
     """
+    body: nn.Module = model
     used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
-    with only_used_embeddings(model, used):
-        run = _Run(model.to(runtime.device), len(train), params, runtime, checkpoint)
-        train, validation = train.renumbered(used), validation.renumbered(used)
+    with only_used_embeddings(model.float(), used):
+        run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint)
         run.resume()
         while run.progress.epoch < params.epochs:
             _epoch(run, train, targets, loss, seed, desc)
             name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
             run.end_epoch(score(predict_logits(model, validation, device=runtime.device, desc=name)))
         run.restore_best()
-    model.to("cpu").eval()
+    body.to("cpu").eval()
     return run.progress.history
 
 
@@ -105,10 +108,10 @@ def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int,
     run.model.train()
     name = f"{desc} epoch {progress.epoch + 1}/{run.params.epochs}"
     done = sum(len(rows) for rows in batches[: progress.batch])
-    with tqdm(total=len(train), initial=done, desc=name, unit="row") as bar:
+    with row_bar(len(train), name, initial=done) as bar:
         for rows in batches[progress.batch :]:
-            logits = run.model(**train.batch(rows, run.runtime.device)).logits
-            value = loss(logits, targets.of(rows, run.runtime.device))
+            logits = run.model(**train.batch(rows, run.device)).logits
+            value = loss(logits, targets.of(rows, run.device))
             run.step(value, rows=len(rows))
             bar.update(len(rows))
             bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
@@ -118,37 +121,27 @@ class _Run:
     """A model under training with its optimiser, schedule, best weights and progress."""
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        rows: int,
-        params: TrainingParams,
-        runtime: Runtime,
-        checkpoint: Path | None,
+        self, model: nn.Module, rows: int, params: TrainingParams, runtime: Runtime, checkpoint: Path | None
     ) -> None:
-        self.model, self.params, self.runtime, self.checkpoint = model, params, runtime, checkpoint
-        self.rows = rows
+        self.model, self.rows, self.params, self.checkpoint = model, rows, params, checkpoint
+        self.device = runtime.device
         self.progress = Progress()
+        self.origin = fingerprint(model) if checkpoint else ""
         self.weights = Weights(model, runtime)
+        self.best: list[Tensor] = []
         self.optimizer = torch.optim.AdamW(
             self.weights.groups(params.weight_decay), lr=params.learning_rate, fused=True
         )
-        steps = math.ceil(rows / params.batch_size)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, linear_schedule(steps * params.epochs, warmup=params.warmup)
-        )
-        self.best = self.weights.snapshot()
+        steps = math.ceil(rows / params.batch_size) * params.epochs
+        factor = linear_schedule(steps, warmup=params.warmup)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
         self.saved_at = time.monotonic()
 
     def step(self, loss: Tensor, *, rows: int) -> None:
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise MinnowError(
-                f"the loss became {value} in epoch {self.progress.epoch + 1}; lower the learning rate "
-                f"({self.params.learning_rate}), or use precision: float32"
-            )
+        value = self.finite("loss", loss.detach())
         loss.backward()
         self.weights.take_gradients()
-        nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM)
+        self.finite("gradient", nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM))
         self.optimizer.step()
         self.schedule.step()
         self.weights.publish()
@@ -156,12 +149,20 @@ class _Run:
         self.progress.batch += 1
         self.save_if_due()
 
+    def finite(self, name: str, value: Tensor) -> float:
+        if not math.isfinite(number := float(value)):
+            raise MinnowError(
+                f"the {name} became {number} in epoch {self.progress.epoch + 1}; lower the learning rate "
+                f"({self.params.learning_rate}), or use precision: float32"
+            )
+        return number
+
     def end_epoch(self, score: float) -> None:
         progress = self.progress
         progress.epoch += 1
         loss = progress.loss_sum / self.rows
         progress.history.append({"epoch": progress.epoch, "loss": loss, "validation_f1": score})
-        if score > progress.best_score:
+        if score > progress.best_score or not self.best:
             progress.best_score, self.best = score, self.weights.snapshot()
         progress.batch, progress.loss_sum = 0, 0.0
         self.save_if_due()
@@ -174,6 +175,7 @@ class _Run:
         if self.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
             return
         state = {
+            "origin": self.origin,
             "progress": vars(self.progress),
             "weights": self.weights.snapshot(),
             "best": self.best,
@@ -186,17 +188,43 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        if self.checkpoint is None or not self.checkpoint.exists():
+        """Go on from the checkpoint, if there is one and it began from these very weights."""
+        state = None if self.checkpoint is None else read_checkpoint(self.checkpoint)
+        if state is None:
             return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        if state["origin"] != self.origin:
+            warn(f"{self.checkpoint} began from other weights: training starts afresh")
+            return
         self.progress = Progress(**state["progress"])
         self.weights.restore(state["weights"])
-        self.weights.publish()
         self.best = state["best"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         restore_random_state(state["random"])
+
+
+def read_checkpoint(file: Path) -> dict[str, Any] | None:
+    """Return what stands in a checkpoint, or None where there is none or, with a warning, where it is damaged."""
+    if not file.exists():
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:  # torch.load itself does not notice a flipped bit
+            damaged = archive.testzip() is not None
+    except (zipfile.BadZipFile, EOFError):
+        damaged = True
+    if damaged:
+        warn(f"{file} is damaged: training starts afresh")
+        return None
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the SHA-256 of all weights and buffers."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class Weights:
@@ -208,30 +236,25 @@ class Weights:
     """
 
     def __init__(self, model: nn.Module, runtime: Runtime) -> None:
-        named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-        self.decayed = [weight.dim() >= 2 and id(weight) not in embeddings for _, weight in named]
-        self.working = [weight for _, weight in named]
+        self.working: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
+        self.decayed = [weight.dim() >= 2 and id(weight) not in embeddings for weight in self.working]
         self.mixed = runtime.mixed
-        self.masters = [w.detach().clone().float() for w in self.working] if self.mixed else self.working
-        self.model = model
-        self.frozen: list[tuple[Tensor, Tensor]] = []
+        self.masters = [weight.detach().clone() for weight in self.working] if self.mixed else self.working
+        # Frozen weights are narrowed too, and come back to what they were to the last bit.
+        self.frozen = [(weight, weight.detach()) for weight in model.parameters() if not weight.requires_grad]
         if self.mixed:
-            frozen = [weight for weight in model.parameters() if not weight.requires_grad]
-            self.frozen = [(weight, weight.detach().clone()) for weight in frozen]
-            model.to(runtime.dtype)
+            for weight in model.parameters():  # not the buffers: rotary frequencies must keep their precision
+                weight.data = weight.data.to(runtime.dtype)
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Return AdamW's parameter groups, decayed and not."""
         return [
             {
-                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if d],
-                "weight_decay": weight_decay,
-            },
-            {
-                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if not d],
-                "weight_decay": 0.0,
-            },
+                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if d == decayed],
+                "weight_decay": weight_decay if decayed else 0.0,
+            }
+            for decayed in (True, False)
         ]
 
     def take_gradients(self) -> None:
@@ -252,7 +275,7 @@ class Weights:
 
     def snapshot(self) -> list[Tensor]:
         """Return copies of the masters."""
-        return [master.detach().cpu().clone() for master in self.masters]
+        return [master.detach().to("cpu", copy=True) for master in self.masters]
 
     def restore(self, snapshot: list[Tensor]) -> None:
         """Put a snapshot back into the masters and into the model."""
@@ -262,11 +285,11 @@ class Weights:
                 working.copy_(value)
 
     def widen(self) -> None:
-        """Turn the model back to float32, its frozen weights to what they were to the last bit."""
-        self.model.float()
-        with torch.no_grad():
-            for weight, value in self.frozen:
-                weight.copy_(value)
+        """Turn the model back to float32."""
+        for working, master in zip(self.working, self.masters, strict=True):
+            working.data = master.data
+        for weight, value in self.frozen:
+            weight.data = value
 
 
 @contextmanager
@@ -274,22 +297,35 @@ def only_used_embeddings(model: PreTrainedModel, used: Tensor) -> Iterator[None]
     """Shrink the model's word embeddings to the rows of the sorted token ids `used`; put all rows back afterwards.
 
     A token that never occurs gets no gradient, and without weight decay AdamW leaves its row as it is: training the
-    used rows alone gives the same weights and spares the optimiser its pass over the others.
+    used rows alone gives the same weights and spares the optimiser its pass over the others. The model still takes
+    the tokenizer's ids, since some compute positions or lengths from them.
+
+    Raises:
+        MinnowError: the model has no word embeddings of its own, or fewer than there are token ids.
     """
-    full = model.get_input_embeddings()
-    if not isinstance(full, nn.Embedding) or (model.config.tie_word_embeddings and model.get_output_embeddings()):
+    embedding = model.get_input_embeddings()
+    if not isinstance(embedding, nn.Embedding) or (model.config.tie_word_embeddings and model.get_output_embeddings()):
         raise MinnowError(f"{type(model).__name__} has no plain word embeddings; Minnow trains BERT-like classifiers")
-    small = nn.Embedding(len(used), full.embedding_dim)
-    small.weight = nn.Parameter(full.weight.detach()[used].clone(), requires_grad=full.weight.requires_grad)
-    if full.padding_idx is not None:
-        small.padding_idx = int(torch.searchsorted(used, full.padding_idx))
-    model.set_input_embeddings(small)
+    full, padding = embedding.weight, embedding.padding_idx
+    if int(used[-1]) >= len(full):
+        raise MinnowError(
+            f"the tokenizer gives token id {int(used[-1])} and the model has {len(full)} word embeddings; take "
+            "tokenizer and model from the same checkpoint"
+        )
+    rows = torch.full((len(full),), -1)
+    rows[used] = torch.arange(len(used))
+    embedding.register_buffer("rows", rows, persistent=False)
+    hook = embedding.register_forward_pre_hook(lambda module, ids: (module.rows[ids[0]],))
+    embedding.weight = nn.Parameter(full.detach()[used], requires_grad=full.requires_grad)
+    embedding.padding_idx = None if padding is None or rows[padding] < 0 else int(rows[padding])
     try:
         yield
     finally:
         with torch.no_grad():
-            full.weight[used] = small.weight.detach().to(full.weight.device, full.weight.dtype)
-        model.set_input_embeddings(full)
+            full[used] = embedding.weight.detach().to(full.device, full.dtype)
+        embedding.weight, embedding.padding_idx = full, padding
+        hook.remove()
+        del embedding.rows
 
 
 def linear_schedule(steps: int, *, warmup: float) -> Callable[[int], float]:

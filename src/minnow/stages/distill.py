@@ -73,7 +73,7 @@ def main(root: Path) -> None:
     run = runtime.start(params.runtime, seed=distill.seed)
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
-    model, tokenizer = origin(params.student, layout.model("teacher"), layout.base(params.preset))
+    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset))
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
     curve = fitting.fit_tables(
         model,
@@ -89,17 +89,21 @@ def main(root: Path) -> None:
         checkpoint=fitting.checkpoint_of(layout, "student", params.model_dump_json(), inputs),
     )
     with store.replacing(layout.model("student")) as out:
-        models.save(model, tokenizer, out)
+        models.save(model, tokenizer, out, facts=facts)
     store.write_table(layout.plot("student_training"), curve)
     fitting.discard_checkpoints(layout, "student")
 
 
-def origin(student: StudentParams, teacher: Path, folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Return the student before distillation and its tokenizer, which is the teacher's unless a checkpoint brings one."""
+def origin(
+    student: StudentParams, teacher: Path, folder: Path
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
+    """Return the student before distillation, its tokenizer (a checkpoint's own, or the teacher's), and its base."""
     from minnow import models, pretrained, students
 
+    facts: dict[str, str | None] = {}
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
+        facts = checkpoint.facts
         tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
         source = pretrained.load_classifier(checkpoint)
         models.name_labels(source.config)
@@ -108,10 +112,11 @@ def origin(student: StudentParams, teacher: Path, folder: Path) -> tuple["PreTra
         tokenizer = models.load_tokenizer(teacher)
         tokenizer.model_max_length = student.max_length
         if student.build is not None:
-            return pretrained.build(student.build, tokenizer), tokenizer
+            return pretrained.build(student.build, tokenizer), tokenizer, facts
         source = students.as_architecture(models.load_model(teacher), student.architecture)
-    pretrained.check_length(source, student.max_length)
+    pretrained.check_fits(source, tokenizer)
     assert student.layers is not None, "StudentParams demands layers unless it has build"
-    return students.shrink(
+    model = students.shrink(
         source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers, dropout=student.dropout
-    ), tokenizer
+    )
+    return model, tokenizer, facts

@@ -53,7 +53,7 @@ def main(root: Path) -> None:
     teacher = params.teacher
     run = runtime.start(params.runtime, seed=teacher.seed)
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
-    model, tokenizer = origin(teacher, train["text"].to_list(), layout.base(params.preset))
+    model, tokenizer, facts = origin(teacher, train["text"].to_list(), layout.base(params.preset))
     checkpoint = fitting.checkpoint_of(
         layout, "teacher", params.model_dump_json(), [layout.split("train"), layout.split("validation")]
     )
@@ -73,26 +73,26 @@ def main(root: Path) -> None:
             checkpoint=checkpoint,
         )
     with store.replacing(layout.model("teacher")) as out:
-        models.save(model, tokenizer, out)
+        models.save(model, tokenizer, out, facts=facts)
     store.write_table(layout.plot("teacher_training"), curve)
     fitting.discard_checkpoints(layout, "teacher")
 
 
 def origin(
     teacher: TeacherParams, texts: Sequence[str], folder: Path
-) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Return the model to train, or to take over, and its tokenizer; a built one is trained on `texts`."""
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
+    """Return the model to train, or to take over, its tokenizer (a built one is trained on `texts`), and its base."""
     from minnow import pretrained
 
     if teacher.build is not None and teacher.vocabulary is not None:
         tokenizer = pretrained.train_tokenizer(texts, vocabulary=teacher.vocabulary, max_length=teacher.max_length)
-        return pretrained.build(teacher.build, tokenizer), tokenizer
+        return pretrained.build(teacher.build, tokenizer), tokenizer, {}
     assert teacher.base is not None, "TeacherParams has either base or build"
     checkpoint = pretrained.locate(teacher.base, teacher.revision, folder)
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=teacher.max_length)
     model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
-    pretrained.check_length(model, teacher.max_length)
+    pretrained.check_fits(model, tokenizer)
     pretrained.standardise_labels(model, phishing_label=teacher.phishing_label)
     if teacher.method == "head":
         pretrained.freeze_body(model)
-    return model, tokenizer
+    return model, tokenizer, checkpoint.facts

@@ -1,0 +1,52 @@
+# `make repro` builds everything, `make test` passes the tests; both make .venv first. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Threads that wait must not spin: a busy machine would slow down many times over.
+export OMP_WAIT_POLICY := PASSIVE
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test lint check compare verify results clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## Make .venv with the pinned dependencies and this package
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+repro: install check  ## Run the pipeline: whatever changed, and what depends on it
+	dvc repro
+
+test: install lint  ## Lint, type-check and run all tests
+	pytest
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+
+check: install  ## Validate params.yaml without running anything
+	python src/stage.py check
+
+# `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
+compare: install  ## Name three experiments for `dvc metrics diff teacher student --md`
+	for model in teacher student quantized; do \
+		dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
+	done
+	@echo 'Now: dvc metrics diff teacher student --md --no-path (or student quantized, or teacher quantized)'
+
+verify: install  ## Rebuild everything in a clone without cache, and judge the metrics against the committed ones
+	python src/stage.py verify
+
+results: install  ## Render the tables in README.md and docs/ from the committed metrics
+	python src/stage.py results
+
+clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
+	rm -rf models data/prepared data/logits .minnow

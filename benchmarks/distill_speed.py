@@ -1,0 +1,205 @@
+"""Rows per second of distillation: the public notebook's way, a careful peer's, and Minnow's, side by side.
+
+    python benchmarks/distill_speed.py [--seconds 120] [--threads 2]
+
+Same rows and models for all three: a BERT-base teacher and a DistilBERT student with 4 layers and 8 heads, both randomly
+initialised, on token sequences as long as URLs are. Weights and tokens do not matter to the clock.
+
+(a) notebook: teacher in the loop, every URL padded to 512 tokens, float32, batch 32.
+(b) peer:     teacher in the loop, padded to the longest of the batch, float32, batch 32.
+(c) minnow:   `training.fit` as the distill stage calls it: batches of like length, bfloat16 where the CPU has it, stored
+              teacher logits. The teacher's one pass, by `predict_logits`, is counted in, spread over 5 epochs.
+
+(a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over all rows after a short
+one to warm up. A row is one URL in one epoch.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import torch
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
+from transformers import PreTrainedModel
+
+from minnow.batching import Encoded
+from minnow.inference import predict_logits
+from minnow.losses import distillation
+from minnow.params import TrainingParams
+from minnow.runtime import Runtime, choose_dtype, cpu_features
+from minnow.training import Targets, fit
+
+T = TypeVar("T")
+
+CPU = torch.device("cpu")
+EPOCHS = 5
+ROWS = 2_100  # the public set's training split
+# Tokens of the public set's URLs under BERT's vocabulary: 24 on average, with a long tail.
+SHORTEST, MEAN_EXTRA, LONGEST = 8, 16.0, 128
+VOCABULARY, TOKENS_IN_USE = 30_522, 6_000
+TEMPERATURE, SOFT_WEIGHT, LEARNING_RATE = 2.0, 0.5, 1e-4
+DROPOUT = 0.1
+
+
+@dataclass(frozen=True)
+class Work:
+    """The rows and what they should become."""
+
+    encoded: Encoded
+    labels: Tensor
+
+
+def make_work(rows: int) -> Work:
+    """Return rows of random tokens with exponentially distributed lengths."""
+    generator = torch.Generator().manual_seed(0)
+    extra = torch.empty(rows).exponential_(1 / MEAN_EXTRA, generator=generator).long()
+    lengths = (SHORTEST + extra).clamp(max=LONGEST)
+    ids = torch.randint(1_000, 1_000 + TOKENS_IN_USE, (int(lengths.sum()),), generator=generator)
+    return Work(Encoded(ids, lengths, 0), torch.randint(0, 2, (rows,), generator=generator))
+
+
+def make_teacher() -> PreTrainedModel:
+    """Return a BERT-base classifier with random weights."""
+    torch.manual_seed(0)
+    return BertForSequenceClassification(BertConfig(vocab_size=VOCABULARY)).eval()
+
+
+def make_student(dropout: float = DROPOUT) -> PreTrainedModel:
+    """Return a DistilBERT classifier with 4 layers and 8 heads and random weights."""
+    torch.manual_seed(0)
+    config = DistilBertConfig(vocab_size=VOCABULARY, n_layers=4, n_heads=8, dropout=dropout, attention_dropout=dropout)
+    return DistilBertForSequenceClassification(config)
+
+
+def teacher_in_the_loop(
+    work: Work, teacher: PreTrainedModel, *, width: int | None, batch_size: int, seconds: float
+) -> float:
+    """Return rows per second of a plain loop; `width` pads to so many tokens, None to the longest of the batch."""
+    student = make_student().train()
+    optimizer = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
+    loss_of = distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT)
+
+    def step(rows: Tensor) -> None:
+        batch = work.encoded.batch(rows, CPU)
+        if width is not None:
+            batch = {name: torch.nn.functional.pad(value, (0, width - value.shape[1])) for name, value in batch.items()}
+        with torch.no_grad():
+            teacher_logits = teacher(**batch).logits
+        optimizer.zero_grad()
+        loss_of(student(**batch).logits, Targets(work.labels[rows], teacher_logits)).backward()
+        optimizer.step()
+
+    batches = torch.randperm(len(work.encoded), generator=torch.Generator().manual_seed(0)).split(batch_size)
+    step(batches[0])
+    done, began = 0, time.perf_counter()
+    for rows in batches[1:]:
+        step(rows)
+        done += len(rows)
+        if time.perf_counter() - began > seconds:
+            break
+    return done / (time.perf_counter() - began)
+
+
+def stored_logits(
+    work: Work, teacher: PreTrainedModel, *, batch_size: int, dropout: float, dtype: torch.dtype
+) -> tuple[float, float]:
+    """Return Minnow's rows per second: of an epoch alone, and with the teacher's pass spread over EPOCHS epochs."""
+    run = Runtime(CPU, dtype)
+    working_teacher = make_teacher().to(dtype)
+    predict_logits(working_teacher, first_rows(work, 64).encoded, device=CPU)
+    logits, teacher_seconds = timed(lambda: predict_logits(working_teacher, work.encoded, device=CPU))
+    del working_teacher
+
+    def epoch(part: Work, teacher_logits: Tensor) -> None:
+        fit(
+            make_student(dropout),
+            part.encoded,
+            Targets(part.labels, teacher_logits),
+            first_rows(work, 8).encoded,
+            loss=distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
+            score=lambda _: 0.0,
+            params=TrainingParams(
+                epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
+            ),
+            runtime=run,
+            seed=0,
+            desc="minnow",
+        )
+
+    warm = first_rows(work, 2 * batch_size)
+    epoch(warm, logits[: len(warm.encoded)])
+    _, epoch_seconds = timed(lambda: epoch(work, logits))
+    rows = len(work.encoded)
+    return rows / epoch_seconds, rows / (epoch_seconds + teacher_seconds / EPOCHS)
+
+
+def first_rows(work: Work, rows: int) -> Work:
+    """Return the first rows of the work."""
+    rows = min(rows, len(work.encoded))
+    lengths = work.encoded.lengths[:rows]
+    return Work(Encoded(work.encoded.ids[: int(lengths.sum())], lengths, work.encoded.pad_id), work.labels[:rows])
+
+
+def timed(call: Callable[[], T]) -> tuple[T, float]:
+    """Return what the call returns and its seconds."""
+    began = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - began
+
+
+def machine() -> str:
+    """Return the CPU's name, threads and features."""
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    features = ", ".join(name for name, present in cpu_features().items() if present)
+    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, {features}, torch {torch.__version__}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long (a) and (b) run, at least one step each")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of (c)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    work, teacher = make_work(ROWS), make_teacher()
+    print(machine())
+    print(
+        f"{ROWS} rows of {work.encoded.lengths.float().mean():.1f} tokens on average (longest {work.encoded.lengths.max()})"
+    )
+    notebook = teacher_in_the_loop(work, teacher, width=512, batch_size=32, seconds=options.seconds)
+    print(f"(a) notebook: {notebook:.2f} rows/s", flush=True)
+    peer = teacher_in_the_loop(work, teacher, width=None, batch_size=32, seconds=options.seconds)
+    print(f"(b) peer: {peer:.2f} rows/s", flush=True)
+    dtype = choose_dtype(options.precision, CPU)
+    print("| way | batch | dropout | precision | rows/s | over (a) | over (b) |\n|---|---|---|---|---|---|---|")
+    print(f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 | {notebook / peer:.2f} |")
+    print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 |")
+    for batch_size, dropout in ((32, DROPOUT), (128, DROPOUT), (128, 0.0)):
+        _, rate = stored_logits(work, teacher, batch_size=batch_size, dropout=dropout, dtype=dtype)
+        name = str(dtype).removeprefix("torch.")
+        print(
+            f"| (c) minnow | {batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} | {rate / peer:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""check: validate the whole of params.yaml, inactive presets too, without running anything."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minnow import params, stages
+from minnow.errors import MinnowError, listed, nearest
+from minnow.layout import Layout
+from minnow.params import Block
+
+PREFIX = "params.yaml: "
+Places = Sequence[tuple[str, type[Block]]]
+
+
+def main(root: Path) -> None:
+    """Print one line if params.yaml is valid.
+
+    Raises:
+        MinnowError: every complaint, in one line.
+    """
+    document = params.read(Layout(root).params)
+    active = params.active_preset(document)
+    presets = list(document["presets"])
+    places = [(params.at(place, preset), block) for place, block in declared() for preset in spread(place, presets)]
+    complaints = [*unknown_keys(document, places), *invalid_blocks(document, places)]
+    if complaints:
+        raise MinnowError(PREFIX + "; ".join(complaints))
+    print(f"params.yaml is valid: preset {active}; presets {listed(presets, 20)}")
+
+
+def declared() -> Places:
+    """Return every place in params.yaml that a stage reads, once, and the class of the block there."""
+    found: dict[tuple[str, type[Block]], None] = {}
+    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
+        found.update(dict.fromkeys(importlib.import_module(module.name).Params.places().values()))
+    return list(found)
+
+
+def spread(place: str, presets: Sequence[str]) -> Sequence[str]:
+    """Return the presets that have a block at `place`: all, or none in particular for what stands outside presets."""
+    return presets if "*" in place else [""]
+
+
+def unknown_keys(document: Mapping[str, Any], places: Places) -> Iterator[str]:
+    """Yield a complaint for each key, above the blocks, that leads to no block."""
+    legal: dict[tuple[str, ...], list[str]] = {(): ["preset"]}
+    for place, _ in places:
+        parts = place.split(".")
+        for depth, part in enumerate(parts):
+            names = legal.setdefault(tuple(parts[:depth]), [])
+            if part not in names:
+                names.append(part)
+    for path, names in legal.items():
+        found: Any = document
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        for key in found if isinstance(found, dict) else ():
+            if key not in names:
+                yield f"{'.'.join([*path, str(key)])} is unknown; allowed: {listed(names, 20)}{nearest(key, names)}"
+
+
+def invalid_blocks(document: Mapping[str, Any], places: Places) -> Iterator[str]:
+    """Yield the complaints of each block that is missing or not as its class demands."""
+    for place, block in places:
+        try:
+            params.validated(block, params.pick(document, place), place)
+        except MinnowError as error:
+            yield str(error).removeprefix(PREFIX)

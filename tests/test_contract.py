@@ -1,0 +1,263 @@
+"""dvc.yaml, params.yaml, the code and its imports, held against each other: hand-kept lists drift."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from minnow.layout import MODELS, SPLITS, Layout
+from minnow.params import at
+
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src"
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES: dict[str, Any] = PIPELINE["stages"]
+# A path in another place changes no number; a new path would otherwise run every stage again.
+EXEMPT = {"minnow.layout"}
+PRESET = "${preset}"
+LAYOUT = Layout(Path())
+
+# Which module may import which of ours: imports point one way. Stages and tools may import all of them.
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "progress": set(),
+    "layout": set(),
+    "losses": {"training"},
+    "selection": set(),
+    "urls": set(),
+    "synthetic": set(),
+    "params": {"errors", "layout"},
+    "store": {"errors", "layout"},
+    "runtime": {"errors", "params"},
+    "data": {"errors", "store", "synthetic", "urls", "layout"},
+    "batching": {"errors"},
+    "inference": {"batching", "progress", "errors"},
+    "training": {"batching", "errors", "inference", "params", "progress", "runtime", "store"},
+    "fitting": {"batching", "errors", "layout", "models", "params", "runtime", "selection", "store", "training"},
+    "models": {"errors", "runtime", "store"},
+    "pretrained": {"errors", "models", "params"},
+    "students": {"errors", "models"},
+    "quantization": {"batching", "errors", "inference", "models"},
+    "logits": {"batching", "errors", "inference", "layout", "models", "runtime", "store"},
+    "metrics": {"selection"},
+    "baseline": {"metrics"},
+    "scoring": {"layout", "metrics", "store"},
+    "reports": {"metrics"},
+}
+
+
+def module_file(module: str) -> Path | None:
+    """Return the file of one of our modules, None for a package or somebody else's."""
+    file = SRC / (module.replace(".", "/") + ".py")
+    return file if file.is_file() else None
+
+
+def our_imports(file: Path) -> set[str]:
+    """Return our modules that a file imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("minnow.") and module_file(name)}
+
+
+def closure(module: str) -> set[str]:
+    """Return the module and all of ours that it imports, directly or not."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            file = module_file(name)
+            assert file is not None
+            waiting.extend(our_imports(file))
+    return seen
+
+
+def params_of(stage: str) -> Any:
+    return importlib.import_module(f"minnow.stages.{stage}").Params
+
+
+def names(entries: list[Any]) -> set[str]:
+    """Return the paths of dvc.yaml's list, whose entries are names or one-key mappings."""
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def test_every_stage_has_a_module_and_every_module_a_stage() -> None:
+    modules = {file.stem for file in (SRC / "minnow" / "stages").glob("[!_]*.py")}
+    assert set(STAGES) == modules
+
+
+def test_the_mission_names_these_stages() -> None:
+    assert {"prepare", "teacher_eval", "distill", "quantize", "evaluate"} <= set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_is_described_and_called_by_name(stage: str) -> None:
+    entry = STAGES[stage]
+    assert len(entry["desc"]) > 20
+    # `exec`, so that dvc's child is python itself and dies with it
+    assert re.fullmatch(rf"exec python src/stage\.py {stage}( \$\{{item\.model\}})?", entry["cmd"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_dependencies_are_the_import_closure(stage: str) -> None:
+    wanted = set()
+    for name in closure(f"minnow.stages.{stage}") - EXEMPT:
+        file = module_file(name)
+        assert file is not None
+        wanted.add(file.relative_to(ROOT).as_posix())
+    listed = {name for name in names(STAGES[stage]["deps"]) if name.startswith("src/")}
+    assert listed == wanted
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_fields_that_the_stage_reads(stage: str) -> None:
+    """Preset blocks are listed whole, the blocks that are swept leaf by leaf."""
+    wanted = {"preset"}
+    for place, block in params_of(stage).places().values():
+        key = at(place, PRESET)
+        wanted |= {key} if "*" in place else {f"{key}.{field}" for field in block.model_fields}
+    assert names(STAGES[stage]["params"]) == wanted
+
+
+def artefacts() -> dict[str, set[str]]:
+    """Return what each stage writes according to Layout."""
+    models = {model: {LAYOUT.model(model), LAYOUT.logits(model)} for model in MODELS}
+    plots = {LAYOUT.plot(f"{kind}_{model}") for kind in ("confusion", "roc", "pr") for model in MODELS}
+    paths: dict[str, set[Path]] = {
+        "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
+        "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
+        "teacher_logits": {LAYOUT.logits("teacher")},
+        "teacher_eval": {LAYOUT.metrics("teacher")},
+        "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
+        "quantize": {LAYOUT.model("quantized")},
+        "predict": {LAYOUT.logits("${item.model}")},
+        "evaluate": {LAYOUT.metrics(name) for name in ("student", "quantized", "agreement", "sizes")} | plots,
+        "compare": {LAYOUT.metrics("candidate")},
+    }
+    assert models
+    return {stage: {path.as_posix() for path in wanted} for stage, wanted in paths.items()}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_outs_come_from_layout(stage: str) -> None:
+    entry = STAGES[stage]
+    assert names(entry.get("outs", []) + entry.get("metrics", [])) == artefacts()[stage]
+
+
+def test_metrics_are_the_four_flat_files_and_all_small_results_are_in_git() -> None:
+    metrics = {name for entry in STAGES.values() for name in names(entry.get("metrics", []))}
+    assert metrics == {f"metrics/{name}.json" for name in (*MODELS, "candidate")}
+    for entry in STAGES.values():
+        for out in entry.get("outs", []) + entry.get("metrics", []):
+            name = out if isinstance(out, str) else next(iter(out))
+            assert name.startswith("metrics/") == (isinstance(out, dict) and out[name] == {"cache": False}), name
+
+
+def test_only_reporting_stages_see_the_test_split() -> None:
+    for stage in ("teacher", "distill", "quantize"):
+        assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), stage
+
+
+def test_the_teacher_runs_once() -> None:
+    """Nothing that is swept reaches a stage that runs the teacher, and no later stage lists its weights to run them."""
+    swept = {name for name in names(STAGES["distill"]["params"]) if name.startswith("distill.")}
+    for stage in ("prepare", "teacher", "teacher_logits"):
+        assert not swept & names(STAGES[stage]["params"])
+        assert not {name for name in names(STAGES[stage]["params"]) if name.endswith(".student")}
+    runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
+    with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
+    assert with_teacher == {"teacher_logits", "distill"}  # distill copies its layers
+
+
+def test_predict_covers_every_model_but_the_teacher() -> None:
+    from minnow.stages.predict import PREDICTED
+
+    assert set(STAGES["predict"]["matrix"]["model"]) == set(PREDICTED) == set(MODELS) - {"teacher"}
+
+
+def test_plots_show_files_that_a_stage_writes() -> None:
+    written = set().union(*artefacts().values())
+    shown: set[str] = set()
+    for plot in PIPELINE["plots"]:
+        for definition in plot.values():
+            shown |= set(definition["y"])
+    assert shown <= written
+    assert shown == {name for name in written if name.startswith("metrics/plots/")}
+
+
+@pytest.mark.parametrize("preset", ["embedded", "hub", "file"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_preset_is_valid_for_every_stage(stage: str, preset: str, tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("preset: embedded", f"preset: {preset}", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    assert params_of(stage).load(tmp_path).preset == preset
+
+
+def keys(tree: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from keys(value, f"{prefix}{name}.")
+
+
+def test_presets_hold_the_same_keys() -> None:
+    """`dvc exp run -S` can only change a key that is there; the shape under `build` is there where it is used."""
+    presets = yaml.safe_load((ROOT / "params.yaml").read_text())["presets"]
+    shapes = {name: {key for key in keys(preset) if ".build." not in key} for name, preset in presets.items()}
+    assert shapes["embedded"] == shapes["hub"] == shapes["file"]
+    assert all(Path(LAYOUT.raw(name) / ".gitkeep").name and (ROOT / LAYOUT.base(name)).is_dir() for name in presets)
+
+
+def modules() -> list[str]:
+    return sorted(file.stem for file in (SRC / "minnow").glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_one_way(module: str) -> None:
+    imported = {name.split(".")[1] for name in our_imports(SRC / "minnow" / f"{module}.py")}
+    assert imported <= MAY_IMPORT[module]
+
+
+def test_stages_start_without_heavy_imports() -> None:
+    """`make check`, and a stage that refuses its params, must not wait for torch."""
+    heavy = {"torch", "transformers", "sklearn", "bitsandbytes", "datasets", "tokenizers", "pandas"}
+    for file in (SRC / "minnow" / "stages").glob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in found} & heavy, file
+    for light in ("params", "layout", "errors", "store"):
+        assert "torch" not in (SRC / "minnow" / f"{light}.py").read_text()
+
+
+def test_splits_and_models_are_spelled_once() -> None:
+    """Paths are Layout's alone: no stage holds a path literal."""
+    assert SPLITS == ("train", "validation", "test")
+    for file in (SRC / "minnow" / "stages").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                assert not re.search(r"\.(parquet|json|csv|yaml)$", node.value), (file.name, node.value)
+
+
+def test_constraints_pin_every_direct_dependency() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    pinned = {
+        line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    }
+    for requirement in wanted:
+        match = re.match(r"[A-Za-z0-9_.-]+", requirement)
+        assert match is not None
+        assert match[0].lower() in pinned, requirement

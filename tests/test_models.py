@@ -1,0 +1,152 @@
+"""Saved models: equal bytes for equal models, honest sizes, and what is read back is what was written."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase
+
+from helpers_models import classifier, logits, padded_batch
+from minnow import models, pretrained, quantization, store
+from minnow.batching import encode
+from minnow.errors import MinnowError
+from minnow.params import BuildParams
+from minnow.runtime import Runtime
+
+SRC = Path(models.__file__).parents[1]
+CPU = torch.device("cpu")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
+def test_what_is_read_back_is_what_was_written(tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str) -> None:
+    model, batch = classifier(kind), padded_batch()
+    models.save(model, tokenizer, tmp_path / "out", facts={"base": "me/model", "commit": None})
+    loaded = models.load_for_inference(tmp_path / "out", Runtime(CPU, torch.float32))
+    assert torch.equal(logits(loaded, batch), logits(model, batch))
+    assert not loaded.training
+    assert models.load_tokenizer(tmp_path / "out")("a.com/x")["input_ids"] == tokenizer("a.com/x")["input_ids"]
+    store.check_manifest(tmp_path / "out")
+    manifest = store.read_json(tmp_path / "out" / "manifest.json")
+    assert manifest["parameters"] == sum(weight.numel() for weight in model.parameters())
+    assert (manifest["base"], manifest["commit"]) == ("me/model", None)
+    assert set(manifest["files"]) == set(files_of(tmp_path / "out")) - {"manifest.json"}
+
+
+def test_inference_runs_in_the_dtype_of_the_run(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    models.save(classifier(), tokenizer, tmp_path / "out")
+    for dtype in (torch.float32, torch.bfloat16):
+        loaded = models.load_for_inference(tmp_path / "out", Runtime(CPU, dtype))
+        assert {weight.dtype for weight in loaded.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+def test_the_bytes_of_all_parts_are_those_of_the_folder(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str
+) -> None:
+    model, out = classifier(kind), tmp_path / "out"
+    models.save(model, tokenizer, out)
+    parts = store.read_json(out / "manifest.json")["bytes_by_part"]
+    everything = files_of(out)
+    assert sum(parts.values()) == sum(map(len, everything.values())) - len(everything["manifest.json"])
+    weights = load_file(out / "model.safetensors")
+    by_hand = {"embeddings": 0, "body": 0, "head": 0}
+    for name, tensor in weights.items():
+        part = "head" if not name.startswith(f"{kind}.") else "embeddings" if ".embeddings." in name else "body"
+        by_hand[part] += tensor.nbytes
+    assert {part: parts[part] for part in by_hand} == by_hand
+    assert all(by_hand.values())
+    header = len(everything["model.safetensors"]) - sum(by_hand.values())
+    other_files = everything.keys() - {"model.safetensors", "manifest.json"}
+    assert parts["other"] == header + sum(len(everything[name]) for name in other_files)
+
+
+def test_saved_files_follow_the_umask(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    before = os.umask(0o027)
+    try:
+        models.save(classifier(layers=1), tokenizer, tmp_path / "out")
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "out").iterdir()}
+    assert set(modes.values()) == {0o640}, modes
+
+
+def test_equal_models_are_equal_bytes_in_another_process_and_place(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
+    """Loaded from another path, under another working directory, offline or not: nothing of it may be written."""
+    texts = ["a.com/login", "b.example.org"]
+
+    def make(root: Path) -> None:
+        start, student, quantized = root / "start", root / "student", root / "quantized"
+        models.save(models.load_model(start), models.load_tokenizer(start), student)
+        quantization.quantize(
+            student,
+            quantized,
+            quantization.scheme("nf4", double_quantization=True),
+            keep_float=["classifier"],
+            probe=encode(models.load_tokenizer(student), texts),
+            device=CPU,
+        )
+
+    here, there = tmp_path / "here", tmp_path / "elsewhere" / "there"
+    model = pretrained.build(shape, tokenizer)
+    for root in (here, there):
+        models.save(model, tokenizer, root / "start")
+    make(here)
+    code = f"""
+from pathlib import Path
+import torch
+from minnow import models, quantization
+from minnow.batching import encode
+start, student, quantized = Path("start"), Path("student"), Path("quantized")
+models.save(models.load_model(start), models.load_tokenizer(start), student)
+scheme = quantization.scheme("nf4", double_quantization=True)
+probe = encode(models.load_tokenizer(student), {texts!r})
+quantization.quantize(student, quantized, scheme, keep_float=["classifier"], probe=probe, device=torch.device("cpu"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SRC), "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=there, check=True, capture_output=True)
+    assert files_of(here) == files_of(there)
+    for name, content in files_of(here).items():
+        if name.endswith(".json"):
+            assert str(tmp_path).encode() not in content, name
+
+
+def test_paths_that_others_left_in_a_base_are_removed(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    models.save(classifier(layers=1), tokenizer, tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    clean = json.loads(file.read_text())
+    theirs = {"name_or_path": "/home/me", "tokenizer_file": "/home/me/t", "special_tokens_map_file": "/home/me/s"}
+    file.write_text(json.dumps(clean | theirs))
+    models.strip_varying_keys(tmp_path)
+    assert json.loads(file.read_text()) == clean
+
+
+def test_the_head_is_what_lies_outside_the_body() -> None:
+    assert set(models.head_modules(classifier("distilbert"))) == {"pre_classifier", "classifier"}
+    assert set(models.head_modules(classifier("roberta"))) == {"classifier.dense", "classifier.out_proj"}
+    model = classifier("roberta")
+    assert models.classification_layer(model) is model.get_submodule("classifier.out_proj")
+    with pytest.raises(MinnowError, match="no linear layer with 2 outputs"):
+        models.classification_layer(classifier(num_labels=3))
+
+
+def test_a_missing_library_is_one_line(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.save(pretrained.build(shape, tokenizer), tokenizer, tmp_path / "s")
+    monkeypatch.setattr("transformers.quantizers.quantizer_bnb_4bit.is_bitsandbytes_available", lambda: False)
+    four_bit = quantization.FourBit("nf4", double_quantization=True)
+    with pytest.raises(MinnowError, match=r"cannot be loaded.*bitsandbytes.*make install") as caught:
+        quantization.load_quantized(tmp_path / "s", four_bit, ["classifier"], device=CPU)
+    assert "\n" not in str(caught.value)
