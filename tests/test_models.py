@@ -120,6 +120,7 @@ quantization.quantize(student, quantized, scheme, keep_float=["classifier"], pro
     for name, content in files_of(here).items():
         if name.endswith(".json"):
             assert str(tmp_path).encode() not in content, name
+            assert models.VARYING_KEYS.isdisjoint(json.loads(content)), name
 
 
 def test_paths_that_others_left_in_a_base_are_removed(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
