@@ -2,21 +2,20 @@
 
     python benchmarks/distill_speed.py [--seconds 120] [--threads 2]
 
-Same rows and models for all three: a BERT-base teacher and a DistilBERT student with 4 layers and 8 heads, both randomly
-initialised, on token sequences as long as URLs are. Weights and tokens do not matter to the clock.
+Same rows and models for all three: a BERT-base teacher and a DistilBERT student with 4 layers and 8 heads, both
+randomly initialised, on token sequences as long as URLs are. Weights and tokens do not matter to the clock.
 
 (a) notebook: teacher in the loop, every URL padded to 512 tokens, float32, batch 32.
 (b) peer:     teacher in the loop, padded to the longest of the batch, float32, batch 32.
-(c) minnow:   `training.fit` as the distill stage calls it: batches of like length, bfloat16 where the CPU has it, stored
-              teacher logits. The teacher's one pass, by `predict_logits`, is counted in, spread over 5 epochs.
+(c) minnow:   `training.fit` as the distill stage calls it: batches of like length, bfloat16 where the CPU has it,
+              stored teacher logits. The teacher's one pass, by `predict_logits`, is counted in, spread over 5 epochs.
 
-(a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over all rows after a short
-one to warm up. A row is one URL in one epoch.
+(a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over all rows after a
+short one to warm up. A row is one URL in one epoch.
 """
 
 import argparse
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -34,14 +33,14 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    PreTrainedModel,
 )
-from transformers import PreTrainedModel
 
 from minnow.batching import Encoded
 from minnow.inference import predict_logits
 from minnow.losses import distillation
 from minnow.params import TrainingParams
-from minnow.runtime import Runtime, choose_dtype, cpu_features
+from minnow.runtime import Runtime, choose_dtype, machine
 from minnow.training import Targets, fit
 
 T = TypeVar("T")
@@ -115,15 +114,12 @@ def teacher_in_the_loop(
     return done / (time.perf_counter() - began)
 
 
-def stored_logits(
-    work: Work, teacher: PreTrainedModel, *, batch_size: int, dropout: float, dtype: torch.dtype
-) -> tuple[float, float]:
-    """Return Minnow's rows per second: of an epoch alone, and with the teacher's pass spread over EPOCHS epochs."""
+def stored_logits(work: Work, *, batch_size: int, dropout: float, dtype: torch.dtype) -> float:
+    """Return Minnow's rows per second, the teacher's pass spread over EPOCHS epochs."""
     run = Runtime(CPU, dtype)
-    working_teacher = make_teacher().to(dtype)
-    predict_logits(working_teacher, first_rows(work, 64).encoded, device=CPU)
-    logits, teacher_seconds = timed(lambda: predict_logits(working_teacher, work.encoded, device=CPU))
-    del working_teacher
+    teacher = make_teacher().to(dtype)
+    predict_logits(teacher, first_rows(work, 64).encoded, device=CPU)
+    logits, teacher_seconds = timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
 
     def epoch(part: Work, teacher_logits: Tensor) -> None:
         fit(
@@ -145,7 +141,7 @@ def stored_logits(
     epoch(warm, logits[: len(warm.encoded)])
     _, epoch_seconds = timed(lambda: epoch(work, logits))
     rows = len(work.encoded)
-    return rows / epoch_seconds, rows / (epoch_seconds + teacher_seconds / EPOCHS)
+    return rows / (epoch_seconds + teacher_seconds / EPOCHS)
 
 
 def first_rows(work: Work, rows: int) -> Work:
@@ -162,15 +158,6 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - began
 
 
-def machine() -> str:
-    """Return the CPU's name, threads and features."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    features = ", ".join(name for name, present in cpu_features().items() if present)
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, {features}, torch {torch.__version__}"
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -181,9 +168,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     work, teacher = make_work(ROWS), make_teacher()
     print(machine())
-    print(
-        f"{ROWS} rows of {work.encoded.lengths.float().mean():.1f} tokens on average (longest {work.encoded.lengths.max()})"
-    )
+    lengths = work.encoded.lengths.float()
+    print(f"{ROWS} rows of {lengths.mean():.1f} tokens on average (longest {lengths.max():.0f})")
     notebook = teacher_in_the_loop(work, teacher, width=512, batch_size=32, seconds=options.seconds)
     print(f"(a) notebook: {notebook:.2f} rows/s", flush=True)
     peer = teacher_in_the_loop(work, teacher, width=None, batch_size=32, seconds=options.seconds)
@@ -193,12 +179,10 @@ def main() -> None:
     print(f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 | {notebook / peer:.2f} |")
     print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 |")
     for batch_size, dropout in ((32, DROPOUT), (128, DROPOUT), (128, 0.0)):
-        _, rate = stored_logits(work, teacher, batch_size=batch_size, dropout=dropout, dtype=dtype)
+        rate = stored_logits(work, batch_size=batch_size, dropout=dropout, dtype=dtype)
         name = str(dtype).removeprefix("torch.")
-        print(
-            f"| (c) minnow | {batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} | {rate / peer:.2f} |",
-            flush=True,
-        )
+        cells = f"{batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} | {rate / peer:.2f}"
+        print(f"| (c) minnow | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

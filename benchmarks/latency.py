@@ -3,9 +3,10 @@
     python benchmarks/latency.py                   # the public original's shapes, randomly initialised
     python benchmarks/latency.py --models models   # the models that the pipeline built here
 
-Each variant classifies one URL and batches of 32 URLs; the variants take turns, call by call, in one process, so that all
-see the same machine. Resident memory is measured in a process per variant: after loading, and after 20 calls, less what
-the process held before loading. Bytes are those of everything in the folder that the model needs.
+Each variant classifies one URL and batches of 32 URLs; the variants take turns, call by call, in one process, so that
+all see the same machine. Resident memory is measured in a process per variant: after loading, and after 20 calls, less
+what the process held before loading. Loaded weights are mapped from the file, so that only what has been used once is
+resident: the second figure is the one to plan with. Bytes are those of everything in the folder that the model needs.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from transformers import PreTrainedModel
 from minnow import models, pretrained, quantization, store
 from minnow.batching import Encoded, encode
 from minnow.params import BuildParams, RuntimeParams
-from minnow.runtime import Runtime, cpu_features, start
+from minnow.runtime import Runtime, machine, start
 from minnow.synthetic import generate
 
 SHAPES = {
@@ -155,14 +156,6 @@ def disk_bytes(folder: Path) -> int:
     return sum(int(file["bytes"]) for file in store.read_json(folder / "manifest.json")["files"].values())
 
 
-def machine() -> str:
-    """Return the processor's name, threads and features."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line), "CPU")
-    features = ", ".join(name for name, present in cpu_features().items() if present)
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cpu}, {torch.get_num_threads()} threads, {features}{gpu}, torch {torch.__version__}"
-
-
 def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> None:
     """Measure and print."""
     urls, _ = generate(2_000, seed=1, label_noise=0.0)
@@ -180,11 +173,9 @@ def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> No
     print("|---|---|---|---|---|---|")
     for each in chosen:
         memory = resident_bytes(each, threads)
-        print(
-            f"| {each.name} | {milliseconds(one[each.name])} | {milliseconds(many[each.name])} | {disk_bytes(each.folder) / 1e6:.1f} "
-            f"| {memory['loaded'] / 1e6:.0f} | {memory['after'] / 1e6:.0f} |",
-            flush=True,
-        )
+        times = f"{milliseconds(one[each.name])} | {milliseconds(many[each.name])}"
+        sizes = f"{disk_bytes(each.folder) / 1e6:.1f} | {memory['loaded'] / 1e6:.0f} | {memory['after'] / 1e6:.0f}"
+        print(f"| {each.name} | {times} | {sizes} |", flush=True)
 
 
 def main() -> None:

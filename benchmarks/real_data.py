@@ -14,11 +14,11 @@ and writes docs/results/NAME.json, from which `make results` renders the tables.
 import argparse
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from pathlib import Path
@@ -32,7 +32,7 @@ import polars as pl  # noqa: E402
 import torch  # noqa: E402
 
 from minnow import baseline, metrics, params, runtime, scoring, store  # noqa: E402
-from minnow.layout import Layout  # noqa: E402
+from minnow.layout import MODELS, Layout  # noqa: E402
 
 RAW = "data/raw/file"
 BASE = "data/base/file/minilm"
@@ -44,10 +44,19 @@ BASE_FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-NGRAMS, CONTROL = "ngrams", "student_without_teacher"
-STAGES = ("prepare", "teacher", "teacher_logits", "teacher_eval", "distill", "quantize", "evaluate")
+NGRAMS, CONTROL, FROM_BASE = "ngrams", "student_without_teacher", "student_from_base"
+# Students to compare with, by what they are trained with. The first still starts from the fine-tuned teacher's layers,
+# the second from the same layers of the base: no teacher at all.
+CONTROLS: dict[str, dict[str, Any]] = {
+    CONTROL: {"distill.soft_weight": 0},
+    FROM_BASE: {
+        "distill.soft_weight": 0,
+        "presets.file.student.init": "checkpoint",
+        "presets.file.student.base": BASE,
+    },
+}
 THREADS = 2
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,17 @@ class Case:
     file: str
     overrides: Mapping[str, Any]
     test_file: str | None = None
+    controls: tuple[str, ...] = (CONTROL,)
 
 
-SPLIT_FILE = "psu_like_40k_split.csv"
-HANNOUSSE = Case("hannousse", "hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3})
+SPLIT_FILE = "psu_like_40k_split.parquet"
+HANNOUSSE = Case(
+    "hannousse",
+    "hannousse",
+    "hannousse2021.csv.gz",
+    {"data.validation": 0.1, "data.test": 0.3},
+    controls=(CONTROL, FROM_BASE),
+)
 PSU = Case("psu", "psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2})
 PSU_EXACT = Case(
     "psu_exact", "psu", SPLIT_FILE, {"data.split_column": "split"}, test_file="psu_seed42_1000_exact.csv.gz"
@@ -72,11 +88,10 @@ CASES = {case.name: case for case in (PSU, PSU_EXACT, HANNOUSSE)}
 
 @dataclass
 class Clone:
-    """A scratch clone of this repository, the commands run in it, and how long each took that trained or computed."""
+    """A scratch clone of this repository, and the commands run in it."""
 
     root: Path
     commands: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -87,34 +102,18 @@ class Clone:
         command = ["git", "rev-parse", "HEAD"]
         return subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
 
-    def run(self, *command: str, timed: str = "") -> None:
-        """Run a command in the clone and remember it; `timed` names the stage if its time is wanted."""
-        if (spelled := " ".join(command)) not in self.commands:
-            self.commands.append(spelled)
-        print(f"$ {spelled}", flush=True)
-        start = time.perf_counter()
-        output = []
-        with subprocess.Popen(
-            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                output.append(line)
-                print(line, end="", flush=True)
-        if process.returncode:
-            raise SystemExit(f"{spelled}: exit code {process.returncode}; its message stands above")
-        if timed and any("Running stage" in line for line in output):
-            self.seconds[timed] = round(time.perf_counter() - start, 1)
+    def run(self, *command: str) -> None:
+        """Run a command in the clone and remember it."""
+        self.commands.append(shlex.join(command))
+        print(f"$ {self.commands[-1]}", flush=True)
+        done = subprocess.run(command, cwd=self.root)
+        if done.returncode:
+            raise SystemExit(f"{self.commands[-1]}: exit code {done.returncode}; its message stands above")
 
-    def set(self, overrides: Mapping[str, Any]) -> None:
-        """Put the committed params.yaml back and set these params in it, which runs `prepare`."""
+    def reproduce(self, changed: Mapping[str, Any], stage: str) -> None:
+        """Put the committed params.yaml back, set these params in it, and bring a stage up to date."""
         subprocess.run(["git", "checkout", "--quiet", "params.yaml"], cwd=self.root, check=True)
-        self.run("dvc", "exp", "run", *flags(overrides), "prepare", timed="prepare")
-
-    def repro(self, stages: Iterable[str], prefix: str = "") -> None:
-        """Bring these stages up to date one after the other."""
-        for stage in stages:
-            self.run("dvc", "repro", stage, timed=f"{prefix}{stage}")
+        self.run("dvc", "exp", "run", *flags(changed), stage)
 
     def track(self, file: Path, folder: str) -> None:
         """Copy a file into the clone and let DVC track it."""
@@ -164,7 +163,7 @@ def scratch(case: Case, work: Path, shared: Path, base: Path) -> Clone:
 def split_file(clone: Clone) -> Path:
     """Write train and validation rows of `psu` with their split: with another test file beside them nothing is carved
     anew, the bytes of both splits stay the same, and DVC takes teacher and students from its cache."""
-    clone.set(overrides(PSU))
+    clone.reproduce(overrides(PSU), "prepare")
     parts = [
         store.read_table(clone.layout.split(name)).with_columns(pl.lit(name).alias("split"))
         for name in ("train", "validation")
@@ -175,18 +174,16 @@ def split_file(clone: Clone) -> Path:
 
 
 def measure(case: Case, clone: Clone) -> dict[str, Any]:
-    """Run the pipeline without and with the teacher's term, fit the baseline, and return everything worth keeping."""
+    """Run the controls, then the pipeline as it is, fit the baseline, and return everything worth keeping."""
     layout = clone.layout
-    clone.set({**overrides(case), "distill.soft_weight": 0})
-    clone.repro(["distill", "predict@student"], prefix="control_")
-    found = {CONTROL: scoring.headline(layout, "student")}
-    logits = {CONTROL: scoring.logits(layout, "student", "test")}
-    curves = {CONTROL: curve(layout, "student")}
-    clone.set(overrides(case))
-    clone.repro(STAGES[1:])
-    for model in ("teacher", "student", "quantized"):
-        found[model] = store.read_json(layout.metrics(model))
-        logits[model] = scoring.logits(layout, model, "test")
+    found, logits, curves = {}, {}, {}
+    for control in case.controls:
+        clone.reproduce({**overrides(case), **CONTROLS[control]}, "predict@student")
+        found[control], logits[control] = scoring.headline(layout, "student"), scoring.logits(layout, "student", "test")
+        curves[control] = curve(layout, "student")
+    clone.reproduce(overrides(case), "evaluate")
+    for model in MODELS:
+        found[model], logits[model] = scoring.headline(layout, model), scoring.logits(layout, model, "test")
     curves |= {model: curve(layout, model) for model in ("teacher", "student")}
     found[NGRAMS], logits[NGRAMS] = ngrams(layout)
     return {
@@ -221,7 +218,7 @@ def ngrams(layout: Layout) -> tuple[dict[str, Any], metrics.Array]:
 
 def pairs(logits: Mapping[str, metrics.Array], labels: metrics.Array) -> list[dict[str, Any]]:
     """Return for every two models how the second's predictions on test differ from the first's."""
-    order = (NGRAMS, "teacher", CONTROL, "student", "quantized")
+    order = [model for model in (NGRAMS, "teacher", FROM_BASE, CONTROL, "student", "quantized") if model in logits]
     return [
         {"from": one, "to": other, **metrics.agreement(logits[other], logits[one], labels)}
         for one, other in combinations(order, 2)
@@ -237,8 +234,7 @@ def batch_dropout(clone: Clone) -> dict[str, Any]:
             "presets.file.student.training.batch_size": batch,
             "presets.file.student.dropout": dropout,
         }
-        clone.set({**overrides(HANNOUSSE), **changed})
-        clone.repro(["distill"], prefix=f"seed {seed}, batch {batch}, dropout {dropout}: ")
+        clone.reproduce({**overrides(HANNOUSSE), **changed}, "distill")
         scores = [epoch["validation_f1"] for epoch in curve(clone.layout, "student")]
         runs.append({"seed": seed, "batch_size": batch, "dropout": dropout, "validation_f1": scores})
     return {"runs": runs, "prepare": store.read_json(clone.layout.metrics("prepare"))}
@@ -283,9 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = PROJECT / "docs" / "results"
     facts = {"machine": machine(), "params": used_params(clone), "commands": clone.commands, "commit": clone.commit}
     store.write_json(folder / f"{name}.json", {**results, **facts})
-    timings = folder / f"{name}.timings.json"
-    known = store.read_json(timings) if timings.exists() else {}
-    store.write_json(timings, {**known, **clone.seconds})
 
 
 if __name__ == "__main__":

@@ -196,9 +196,7 @@ def test_character_n_grams_learn_much_but_not_all() -> None:
     texts = np.array([bare(url) for url in urls])
     held_out = np.array([hashlib.sha256(domain(url).encode()).digest()[0] < 51 for url in urls])
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True, min_df=2)
-    model = LogisticRegression(solver="liblinear").fit(
-        vectorizer.fit_transform(texts[~held_out]), labels[~held_out]
-    )
+    model = LogisticRegression(solver="liblinear").fit(vectorizer.fit_transform(texts[~held_out]), labels[~held_out])
     accuracy = model.score(vectorizer.transform(texts[held_out]), labels[held_out])
     assert 0.15 < held_out.mean() < 0.25
     assert 0.88 <= accuracy <= 0.97

@@ -25,3 +25,8 @@ def listed(names: Iterable[object], limit: int = 6) -> str:
 def warn(message: str) -> None:
     """Tell the user on stderr, in one line, of something legal that may surprise."""
     print(f"minnow: warning: {' '.join(message.split())}", file=sys.stderr)
+
+
+def tell(message: str) -> None:
+    """Tell the user on stderr, in one line, what is being done for them."""
+    print(f"minnow: {' '.join(message.split())}", file=sys.stderr)

@@ -1,10 +1,12 @@
 """Seeds, threads, device and precision: the only module that touches global state."""
 
 import logging
+import platform
 import random
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,19 @@ def cpu_features() -> dict[str, bool]:
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
         "amx_bf16": torch.cpu._is_amx_tile_supported(),
     }
+
+
+def machine() -> str:
+    """Return in one line what a timing was measured on: processor, threads, instruction sets, GPU, torch."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    features = [name for name, present in cpu_features().items() if present]
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    threads = f"{torch.get_num_threads()} threads"
+    return ", ".join(
+        [names[0] if names else platform.machine(), threads, *features, *gpu, f"torch {torch.__version__}"]
+    )
 
 
 def random_state() -> dict[str, torch.Tensor]:

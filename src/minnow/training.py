@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from minnow import store
 from minnow.batching import Encoded, training_batches
-from minnow.errors import MinnowError, warn
+from minnow.errors import MinnowError, tell, warn
 from minnow.inference import predict_logits
 from minnow.params import TrainingParams
 from minnow.progress import row_bar
@@ -28,6 +28,8 @@ from minnow.runtime import Runtime, random_state, restore_random_state
 
 MAX_GRADIENT_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0
+# Longest text, in tokens, for which plain attention beats the fused kernel on a CPU.
+EAGER_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def fit(
         run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint)
         run.resume()
         while run.progress.epoch < params.epochs:
-            _epoch(run, train, targets, loss, seed, desc)
+            with short_attention(model, train, runtime.device):
+                _epoch(run, train, targets, loss, seed, desc)
             name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
             run.end_epoch(score(predict_logits(model, validation, device=runtime.device, desc=name)))
         run.restore_best()
@@ -201,6 +204,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         restore_random_state(state["random"])
+        tell(f"resuming a killed training at epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}")
 
 
 def read_checkpoint(file: Path) -> dict[str, Any] | None:
@@ -290,6 +294,22 @@ class Weights:
             working.data = master.data
         for weight, value in self.frozen:
             weight.data = value
+
+
+@contextmanager
+def short_attention(model: PreTrainedModel, train: Encoded, device: torch.device) -> Iterator[None]:
+    """Train with plain matrix products for attention where they are faster than torch's fused kernel.
+
+    On a CPU the fused kernel's backward pass takes several times as long for texts as short as URLs, above all in
+    bfloat16 (benchmarks/attention.py). Both compute the same attention.
+    """
+    chosen = model.config._attn_implementation
+    if device.type == "cpu" and int(train.lengths.max()) <= EAGER_TOKENS:
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(chosen)
 
 
 @contextmanager

@@ -34,16 +34,18 @@ COLUMNS = (
 NAMES = {
     "ngrams": "character n-grams",
     "teacher": "teacher",
+    "student_from_base": "student from the base, without teacher",
     "student_without_teacher": "student without teacher",
     "student": "student",
     "quantized": "quantized",
 }
 SHOWN_PAIRS = (
     ("ngrams", "teacher"),
+    ("ngrams", "quantized"),
     ("teacher", "student"),
+    ("student_from_base", "student"),
     ("student_without_teacher", "student"),
     ("student", "quantized"),
-    ("ngrams", "quantized"),
 )
 
 
@@ -87,7 +89,7 @@ def table_of(name: str, root: Path, document: str) -> str:
     """
     source, _, part = name.partition(".")
     part = part or "models"
-    sets = ["embedded", *sorted(file.stem for file in (root / RESULTS).glob("*.json") if "." not in file.stem)]
+    sets = ["embedded", *sorted(file.stem for file in (root / RESULTS).glob("*.json"))]
     if source not in sets:
         raise MinnowError(f"{document}: no results called {source!r}; there are {listed(sets)}{nearest(source, sets)}")
     results = load(root, source)
@@ -101,9 +103,8 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
     """Return a set of results by part."""
     if source == "embedded":
         return {"models": {model: store.read_json(Layout(root).metrics(model)) for model in MODELS}}
-    timed = root / RESULTS / f"{source}.timings.json"
-    extra = {"timings": store.read_json(timed)} if timed.exists() else {}
-    return {**store.read_json(root / RESULTS / f"{source}.json"), **extra}
+    results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
+    return results
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -129,7 +130,7 @@ def pairs(found: Sequence[Mapping[str, Any]]) -> str:
     """Return how many test rows each of two models alone gets right, with the sign test's p."""
     by_names = {(pair["from"], pair["to"]): pair for pair in found}
     rows = []
-    for one, other in SHOWN_PAIRS:
+    for one, other in (names for names in SHOWN_PAIRS if names in by_names):
         pair = by_names[one, other]
         only_one, only_other = pair["broken"], pair["mended"]
         p = sign_test(only_one, only_other)
@@ -175,11 +176,6 @@ def runs(found: Sequence[Mapping[str, Any]]) -> str:
     return markdown(["batch size", "dropout", *(f"seed {seed}" for seed in seeds), "mean"], rows)
 
 
-def timings(found: Mapping[str, float]) -> str:
-    """Return the seconds of each stage."""
-    return markdown(["stage", "seconds"], [[name, f"{seconds:,.0f}"] for name, seconds in found.items()])
-
-
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return key and title of the models that are there, in the order of the tables."""
     return [(model, title) for model, title in NAMES.items() if model in found]
@@ -191,5 +187,4 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "prepare": prepare,
     "curves": curves,
     "runs": runs,
-    "timings": timings,
 }
