@@ -114,34 +114,37 @@ def teacher_in_the_loop(
     return done / (time.perf_counter() - began)
 
 
-def stored_logits(work: Work, *, batch_size: int, dropout: float, dtype: torch.dtype) -> float:
-    """Return Minnow's rows per second, the teacher's pass spread over EPOCHS epochs."""
-    run = Runtime(CPU, dtype)
+def teacher_pass(work: Work, dtype: torch.dtype) -> tuple[Tensor, float]:
+    """Return the teacher's logits of all rows and the seconds that Minnow takes for them."""
     teacher = make_teacher().to(dtype)
     predict_logits(teacher, first_rows(work, 64).encoded, device=CPU)
-    logits, teacher_seconds = timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
+    return timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
 
-    def epoch(part: Work, teacher_logits: Tensor) -> None:
-        fit(
-            make_student(dropout),
-            part.encoded,
-            Targets(part.labels, teacher_logits),
-            first_rows(work, 8).encoded,
-            loss=distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
-            score=lambda _: 0.0,
-            params=TrainingParams(
-                epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
-            ),
-            runtime=run,
-            seed=0,
-            desc="minnow",
+
+def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float, dtype: torch.dtype) -> float:
+    """Return the seconds of one epoch of Minnow's distillation, after a short one to warm up."""
+
+    def epoch(part: Work, student: PreTrainedModel) -> float:
+        _, seconds = timed(
+            lambda: fit(
+                student,
+                part.encoded,
+                Targets(part.labels, logits[: len(part.encoded)]),
+                first_rows(work, 8).encoded,
+                loss=distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
+                score=lambda _: 0.0,
+                params=TrainingParams(
+                    epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
+                ),
+                runtime=Runtime(CPU, dtype),
+                seed=0,
+                desc="minnow",
+            )
         )
+        return seconds
 
-    warm = first_rows(work, 2 * batch_size)
-    epoch(warm, logits[: len(warm.encoded)])
-    _, epoch_seconds = timed(lambda: epoch(work, logits))
-    rows = len(work.encoded)
-    return rows / (epoch_seconds + teacher_seconds / EPOCHS)
+    epoch(first_rows(work, 2 * batch_size), make_student(dropout))
+    return epoch(work, make_student(dropout))
 
 
 def first_rows(work: Work, rows: int) -> Work:
@@ -175,11 +178,14 @@ def main() -> None:
     peer = teacher_in_the_loop(work, teacher, width=None, batch_size=32, seconds=options.seconds)
     print(f"(b) peer: {peer:.2f} rows/s", flush=True)
     dtype = choose_dtype(options.precision, CPU)
+    logits, teacher_seconds = teacher_pass(work, dtype)
+    print(f"the teacher's one pass: {teacher_seconds:.1f} s", flush=True)
     print("| way | batch | dropout | precision | rows/s | over (a) | over (b) |\n|---|---|---|---|---|---|---|")
     print(f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 | {notebook / peer:.2f} |")
     print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 |")
     for batch_size, dropout in ((32, DROPOUT), (128, DROPOUT), (128, 0.0)):
-        rate = stored_logits(work, batch_size=batch_size, dropout=dropout, dtype=dtype)
+        seconds = epoch_seconds(work, logits, batch_size=batch_size, dropout=dropout, dtype=dtype)
+        rate = ROWS / (seconds + teacher_seconds / EPOCHS)
         name = str(dtype).removeprefix("torch.")
         cells = f"{batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} | {rate / peer:.2f}"
         print(f"| (c) minnow | {cells} |", flush=True)

@@ -7,7 +7,8 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 
 from minnow import baseline, metrics
-from minnow.data import load_synthetic, prepare
+from minnow.data import prepare
+from minnow.sources import load_synthetic
 
 
 @cache

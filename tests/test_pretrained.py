@@ -154,23 +154,6 @@ pretrained.check_fits(pretrained.load_classifier(found), pretrained.load_tokeniz
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_branch_is_downloaded_at_the_commit_it_stands_for(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-
-    def download(name: str, **options: Any) -> str:
-        asked.update(options, name=name)
-        folder = base_folder / COMMIT
-        folder.mkdir()
-        (folder / "model.safetensors").touch()
-        return str(folder)
-
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha=COMMIT))
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert pretrained.locate("me/model", "v1", base_folder).commit == COMMIT
-    assert (asked["name"], asked["revision"], asked["local_files_only"]) == ("me/model", COMMIT, False)
-    assert not any(pattern.endswith((".bin", ".pt", "*")) for pattern in asked["allow_patterns"])
-
-
 # --- What is in a base --------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,16 @@ def listed(names: Iterable[object], limit: int = 6) -> str:
     return ", ".join(all_names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def shortened(text: str, limit: int = 60) -> str:
+    """Return what a user's data says, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def reason(error: BaseException) -> str:
+    """Return what a library's error says, in one line of at most 200 characters, after its kind."""
+    return f"{type(error).__name__}: {shortened(' '.join(str(error).split()), 200)}".removesuffix(": ")
+
+
 def warn(message: str) -> None:
     """Tell the user on stderr, in one line, of something legal that may surprise."""
     print(f"minnow: warning: {' '.join(message.split())}", file=sys.stderr)

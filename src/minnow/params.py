@@ -140,11 +140,15 @@ def read(path: Path) -> Mapping[str, Any]:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; bring it back with `git checkout -- {path.name}`") from None
+    except OSError as error:
+        raise MinnowError(f"{path} cannot be read: {error.strerror}; make it a readable file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or "the file is not text in UTF-8"
-        raise MinnowError(f"{path.name}{line} is not valid YAML: {problem}") from None
+        raise MinnowError(
+            f"{path.name}{line} is not valid YAML: {problem}; mend it, or undo with `git checkout -- {path.name}`"
+        ) from None
     if not isinstance(document, dict):
         raise MinnowError(f"{path.name} must be a mapping of names to values, not {type(document).__name__}")
     return document

@@ -19,7 +19,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-from minnow.errors import MinnowError, listed, nearest, warn
+from minnow import hub
+from minnow.errors import MinnowError, listed, nearest, reason
 from minnow.models import LABELS, classification_layer, from_config, name_labels
 from minnow.params import BuildParams
 
@@ -36,9 +37,6 @@ PHISHING_NAMES = {
     "1",
     "label_1",
 }
-# What is fetched of a model on the Hub: never pickle weights, nor what lies in folders (other formats).
-HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-HUB_TIMEOUT_S = 10
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -89,7 +87,7 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
             "temporary experiment is to see it"
         )
     else:
-        snapshot = _hub_folder(base, revision)
+        snapshot = hub.snapshot(hub.MODEL, base, revision)
         found = Checkpoint(base, snapshot, commit=snapshot.name)
     if not any(found.folder.glob("*.safetensors")):
         raise MinnowError(
@@ -97,52 +95,6 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
             "loaded and are refused: take a revision that has them, or save the model anew with save_pretrained(...)"
         )
     return found
-
-
-def _hub_folder(name: str, revision: str | None) -> Path:
-    """Return the local snapshot of a model, downloaded or from the cache; the folder's name is the commit."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # of its own httpx
-
-    if revision is None:
-        warn(f"base model {name!r} has no revision: its main branch is taken, which may change")
-    wanted, commit, trouble = revision or "main", None, None
-    try:
-        # One request that fails at once: without a network snapshot_download retries for 23 s.
-        commit = HfApi().model_info(name, revision=wanted, timeout=HUB_TIMEOUT_S).sha
-    except HFValidationError:
-        raise MinnowError(
-            f"base model {name!r} is neither a folder here nor a Hub id like owner/name; correct `base`"
-        ) from None
-    except (HTTPError, OSError) as error:
-        trouble = error
-    try:
-        folder = snapshot_download(
-            name,
-            revision=commit or wanted,
-            allow_patterns=list(HUB_FILES),
-            ignore_patterns=["*/*"],
-            local_files_only=commit is None,
-        )
-    except (HTTPError, OSError) as error:
-        raise MinnowError(_hub_trouble(name, wanted, trouble or error)) from None
-    return Path(folder)
-
-
-def _hub_trouble(name: str, revision: str, error: Exception) -> str:
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    if isinstance(error, RevisionNotFoundError):
-        return f"base model {name!r} has no revision {revision!r}; set `revision` to one of its commits"
-    if isinstance(error, GatedRepoError):
-        return f"base model {name!r} is gated; accept its terms on its page, then run `hf auth login`"
-    if isinstance(error, RepositoryNotFoundError):
-        return f"the Hub has no model {name!r}, or it is private; check `base`, or run `hf auth login`"
-    return (
-        f"cannot reach the Hub for base model {name!r} @ {revision}, and the cache lacks it ({_first_line(error)}); "
-        f"connect, or run `hf download {name} --revision {revision}` on a connected machine, copy its "
-        "~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or put a model below data/base/"
-    )
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
@@ -234,12 +186,8 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
                 "transformers knows"
             ) from None
         raise MinnowError(
-            f"base model {checkpoint.name!r} cannot be loaded ({_first_line(error)}); check its files or get them anew"
+            f"base model {checkpoint.name!r} cannot be loaded ({reason(error)}); check its files or get them anew"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def build(shape: BuildParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

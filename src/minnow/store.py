@@ -60,6 +60,8 @@ def read_json(path: Path) -> Any:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
         raise MinnowError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
+    except OSError as error:
+        raise MinnowError(f"{path} cannot be read ({error.strerror}); delete it and run `dvc repro`") from None
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
@@ -96,6 +98,8 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
             computed on other data.
     """
     table = read_table(path)
+    if table.schema.get("id") != pl.String or not all(dtype.is_numeric() for dtype in table.drop("id").dtypes):
+        raise MinnowError(f"{path} holds no logits with ids; delete it and run `dvc repro`")
     if table["id"].n_unique() != table.height:
         raise MinnowError(f"{path} holds an id more than once; delete it and run `dvc repro`")
     wanted = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
@@ -132,14 +136,26 @@ def check_manifest(folder: Path) -> None:
     Raises:
         MinnowError: a file is missing or differs.
     """
-    for name, fact in read_json(folder / MANIFEST)["files"].items():
+    if damage := _damage(folder):
+        raise MinnowError(
+            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && "
+            'chmod -R u+w "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what is bad'
+        )
+
+
+def _damage(folder: Path) -> str:
+    """Return the first difference of a model folder from its manifest, in words, or nothing."""
+    manifest = read_json(folder / MANIFEST)
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict):
+        return f"{folder / MANIFEST} lists no files"
+    for name, fact in files.items():
         file = folder / name
-        if not file.is_file() or sha256(file) != fact["sha256"]:
-            state = "differs from its manifest" if file.is_file() else "is missing"
-            raise MinnowError(
-                f"{file} {state}, and DVC's cache may hold the same damage; `rm -rf {folder} && "
-                'chmod -R u+w "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what is bad'
-            )
+        if not file.is_file():
+            return f"{file} is missing"
+        if fact != {"bytes": file.stat().st_size, "sha256": sha256(file)}:
+            return f"{file} differs from its manifest"
+    return ""
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -11,7 +11,7 @@ from minnow.layout import Layout
 from minnow.params import Block, Seed, Share, StageParams
 
 if TYPE_CHECKING:
-    from minnow.data import Columns, Source
+    from minnow.sources import Columns, Source
 
 FIELDS = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
@@ -67,7 +67,7 @@ class DataParams(Block):
     @property
     def columns(self) -> "Columns":
         """What to read of a file or a data set on the Hub."""
-        from minnow.data import Columns
+        from minnow.sources import Columns
 
         assert self.text_column is not None
         assert self.label_column is not None
@@ -106,21 +106,21 @@ def load(given: DataParams, layout: Layout, preset: str) -> "Source":
     Raises:
         MinnowError: they cannot be loaded, or a path lies where DVC would not watch it.
     """
-    from minnow import data
+    from minnow import sources
 
     if given.source == "synthetic":
         assert given.rows is not None
         assert given.label_noise is not None
-        return data.load_synthetic(given.rows, seed=given.seed, label_noise=given.label_noise)
+        return sources.load_synthetic(given.rows, seed=given.seed, label_noise=given.label_noise)
     if given.source == "file":
         assert given.path is not None
         path = watched(given.path, "path", layout, preset)
         test = None if given.test_path is None else watched(given.test_path, "test_path", layout, preset)
-        return data.load_file(path, test, columns=given.columns)
+        return sources.load_file(path, test, columns=given.columns)
     assert given.id is not None
     local = (layout.root / given.id).is_dir()
     folder = watched(given.id, "id", layout, preset) if local else None
-    return data.load_hub(given.id, revision=given.revision, folder=folder, columns=given.columns)
+    return sources.load_hub(given.id, revision=given.revision, folder=folder, columns=given.columns)
 
 
 def watched(given: str, name: str, layout: Layout, preset: str) -> Path:
