@@ -37,7 +37,7 @@ check: install  ## Validate params.yaml without running anything
 
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
 compare: install  ## Name three experiments for `dvc metrics diff teacher student --md`
-	for model in teacher student quantized; do \
+	@for model in teacher student quantized; do \
 		dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
 	done
 	@echo 'Now: dvc metrics diff teacher student --md --no-path (or student quantized, or teacher quantized)'

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -274,3 +275,12 @@ def test_constraints_pin_every_direct_dependency() -> None:
         match = re.match(r"[A-Za-z0-9_.-]+", requirement)
         assert match is not None
         assert match[0].lower() in pinned, requirement
+
+
+def test_the_diff_in_the_readme_is_that_of_the_committed_metrics() -> None:
+    table = (ROOT / "README.md").read_text().split("| Metric ", 1)[1].split("\n\n")[0]
+    teacher, student = (json.loads((ROOT / LAYOUT.metrics(name)).read_text()) for name in ("teacher", "student"))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert {row[0]: (float(row[1]), float(row[2])) for row in rows} == {
+        name: (teacher[name], student[name]) for name in teacher if teacher[name] != student[name]
+    }
