@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install repro test lint check compare verify results clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s%s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Make .venv with the pinned dependencies and this package
 
@@ -22,31 +22,31 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 repro: install check  ## Run the pipeline: whatever changed, and what depends on it
-	dvc repro
+	$(VENV)/bin/dvc repro
 
 test: install lint  ## Lint, type-check and run all tests
-	pytest
+	$(VENV)/bin/pytest
 
 lint: install
-	ruff check .
-	ruff format --check .
-	mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 check: install  ## Validate params.yaml without running anything
-	python src/stage.py check
+	$(VENV)/bin/python src/stage.py check
 
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
 compare: install  ## Name three experiments for `dvc metrics diff teacher student --md`
 	@for model in teacher student quantized; do \
-		dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
+		$(VENV)/bin/dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
 	done
 	@echo 'Now: dvc metrics diff teacher student --md --no-path (or student quantized, or teacher quantized)'
 
 verify: install  ## Rebuild everything in a clone without cache, and judge the metrics against the committed ones
-	python src/stage.py verify
+	$(VENV)/bin/python src/stage.py verify
 
 results: install  ## Render the tables in README.md and docs/ from the committed metrics
-	python src/stage.py results
+	$(VENV)/bin/python src/stage.py results
 
 clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
 	rm -rf models data/prepared data/logits .minnow

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hub": {"errors"},
     "sources": {"errors", "hub", "synthetic"},
     "data": {"errors", "layout", "sources", "urls"},
-    "batching": {"errors"},
+    "batching": set(),
     "inference": {"batching", "progress", "errors"},
     "training": {"batching", "errors", "inference", "params", "progress", "runtime", "store"},
     "fitting": {"batching", "errors", "layout", "models", "params", "runtime", "selection", "store", "training"},
@@ -139,7 +140,6 @@ def test_params_are_the_fields_that_the_stage_reads(stage: str) -> None:
 
 def artefacts() -> dict[str, set[str]]:
     """Return what each stage writes according to Layout."""
-    models = {model: {LAYOUT.model(model), LAYOUT.logits(model)} for model in MODELS}
     plots = {LAYOUT.plot(f"{kind}_{model}") for kind in ("confusion", "roc", "pr") for model in MODELS}
     paths: dict[str, set[Path]] = {
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
@@ -152,7 +152,6 @@ def artefacts() -> dict[str, set[str]]:
         "evaluate": {LAYOUT.metrics(name) for name in ("student", "quantized", "agreement", "sizes")} | plots,
         "compare": {LAYOUT.metrics("candidate")},
     }
-    assert models
     return {stage: {path.as_posix() for path in wanted} for stage, wanted in paths.items()}
 
 
@@ -212,8 +211,8 @@ def test_plots_show_files_that_a_stage_writes() -> None:
 @pytest.mark.parametrize("preset", ["embedded", "hub", "file"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_preset_is_valid_for_every_stage(stage: str, preset: str, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("preset: embedded", f"preset: {preset}", 1)
-    (tmp_path / "params.yaml").write_text(text)
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**document, "preset": preset}))
     assert params_of(stage).load(tmp_path).preset == preset
 
 
@@ -229,7 +228,9 @@ def test_presets_hold_the_same_keys() -> None:
     presets = yaml.safe_load((ROOT / "params.yaml").read_text())["presets"]
     shapes = {name: {key for key in keys(preset) if ".build." not in key} for name, preset in presets.items()}
     assert shapes["embedded"] == shapes["hub"] == shapes["file"]
-    assert all(Path(LAYOUT.raw(name) / ".gitkeep").name and (ROOT / LAYOUT.base(name)).is_dir() for name in presets)
+    for name in presets:
+        assert (ROOT / LAYOUT.raw(name) / ".gitkeep").is_file()
+        assert (ROOT / LAYOUT.base(name) / ".gitkeep").is_file()
 
 
 def modules() -> list[str]:
@@ -277,9 +278,19 @@ def test_constraints_pin_every_direct_dependency() -> None:
         assert match[0].lower() in pinned, requirement
 
 
+def committed(path: Path) -> dict[str, float]:
+    command = ["git", "show", f"HEAD:{path.as_posix()}"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if shown.returncode:
+        pytest.skip(f"{path} is not committed here")
+    content: dict[str, float] = json.loads(shown.stdout)
+    return content
+
+
 def test_the_diff_in_the_readme_is_that_of_the_committed_metrics() -> None:
+    """As committed: the workspace's may come from another CPU or another preset."""
     table = (ROOT / "README.md").read_text().split("| Metric ", 1)[1].split("\n\n")[0]
-    teacher, student = (json.loads((ROOT / LAYOUT.metrics(name)).read_text()) for name in ("teacher", "student"))
+    teacher, student = (committed(LAYOUT.metrics(name)) for name in ("teacher", "student"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert {row[0]: (float(row[1]), float(row[2])) for row in rows} == {
         name: (teacher[name], student[name]) for name in teacher if teacher[name] != student[name]

@@ -74,8 +74,18 @@ def checkout(folder: Path) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     shape = {"layers": 2, "heads": 2, "hidden_size": 64, "intermediate_size": 128, "dropout": 0.1}
     embedded = "presets__embedded__"
+    swept: dict[str, object] = {
+        "preset": "embedded",
+        "distill__temperature": 2.0,
+        "distill__soft_weight": 0.5,
+        "distill__seed": 0,
+        "quantize__scheme": "nf4",
+        "quantize__double_quantization": True,
+        "compare__model": "student",
+    }
     edit(
         folder,
+        **swept,
         **{
             f"{embedded}data__rows": 2000,
             f"{embedded}runtime__threads": 1,

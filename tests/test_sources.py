@@ -108,7 +108,7 @@ GOOD = "url,label\n" + "".join(f"{n}.com,{n % 2}\n" for n in range(40))
         ({}, b"url,label\na,1\na/,0\nb,1\n", ["one class only", "2 both_labels"]),
         ({}, b"url,label\na.com,1\nb.com,0\n", ["too few rows", "2 rows in all"]),
         ({"split_column": "s"}, b"url,label,s\na,1,train\nb,0,hold\n", ["'hold'", "allowed: train"]),
-        ({"split_column": "s"}, b"url,label,s\na,1,train\nb,0,\n", ["unknown split names ''"]),
+        ({"split_column": "s"}, b"url,label,s\na,1,train\nb,0,\n", ["1 rows have a blank split", "drop the rows"]),
         ({"path": "data/raw/file/urls.csv.gz"}, GOOD.encode(), ["cannot be read as csv", "gzip"]),
         ({"path": "data/raw/file/urls.jsonl"}, b'{"url": \n', ["cannot be read as jsonl"]),
         ({"path": "data/raw/file/urls.jsonl"}, b'{"url": ["a"], "label": 1}\n', ["column 'url' holds List"]),

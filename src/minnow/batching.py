@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-# Rows are sorted by length only within pools of this many batches, so that epochs still differ from each other.
+# Rows are sorted by length only within pools of this many batches, and of no more than a quarter of all: in one pool of
+# everything, every epoch would have the same batches.
 POOL_BATCHES = 50
 # Texts handed to the tokenizer at once: bounds the memory that its Python lists take.
 ENCODE_CHUNK = 20_000
@@ -58,7 +59,8 @@ def training_batches(lengths: Tensor, *, batch_size: int, generator: torch.Gener
     """Return row numbers in shuffled batches of like length; every row occurs once."""
     order = torch.randperm(len(lengths), generator=generator)
     batches: list[Tensor] = []
-    for pool in order.split(POOL_BATCHES * batch_size):
+    in_pool = max(1, min(POOL_BATCHES, len(lengths) // batch_size // 4))
+    for pool in order.split(in_pool * batch_size):
         by_length = pool[lengths[pool].argsort(stable=True)]
         batches.extend(by_length.split(batch_size))
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

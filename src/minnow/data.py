@@ -125,6 +125,11 @@ def prepare(
 def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
     names = rows["split"].str.strip_chars().str.to_lowercase()
     unknown = sorted(set(names.drop_nulls().unique()) - set(SPLIT_NAMES))
+    blank = names.eq("").sum()
+    if blank:
+        raise MinnowError(
+            f"{blank} rows have a blank split; fill it in with one of {listed(SPLIT_NAMES, 10)}, or drop the rows"
+        )
     if unknown:
         shown = listed([repr(shortened(name)) for name in unknown], 5)
         raise MinnowError(f"unknown split names {shown}; allowed: {listed(SPLIT_NAMES, 10)}; rename or remove them")

@@ -48,6 +48,8 @@ class EightBit:
 
 
 Scheme = FourBit | EightBit
+# Texts that the quantized model is run on before and after saving: the logits must be equal to the bit.
+PROBE_ROWS = 1_000
 
 
 def scheme(name: Literal["nf4", "fp4", "int8"], *, double_quantization: bool) -> Scheme:

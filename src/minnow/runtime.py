@@ -48,6 +48,9 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
     torch.manual_seed(seed)
     cuda = params.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
+    if cuda:  # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
     return Runtime(device, choose_dtype(params.precision, device))
 
 

@@ -93,7 +93,10 @@ def read(path: Path, columns: Columns) -> pl.DataFrame:
         content = gzip.decompress(raw) if suffixes[-1] == ".gz" else raw
         table = READERS[kind](content, columns)
     except (OSError, EOFError, ValueError, zlib.error, pl.exceptions.PolarsError) as error:
-        raise MinnowError(f"{path.name} cannot be read as {kind[1:]}: {reason(error)}; mend the file") from None
+        cause = reason(error)
+        if "straddling" in cause:
+            cause = "a quotation mark that opens a field is never closed"
+        raise MinnowError(f"{path.name} cannot be read as {kind[1:]}: {cause}; mend the file") from None
     if table.is_empty():
         raise MinnowError(f"{path.name} holds no rows; fill it, or name another file")
     return table
@@ -122,11 +125,16 @@ def _utf8(raw: bytes) -> bytes:
     return raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").encode()
 
 
+# Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never closed ends here.
+CSV_BLOCK = 1 << 24
+
+
 def _delimited(delimiter: str) -> Callable[[bytes, Columns], pl.DataFrame]:
     def parse(raw: bytes, columns: Columns) -> pl.DataFrame:
         # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the file.
         table = csv.read_csv(
             pa.BufferReader(_utf8(raw)),
+            read_options=csv.ReadOptions(block_size=CSV_BLOCK),
             parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(columns.named.values(), pa.large_string()),

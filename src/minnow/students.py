@@ -25,7 +25,7 @@ def shrink(
 ) -> PreTrainedModel:
     """Return a classifier like `source` with fewer layers, each a copy of one of the source's.
 
-    `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones with the first and the last.
+    `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones, the last among them.
     `heads` None keeps the number of heads. Another number that divides the width re-cuts the same columns into other
     heads: it warns, since what the heads had learned is scrambled until training repairs it. `dropout` None keeps the
     source's rates.
@@ -75,7 +75,7 @@ def set_layers(config: PreTrainedConfig, chosen: Sequence[int]) -> None:
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
     """Set every dropout rate that the config has a number for."""
     for name, value in config.to_dict().items():
-        if "dropout" in name and isinstance(value, int | float):
+        if "dropout" in name and isinstance(value, int | float) and not isinstance(value, bool):
             setattr(config, name, dropout)
 
 

@@ -40,7 +40,7 @@ def main(root: Path) -> None:
     run = runtime.start(params.runtime)
     student, chosen = layout.model("student"), params.quantize
     store.check_manifest(student)
-    texts = store.read_table(layout.split("validation"))["text"].to_list()
+    texts = store.read_table(layout.split("validation"))["text"].to_list()[: quantization.PROBE_ROWS]
     with store.replacing(layout.model("quantized")) as out:
         quantization.quantize(
             student,
