@@ -44,17 +44,9 @@ BASE_FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-NGRAMS, CONTROL, FROM_BASE = "ngrams", "student_without_teacher", "student_from_base"
-# Students to compare with, by what they are trained with. The first still starts from the fine-tuned teacher's layers,
-# the second from the same layers of the base: no teacher at all.
-CONTROLS: dict[str, dict[str, Any]] = {
-    CONTROL: {"distill.soft_weight": 0},
-    FROM_BASE: {
-        "distill.soft_weight": 0,
-        "presets.file.student.init": "checkpoint",
-        "presets.file.student.base": BASE,
-    },
-}
+NGRAMS, CONTROL = "ngrams", "student_without_teacher"
+# The control still starts from the fine-tuned teacher's layers; it only does without the teacher's logits.
+WITHOUT_TEACHER = {"distill.soft_weight": 0}
 THREADS = 2
 SEEDS = (0, 1)
 
@@ -68,20 +60,19 @@ class Case:
     file: str
     overrides: Mapping[str, Any]
     test_file: str | None = None
-    controls: tuple[str, ...] = (CONTROL,)
+    models_of: "Case | None" = None
 
 
-SPLIT_FILE = "psu_like_40k_split.parquet"
-HANNOUSSE = Case(
-    "hannousse",
-    "hannousse",
-    "hannousse2021.csv.gz",
-    {"data.validation": 0.1, "data.test": 0.3},
-    controls=(CONTROL, FROM_BASE),
-)
+HANNOUSSE = Case("hannousse", "hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3})
 PSU = Case("psu", "psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2})
+SPLIT_FILE = "psu_like_40k_split.parquet"
 PSU_EXACT = Case(
-    "psu_exact", "psu", SPLIT_FILE, {"data.split_column": "split"}, test_file="psu_seed42_1000_exact.csv.gz"
+    "psu_exact",
+    "psu",
+    SPLIT_FILE,
+    {"data.split_column": "split"},
+    test_file="psu_seed42_1000_exact.csv.gz",
+    models_of=PSU,
 )
 CASES = {case.name: case for case in (PSU, PSU_EXACT, HANNOUSSE)}
 
@@ -110,10 +101,10 @@ class Clone:
         if done.returncode:
             raise SystemExit(f"{self.commands[-1]}: exit code {done.returncode}; its message stands above")
 
-    def reproduce(self, changed: Mapping[str, Any], stage: str) -> None:
+    def reproduce(self, changed: Mapping[str, Any], stage: str, *options: str) -> None:
         """Put the committed params.yaml back, set these params in it, and bring a stage up to date."""
-        subprocess.run(["git", "checkout", "--quiet", "params.yaml"], cwd=self.root, check=True)
-        self.run("dvc", "exp", "run", *flags(changed), stage)
+        subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", "params.yaml"], cwd=self.root, check=True)
+        self.run("dvc", "exp", "run", *options, *flags(changed), stage)
 
     def track(self, file: Path, folder: str) -> None:
         """Copy a file into the clone and let DVC track it."""
@@ -153,35 +144,46 @@ def scratch(case: Case, work: Path, shared: Path, base: Path) -> Clone:
     for name in BASE_FILES:
         shutil.copyfile(base / name, target / name)
     for name in filter(None, (case.file, case.test_file)):
-        if name == SPLIT_FILE:
-            clone.track(split_file(scratch(PSU, work, shared, base)), RAW)
-        else:
-            clone.track(shared / name, RAW)
+        source = split_file(scratch(PSU, work, shared, base)) if name == SPLIT_FILE else shared / name
+        clone.track(source, RAW)
     return clone
 
 
 def split_file(clone: Clone) -> Path:
-    """Write train and validation rows of `psu` with their split: with another test file beside them nothing is carved
-    anew, the bytes of both splits stay the same, and DVC takes teacher and students from its cache."""
+    """Write train and validation rows of `psu` with their split, so that another test file carves nothing anew."""
     clone.reproduce(overrides(PSU), "prepare")
-    parts = [
-        store.read_table(clone.layout.split(name)).with_columns(pl.lit(name).alias("split"))
-        for name in ("train", "validation")
-    ]
+    tables = {name: store.read_table(clone.layout.split(name)) for name in ("train", "validation")}
+    marked = [table.with_columns(pl.lit(name).alias("split")) for name, table in tables.items()]
     file = clone.root.parent / SPLIT_FILE
-    store.write_table(file, pl.concat(parts).select("text", "label", "split"))
+    store.write_table(file, pl.concat(marked).select("text", "label", "split"))
     return file
 
 
+def bring(case: Case, clone: Clone, *, control: bool) -> None:
+    """Train and run the models of a case on its test split, or the control alone.
+
+    The models of another case are taken as they are: the stages that train them are left out, although a test file of
+    its own takes its URLs out of train.
+    """
+    extra = WITHOUT_TEACHER if control else {}
+    changed = {**overrides(case), **extra}
+    if case.models_of is None:
+        clone.reproduce(changed, "predict@student" if control else "evaluate")
+        return
+    clone.reproduce({**overrides(case.models_of), **extra}, "distill" if control else "quantize")
+    clone.reproduce(changed, "prepare", "--single-item")
+    for stage in ["predict@student"] if control else ["teacher_logits", "predict@student", "predict@quantized"]:
+        clone.run("dvc", "repro", "--single-item", stage)
+
+
 def measure(case: Case, clone: Clone) -> dict[str, Any]:
-    """Run the controls, then the pipeline as it is, fit the baseline, and return everything worth keeping."""
+    """Run the control, then the pipeline as it is, fit the baseline, and return everything worth keeping."""
     layout = clone.layout
-    found, logits, curves = {}, {}, {}
-    for control in case.controls:
-        clone.reproduce({**overrides(case), **CONTROLS[control]}, "predict@student")
-        found[control], logits[control] = scoring.headline(layout, "student"), scoring.logits(layout, "student", "test")
-        curves[control] = curve(layout, "student")
-    clone.reproduce(overrides(case), "evaluate")
+    bring(case, clone, control=True)
+    found = {CONTROL: scoring.headline(layout, "student")}
+    logits = {CONTROL: scoring.logits(layout, "student", "test")}
+    curves = {CONTROL: curve(layout, "student")}
+    bring(case, clone, control=False)
     for model in MODELS:
         found[model], logits[model] = scoring.headline(layout, model), scoring.logits(layout, model, "test")
     curves |= {model: curve(layout, model) for model in ("teacher", "student")}
@@ -191,7 +193,7 @@ def measure(case: Case, clone: Clone) -> dict[str, Any]:
         "pairs": pairs(logits, scoring.labels(layout, "test")),
         "curves": curves,
         "prepare": store.read_json(layout.metrics("prepare")),
-        "sizes": store.read_json(layout.metrics("sizes")),
+        "sizes": {model: scoring.sizes(layout, model) for model in MODELS},
     }
 
 
@@ -218,7 +220,7 @@ def ngrams(layout: Layout) -> tuple[dict[str, Any], metrics.Array]:
 
 def pairs(logits: Mapping[str, metrics.Array], labels: metrics.Array) -> list[dict[str, Any]]:
     """Return for every two models how the second's predictions on test differ from the first's."""
-    order = [model for model in (NGRAMS, "teacher", FROM_BASE, CONTROL, "student", "quantized") if model in logits]
+    order = (NGRAMS, "teacher", CONTROL, "student", "quantized")
     return [
         {"from": one, "to": other, **metrics.agreement(logits[other], logits[one], labels)}
         for one, other in combinations(order, 2)

@@ -1,5 +1,8 @@
 """Tables between markers: what is rendered, that a second time changes nothing, and what is refused."""
 
+import io
+import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import pytest
 
 from minnow import store
 from minnow.errors import MinnowError
+from minnow.layout import Layout
 from minnow.tools import results
 
 METRICS = {
@@ -63,6 +67,7 @@ def test_rendering_twice_changes_nothing_and_check_agrees(tmp_path: Path) -> Non
 def test_readme_shows_the_embedded_presets_metrics(tmp_path: Path) -> None:
     for model in ("teacher", "student", "quantized"):
         store.write_json(tmp_path / "metrics" / f"{model}.json", METRICS)
+    store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "synthetic"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))
     results.main(tmp_path)
     assert "| quantized | 0.9000 |" in (tmp_path / "README.md").read_text()
@@ -121,5 +126,19 @@ def test_runs_take_each_runs_best_epoch_and_average_over_seeds(tmp_path: Path) -
     assert "| 64 | 0 | 0.9000 | 0.9100 | 0.9050 |" in document.read_text()
 
 
-def test_the_projects_own_documents_match_their_results() -> None:
-    results.main(Path(__file__).resolve().parents[1], "check")
+def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
+    store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "file"})
+    (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))
+    with pytest.raises(MinnowError, match="metrics/ holds results of 'file' data"):
+        results.main(tmp_path)
+
+
+def test_the_projects_own_documents_match_their_results_as_committed(tmp_path: Path) -> None:
+    """At HEAD, not in the workspace: its metrics may come from another CPU or another preset."""
+    root = Path(__file__).resolve().parents[1]
+    archive = subprocess.run(["git", "archive", "HEAD", "README.md", "docs", "metrics"], cwd=root, capture_output=True)
+    if archive.returncode:
+        pytest.skip("no git history with results here")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(tmp_path, filter="data")
+    results.main(tmp_path, "check")
