@@ -36,7 +36,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from minnow.batching import Encoded
+from minnow.batching import Encoded, training_batches
 from minnow.inference import predict_logits
 from minnow.losses import distillation
 from minnow.params import TrainingParams
@@ -147,6 +147,12 @@ def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float
     return epoch(work, make_student(dropout))
 
 
+def padding(lengths: Tensor, batch_size: int) -> float:
+    """Return how many tokens Minnow's training batches compute for each real one."""
+    batches = training_batches(lengths, batch_size=batch_size, generator=torch.Generator().manual_seed(0))
+    return sum(int(lengths[rows].max()) * len(rows) for rows in batches) / int(lengths.sum())
+
+
 def first_rows(work: Work, rows: int) -> Work:
     """Return the first rows of the work."""
     rows = min(rows, len(work.encoded))
@@ -173,6 +179,9 @@ def main() -> None:
     print(machine())
     lengths = work.encoded.lengths.float()
     print(f"{ROWS} rows of {lengths.mean():.1f} tokens on average (longest {lengths.max():.0f})")
+    for batch_size in (32, 128):
+        tokens = padding(work.encoded.lengths, batch_size)
+        print(f"(c) computes {tokens:.2f} tokens for each real one at batch {batch_size}")
     notebook = teacher_in_the_loop(work, teacher, width=512, batch_size=32, seconds=options.seconds)
     print(f"(a) notebook: {notebook:.2f} rows/s", flush=True)
     peer = teacher_in_the_loop(work, teacher, width=None, batch_size=32, seconds=options.seconds)
