@@ -99,6 +99,19 @@ def test_training_batches_waste_little() -> None:
     assert padding(rows, list(torch.randperm(6_400).split(32))) > 0.5, "the lengths are such that it matters"
 
 
+@pytest.mark.parametrize("batch_size", [32, 64, 128])
+def test_little_data_is_neither_padded_much_nor_batched_alike_in_every_epoch(batch_size: int) -> None:
+    rows, generator = lengths(2_100), torch.Generator().manual_seed(0)
+    first, second = (training_batches(rows, batch_size=batch_size, generator=generator) for _ in range(2))
+    assert padding(rows, first) < 0.2
+    place = torch.empty(len(rows), dtype=torch.long)
+    for number, batch in enumerate(second):
+        place[batch] = number
+    mates = sum(len(batch) * (len(batch) - 1) for batch in first)
+    again = sum(int((count * (count - 1)).sum()) for count in (place[batch].bincount() for batch in first))
+    assert again / mates < 0.45
+
+
 def test_training_batches_are_not_in_order_of_length() -> None:
     rows = lengths(3_200)
     batches = training_batches(rows, batch_size=32, generator=torch.Generator().manual_seed(0))

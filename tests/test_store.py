@@ -166,6 +166,7 @@ def test_logits_are_joined_by_id(tmp_path: Path) -> None:
     store.write_logits(file, ["a", "b", "c"], LOGITS)
     assert store.read_table(file).columns == ["id", "logit_0", "logit_1"]
     result = store.read_logits(file, ["c", "a", "b"])
+    assert result.flags.writeable, "torch warns of others"
     assert result.dtype == np.float32
     assert np.array_equal(result, LOGITS[[2, 0, 1]])
 

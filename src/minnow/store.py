@@ -111,7 +111,8 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
             "foreign; run `dvc repro` so that the logits are computed on the present split"
         )
     joined = wanted.join(table, on="id", how="left", maintain_order="left")
-    return joined.drop("id").cast(pl.Float32).to_numpy()
+    # Otherwise read-only at some numbers of rows, at which torch warns.
+    return joined.drop("id").cast(pl.Float32).to_numpy(writable=True)
 
 
 def sha256(path: Path) -> str:
