@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pretrained": {"errors", "hub", "models", "params"},
     "students": {"errors", "models"},
     "quantization": {"batching", "errors", "inference", "models"},
-    "logits": {"batching", "errors", "inference", "layout", "models", "runtime", "store"},
+    "logits": {"batching", "errors", "inference", "models", "runtime", "store"},
     "metrics": {"selection"},
     "baseline": {"metrics"},
     "scoring": {"layout", "metrics", "store"},

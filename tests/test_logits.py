@@ -38,7 +38,9 @@ def layout(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> Layout:
 
 
 def test_the_logits_of_a_row_carry_its_id(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
-    logits.store_logits(layout, "student", {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32)
+    logits.store_logits(
+        layout.model("student"), layout.logits("student"), {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32
+    )
     model = models.load_model(layout.model("student"))
     expected = predict_logits(model, encode(tokenizer, TABLE["text"].to_list()), device=CPU).numpy()
     assert len(np.unique(expected.round(4), axis=0)) == len(TABLE)
@@ -51,7 +53,7 @@ def test_the_logits_of_a_row_carry_its_id(layout: Layout, tokenizer: PreTrainedT
 def test_the_runs_dtype_is_used(layout: Layout) -> None:
     stored = {}
     for run in (FLOAT32, BFLOAT16):
-        logits.store_logits(layout, "student", {"test": TABLE}, run)
+        logits.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, run)
         stored[run] = store.read_logits(layout.logits_of("student", "test"), TABLE["id"].to_list())
     assert not np.array_equal(stored[FLOAT32], stored[BFLOAT16])
     np.testing.assert_allclose(stored[FLOAT32], stored[BFLOAT16], atol=0.2)
@@ -61,24 +63,26 @@ def test_a_damaged_model_is_not_run(layout: Layout) -> None:
     with (layout.model("student") / "model.safetensors").open("ab") as file:
         file.write(b"!")
     with pytest.raises(MinnowError, match="differs from its manifest"):
-        logits.store_logits(layout, "student", {"test": TABLE}, FLOAT32)
+        logits.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
     assert not layout.logits("student").exists()
 
 
 def test_logits_that_are_not_finite_are_one_clear_error(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
-    logits.store_logits(layout, "student", {"test": TABLE}, FLOAT32)
+    logits.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
     before = layout.logits_of("student", "test").read_bytes()
     model = classifier()
     with torch.no_grad():
         models.classification_layer(model).bias.fill_(torch.nan)
     models.save(model, tokenizer, layout.model("student"))
     with pytest.raises(MinnowError, match="student gives infinite or undefined logits for 4 of 4 rows of test"):
-        logits.store_logits(layout, "student", {"test": TABLE}, FLOAT32)
+        logits.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
     assert layout.logits_of("student", "test").read_bytes() == before
 
 
 def test_metrics_come_from_stored_logits_alone(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
-    logits.store_logits(layout, "student", {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32)
+    logits.store_logits(
+        layout.model("student"), layout.logits("student"), {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32
+    )
     for file in layout.model("student").glob("*.safetensors"):
         file.unlink()
     result = scoring.headline(layout, "student")

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from minnow import params
 from minnow.errors import MinnowError
-from minnow.params import Block, BuildParams, RuntimeParams, StageParams, TrainingParams
+from minnow.params import Block, BuildParams, Names, RuntimeParams, StageParams, TrainingParams
 from minnow.stages.distill import Params, StudentParams
 from minnow.stages.prepare import DataParams
 from minnow.stages.teacher import TeacherParams
@@ -161,6 +161,29 @@ def test_a_stage_gets_the_blocks_of_the_active_preset(tmp_path: Path) -> None:
     loaded = ToyStage.load(tmp_path)
     assert (loaded.preset, loaded.mine.size, loaded.shared.size) == ("b", 2, 3)
     assert ToyStage.places() == {"mine": ("presets.*.toy", Toy), "shared": ("toy", Toy)}
+
+
+Chosen = Names[Literal["one", "two"]]
+
+
+def test_a_list_of_names_is_taken_as_it_is() -> None:
+    assert params.validated(Chosen, ["two", "one"], "chosen").root == ["two", "one"]
+    assert params.validated(Chosen, [], "chosen").root == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (["twwo"], "chosen.0 is 'twwo': must be 'one' or 'two'; did you mean 'two'"),
+        (["one", "one"], "chosen: names one, one, one of them twice"),
+        ("one", "chosen is 'one': must be a valid list"),
+        (None, "chosen is null: must be a valid list"),
+        ([1], "chosen.0 is 1: must be 'one' or 'two'"),
+    ],
+)
+def test_a_list_of_names_is_refused_with_the_nearest(raw: Any, said: str) -> None:
+    with pytest.raises(MinnowError, match=said):
+        params.validated(Chosen, raw, "chosen")
 
 
 def test_params_are_frozen() -> None:

@@ -1,6 +1,6 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block` marked with where that block stands:
+A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with where it stands:
 
     class Params(StageParams):
         student: Annotated[StudentParams, "presets.*.student"]
@@ -11,10 +11,10 @@ A stage's file holds its `Params` class. Each field of it is a `Block` marked wi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from minnow.errors import MinnowError, listed, nearest
@@ -32,6 +32,21 @@ class Block(BaseModel):
     """A block of params.yaml: frozen, unknown keys refused, and no number taken for a string or the reverse."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+NameT = TypeVar("NameT", bound=str)
+
+
+class Names(RootModel[list[NameT]], Generic[NameT]):
+    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`; without repetition."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.root)) < len(self.root):
+            raise ValueError(f"names {listed(self.root, 20)}, one of them twice")
+        return self
 
 
 class RuntimeParams(Block):
@@ -77,7 +92,7 @@ class StageParams(BaseModel):
     preset: str
 
     @classmethod
-    def places(cls) -> dict[str, tuple[str, type[Block]]]:
+    def places(cls) -> dict[str, tuple[str, type[BaseModel]]]:
         """Return field name → (place in params.yaml, its class), in the order of declaration."""
         return {
             name: (
@@ -104,12 +119,12 @@ class StageParams(BaseModel):
         return cls(preset=preset, **blocks)
 
 
-BlockT = TypeVar("BlockT", bound=Block)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def _block(annotation: Any) -> type[Block]:
+def _block(annotation: Any) -> type[BaseModel]:
     assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Block), annotation
+    assert issubclass(annotation, Block | Names), annotation
     return annotation
 
 
@@ -182,13 +197,13 @@ def pick(document: Mapping[str, Any], key: str) -> Any:
     return found
 
 
-def validated(block: type[BlockT], raw: Any, place: str) -> BlockT:
-    """Return `raw` as a `block`; `place` is the dotted key that errors name.
+def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
+    """Return `raw` as a `block`, or as `Names`; `place` is the dotted key that errors name.
 
     Raises:
         MinnowError: one line with every complaint.
     """
-    if not isinstance(raw, dict):
+    if issubclass(block, Block) and not isinstance(raw, dict):
         raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be a block with the keys {_keys(block)}")
     try:
         return block.model_validate(raw)
@@ -198,7 +213,7 @@ def validated(block: type[BlockT], raw: Any, place: str) -> BlockT:
         raise MinnowError("params.yaml: " + "; ".join(complaints)) from None
 
 
-def _complaint(detail: ErrorDetails, block: type[Block], place: str) -> str:
+def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     parts = [str(part) for part in detail["loc"]]
     if parts and parts[-1] in SCALARS:
         return f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a number, true or false"
@@ -230,11 +245,11 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def _keys(block: type[Block]) -> str:
+def _keys(block: type[BaseModel]) -> str:
     return listed(block.model_fields, 20)
 
 
-def _block_at(block: type[Block], path: Sequence[str]) -> type[Block]:
+def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     """Return the class of the block at `path` below `block`."""
     for part in path:
         annotation = block.model_fields[part].annotation

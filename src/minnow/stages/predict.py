@@ -27,4 +27,4 @@ def main(root: Path, model: str = "") -> None:
 
     run = runtime.start(params.runtime)
     tables = {name: store.read_table(layout.split(name)) for name in ("validation", "test")}
-    store_logits(layout, model, tables, run)
+    store_logits(layout.model(model), layout.logits(model), tables, run)

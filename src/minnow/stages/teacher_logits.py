@@ -22,4 +22,4 @@ def main(root: Path) -> None:
 
     run = runtime.start(params.runtime)
     tables = {name: store.read_table(layout.split(name)) for name in SPLITS}
-    store_logits(layout, "teacher", tables, run)
+    store_logits(layout.model("teacher"), layout.logits("teacher"), tables, run)

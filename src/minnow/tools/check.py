@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from minnow import params, stages
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
-from minnow.params import Block
 
 PREFIX = "params.yaml: "
-Places = Sequence[tuple[str, type[Block]]]
+Places = Sequence[tuple[str, type[BaseModel]]]
 
 
 def main(root: Path) -> None:
@@ -33,7 +34,7 @@ def main(root: Path) -> None:
 
 def declared() -> Places:
     """Return every place in params.yaml that a stage reads, once, and the class of the block there."""
-    found: dict[tuple[str, type[Block]], None] = {}
+    found: dict[tuple[str, type[BaseModel]], None] = {}
     for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
         found.update(dict.fromkeys(importlib.import_module(module.name).Params.places().values()))
     return list(found)
