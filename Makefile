@@ -7,10 +7,10 @@ export OMP_WAIT_POLICY := PASSIVE
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint check compare verify results clean
+.PHONY: help install repro test lint check compare verify results sweeps push-to-hub clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s%s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Make .venv with the pinned dependencies and this package
 
@@ -36,11 +36,11 @@ check: install  ## Validate params.yaml without running anything
 	$(VENV)/bin/python src/stage.py check
 
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
-compare: install  ## Name three experiments for `dvc metrics diff teacher student --md`
-	@for model in teacher student quantized; do \
+compare: install  ## Name an experiment per model for `dvc metrics diff teacher student --md`
+	@for model in baseline teacher student quantized; do \
 		$(VENV)/bin/dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
 	done
-	@echo 'Now: dvc metrics diff teacher student --md --no-path (or student quantized, or teacher quantized)'
+	@echo 'Now: dvc metrics diff teacher student --md --no-path (or any two of baseline, teacher, student, quantized)'
 
 verify: install  ## Rebuild everything in a clone without cache, and judge the metrics against the committed ones
 	$(VENV)/bin/python src/stage.py verify
@@ -48,5 +48,11 @@ verify: install  ## Rebuild everything in a clone without cache, and judge the m
 results: install  ## Render the tables in README.md and docs/ from the committed metrics
 	$(VENV)/bin/python src/stage.py results
 
+sweeps: install  ## Sum up all experiments: mean and deviation per parameter value, size against F1
+	$(VENV)/bin/python src/stage.py sweeps
+
+push-to-hub: install  ## Upload models/release: REPO=me/name [DRY_RUN=1] [PUBLIC=1] [SYNTHETIC=1]
+	@$(VENV)/bin/python src/stage.py push_to_hub "$(REPO)" $(if $(DRY_RUN),dry-run) $(if $(PUBLIC),public) $(if $(SYNTHETIC),synthetic)
+
 clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
-	rm -rf models data/prepared data/logits .minnow
+	rm -rf models data/prepared data/logits data/extra data/controls/*/ .minnow

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from minnow.layout import MODELS, SPLITS, Layout
-from minnow.params import at
+from minnow.evidence import HOPS
+from minnow.layout import JUDGED, MODELS, SPLITS, Layout
+from minnow.params import Names, at, validated
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-STAGES: dict[str, Any] = PIPELINE["stages"]
+# A stage that is made once per name of a list stands under `do`.
+STAGES: dict[str, Any] = {name: entry.get("do", entry) for name, entry in PIPELINE["stages"].items()}
 # A path in another place changes no number; a new path would otherwise run every stage again.
 EXEMPT = {"minnow.layout"}
 PRESET = "${preset}"
@@ -49,9 +51,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantization": {"batching", "errors", "inference", "models"},
     "logits": {"batching", "errors", "inference", "models", "runtime", "store"},
     "metrics": {"selection"},
-    "baseline": {"metrics"},
-    "scoring": {"layout", "metrics", "store"},
-    "reports": {"metrics"},
+    "resampling": {"metrics"},
+    "comparison": {"metrics", "resampling"},
+    "calibration": {"errors", "metrics"},
+    "evidence": {"calibration", "comparison", "metrics", "resampling"},
+    "slices": {"comparison", "metrics", "urls"},
+    "baseline": {"errors", "store"},
+    "extra": {"data", "errors", "sources"},
+    "extra_params": {"errors", "params"},
+    "controls": {"errors", "layout", "params", "store"},
+    "scoring": {"calibration", "layout", "metrics", "store"},
+    "judging": {"calibration", "controls", "errors", "evidence", "layout", "metrics", "scoring", "store"},
+    "reports": {"evidence", "metrics"},
+    "verdicts": {"layout"},
+    "display": set(),
+    "charts": {"display", "layout", "verdicts"},
+    "drawings": {"charts", "display", "layout"},
+    "page": {"display", "drawings", "layout", "verdicts"},
+    "sweeps": {"layout"},
+    "sweep_charts": {"layout", "sweeps"},
+    "settings": {"errors", "store"},
+    "markdown": {"errors", "verdicts"},
+    "cards": {"layout", "markdown", "settings", "verdicts"},
+    "release": {"batching", "errors", "inference", "models", "runtime", "settings", "store"},
 }
 
 
@@ -114,7 +136,7 @@ def test_stage_is_described_and_called_by_name(stage: str) -> None:
     entry = STAGES[stage]
     assert len(entry["desc"]) > 20
     # `exec`, so that dvc's child is python itself and dies with it
-    assert re.fullmatch(rf"exec python src/stage\.py {stage}( \$\{{item\.model\}})?", entry["cmd"])
+    assert re.fullmatch(rf"exec python src/stage\.py {stage}( \$\{{item(\.model)?\}})?", entry["cmd"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -134,13 +156,18 @@ def test_params_are_the_fields_that_the_stage_reads(stage: str) -> None:
     wanted = {"preset"}
     for place, block in params_of(stage).places().values():
         key = at(place, PRESET)
-        wanted |= {key} if "*" in place else {f"{key}.{field}" for field in block.model_fields}
+        fields = {} if "*" in place or issubclass(block, Names) else block.model_fields
+        wanted |= {f"{key}.{field}" for field in fields} or {key}
     assert names(STAGES[stage]["params"]) == wanted
 
 
 def artefacts() -> dict[str, set[str]]:
     """Return what each stage writes according to Layout."""
-    plots = {LAYOUT.plot(f"{kind}_{model}") for kind in ("confusion", "roc", "pr") for model in MODELS}
+    kinds = ("calibration", "confusion", "pr", "roc")
+    plots = {LAYOUT.plot(f"{kind}_{model}") for kind in kinds for model in JUDGED}
+    plots |= {LAYOUT.plot(f"shift_{before}_{after}") for before, after in HOPS}
+    plots |= {LAYOUT.plot(name) for name in ("sizes", "slices")}
+    told = ("calibration", "controls", "extra", "hops", "intervals", "sizes", "slices")
     paths: dict[str, set[Path]] = {
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
@@ -149,7 +176,12 @@ def artefacts() -> dict[str, set[str]]:
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
         "quantize": {LAYOUT.model("quantized")},
         "predict": {LAYOUT.logits("${item.model}")},
-        "evaluate": {LAYOUT.metrics(name) for name in ("student", "quantized", "agreement", "sizes")} | plots,
+        "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
+        "predict_extra": {LAYOUT.extra("${item.model}")},
+        "control": {LAYOUT.control("${item}")},
+        "evaluate": {LAYOUT.metrics(name) for name in ("baseline", "student", "quantized", *told)} | plots,
+        "report": {LAYOUT.report("report")},
+        "package": {LAYOUT.release},
         "compare": {LAYOUT.metrics("candidate")},
     }
     return {stage: {path.as_posix() for path in wanted} for stage, wanted in paths.items()}
@@ -161,16 +193,20 @@ def test_outs_come_from_layout(stage: str) -> None:
     assert names(outputs(entry)) == artefacts()[stage]
 
 
-def test_metrics_are_the_four_flat_files_and_all_small_results_are_in_git() -> None:
+def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
     metrics = {name for entry in STAGES.values() for name in names(entry.get("metrics", []))}
-    assert metrics == {f"metrics/{name}.json" for name in (*MODELS, "candidate")}
+    assert metrics == {f"metrics/{name}.json" for name in (*JUDGED, "candidate")}
     for entry in STAGES.values():
         for out in outputs(entry):
             name = out if isinstance(out, str) else next(iter(out))
-            assert name.startswith("metrics/") == (isinstance(out, dict) and out[name]["cache"] is False), name
+            assert name.startswith(("metrics/", "reports/")) == (
+                isinstance(out, dict) and out[name]["cache"] is False
+            ), name
 
 
-@pytest.mark.parametrize("stage", ["teacher", "teacher_logits", "distill", "quantize", "predict"])
+@pytest.mark.parametrize(
+    "stage", ["teacher", "teacher_logits", "distill", "quantize", "predict", "predict_extra", "control"]
+)
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
     assert all(isinstance(out, str) for out in STAGES[stage]["outs"])
@@ -184,18 +220,33 @@ def test_only_reporting_stages_see_the_test_split() -> None:
 def test_the_teacher_runs_once() -> None:
     """Nothing that is swept reaches a stage that runs the teacher, and no later stage lists its weights to run them."""
     swept = {name for name in names(STAGES["distill"]["params"]) if name.startswith("distill.")}
-    for stage in ("prepare", "teacher", "teacher_logits"):
+    for stage in ("prepare", "teacher", "teacher_logits", "baseline"):
         assert not swept & names(STAGES[stage]["params"])
         assert not {name for name in names(STAGES[stage]["params"]) if name.endswith(".student")}
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
-    assert with_teacher == {"teacher_logits", "distill"}  # distill copies its layers
+    # distill copies its layers, and so do controls, one of which has a teacher of its own
+    assert with_teacher == {"teacher_logits", "distill", "control"}
+    # on rows that it has not seen yet, and whatever is swept
+    assert not swept & names(STAGES["predict_extra"]["params"])
 
 
 def test_predict_covers_every_model_but_the_teacher() -> None:
     from minnow.stages.predict import PREDICTED
 
     assert set(STAGES["predict"]["matrix"]["model"]) == set(PREDICTED) == set(MODELS) - {"teacher"}
+    assert set(STAGES["predict_extra"]["matrix"]["model"]) == set(JUDGED)
+
+
+def test_controls_are_off_by_default_and_each_can_be_switched_on() -> None:
+    from minnow.controls import CONTROLS
+    from minnow.stages.control import STEPS
+
+    assert PIPELINE["stages"]["control"]["foreach"] == "${controls}"
+    assert yaml.safe_load((ROOT / "params.yaml").read_text())["controls"] == []
+    assert set(CONTROLS) == set(STEPS)
+    for name in CONTROLS:
+        validated(params_of("evaluate").places()["controls"][1], [name], "controls")
 
 
 def test_plots_show_files_that_a_stage_writes() -> None:

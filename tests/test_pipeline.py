@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 import yaml
@@ -28,6 +29,11 @@ ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "test@localhost",
 }
 MODELS = ("teacher", "student", "quantized")
+JUDGED = ("baseline", *MODELS)
+# What follows when a student changes.
+AFTER_QUANTIZE = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
+AFTER_DISTILL = AFTER_QUANTIZE | {"quantize", "predict@student", "predict_extra@student"}
+NEW_URLS = [f"shop{number}.example-{number}.org/cart/{number}" for number in range(40)]
 TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2.0e-3, "warmup": 0.1, "weight_decay": 0.01}
 pytestmark = pytest.mark.pipeline
 
@@ -81,6 +87,9 @@ def checkout(folder: Path) -> Path:
         "distill__seed": 0,
         "quantize__scheme": "nf4",
         "quantize__double_quantization": True,
+        "evaluate__threshold__fpr": None,
+        "evaluate__extra": {},
+        "controls": [],
         "compare__model": "student",
     }
     edit(
@@ -109,17 +118,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which `dvc repro` has run once and its results are committed. Tests copy it."""
     folder = checkout(tmp_path_factory.mktemp("built"))
     output = run(folder, "dvc", "repro")
-    order = [stage for stage in stages_run(output) if stage not in ("teacher_eval", "predict@student")]
-    assert order == [
-        "prepare",
-        "teacher",
-        "teacher_logits",
-        "distill",
-        "quantize",
-        "predict@quantized",
-        "evaluate",
-        "compare",
-    ]
+    order = stages_run(output)
+    chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "predict@quantized", "evaluate", "report"]
+    assert [stage for stage in order if stage in chain] == chain
+    extra = {f"predict_extra@{model}" for model in JUDGED}
+    assert set(order) == {*chain, *AFTER_DISTILL, *extra, "teacher_eval", "baseline"}
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "results")
     return folder
@@ -132,19 +135,21 @@ def project(built: Path, tmp_path: Path) -> Path:
 
 
 def test_repro_is_complete_and_a_second_one_does_nothing(project: Path) -> None:
-    flat = [json.loads((project / "metrics" / f"{model}.json").read_text()) for model in MODELS]
+    baseline, *flat = [json.loads((project / "metrics" / f"{model}.json").read_text()) for model in JUDGED]
     wanted = {
         "accuracy",
         "precision",
         "recall",
         "f1",
         "roc_auc",
+        "tpr_at_fpr_1pct",
+        "ece",
         "validation_f1",
         "size_mb",
         "parameters",
         "compression_x",
     }
-    assert [set(each) for each in flat] == [wanted] * 3
+    assert [set(each) for each in (baseline, *flat)] == [wanted] * 4
     assert flat[0]["size_mb"] > flat[1]["size_mb"] > flat[2]["size_mb"]
     assert flat[1]["parameters"] == flat[2]["parameters"] < flat[0]["parameters"]
     assert flat[0]["compression_x"] == 1.0 < flat[1]["compression_x"] < flat[2]["compression_x"]
@@ -156,8 +161,8 @@ def test_repro_is_complete_and_a_second_one_does_nothing(project: Path) -> None:
 def test_metrics_show_has_a_row_for_each_model(project: Path) -> None:
     table = run(project, "dvc", "metrics", "show", "--md")
     rows = [line for line in table.splitlines() if line.startswith("| metrics/")]
-    assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in (*MODELS, "candidate")]
-    assert table.splitlines()[0].count("|") == 11
+    assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in (*JUDGED, "candidate")]
+    assert table.splitlines()[0].count("|") == 13
 
 
 def test_two_cold_runs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
@@ -179,14 +184,7 @@ def test_a_fresh_clone_needs_to_run_nothing_to_be_up_to_date(built: Path, tmp_pa
 def test_a_new_temperature_never_runs_the_teacher(project: Path) -> None:
     before = metrics(project)
     output = run(project, "dvc", "exp", "run", "-S", "distill.temperature=4")
-    assert set(stages_run(output)) == {
-        "distill",
-        "quantize",
-        "predict@student",
-        "predict@quantized",
-        "evaluate",
-        "compare",
-    }
+    assert set(stages_run(output)) == {"distill"} | AFTER_DISTILL
     after = metrics(project)
     assert after["metrics/teacher.json"] == before["metrics/teacher.json"]
     assert after["metrics/plots/student_training.csv"] != before["metrics/plots/student_training.csv"]
@@ -208,9 +206,40 @@ def test_an_edit_of_an_inactive_preset_runs_nothing(project: Path) -> None:
 
 def test_quantization_alone_follows_its_params(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "quantize.scheme=int8", "-S", "quantize.double_quantization=false")
-    assert set(stages_run(output)) == {"quantize", "predict@quantized", "evaluate", "compare"}
+    assert set(stages_run(output)) == {"quantize"} | AFTER_QUANTIZE
     config = json.loads((project / "models/quantized/config.json").read_text())
     assert config["quantization_config"]["load_in_8bit"] is True
+
+
+def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:
+    knobs = ["-S", "evaluate.margin=0.01", "-S", "evaluate.threshold.fpr=0.1"]
+    output = run(project, "dvc", "exp", "run", *knobs)
+    assert set(stages_run(output)) == {"teacher_eval", "evaluate", "report", "package", "compare"}
+    decision = json.loads((project / "metrics/calibration.json").read_text())["models"]["quantized"]["decision"]
+    assert decision["validation_fpr"] <= 0.1
+    assert json.loads((project / "metrics/hops.json").read_text())["margin"] == 0.01
+
+
+def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> None:
+    """Rows that stand in train are removed and counted, whatever their scheme."""
+    seen = pl.read_parquet(project / "data/prepared/train.parquet").head(5)["text"].to_list()
+    rows = [f"{text},{number % 2}" for number, text in enumerate([*(f"http://{url}" for url in seen), *NEW_URLS])]
+    (project / "data/raw/embedded/new.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    output = run(project, "dvc", "exp", "run", "-S", "+evaluate.extra.new=data/raw/embedded/new.csv")
+    again = {f"predict_extra@{model}" for model in JUDGED} | {"evaluate", "report", "package"}
+    assert set(stages_run(output)) - {"prepare", "compare"} == again
+    found = json.loads((project / "metrics/extra.json").read_text())["new"]
+    assert (found["rows"], found["removed_seen"]) == (len(NEW_URLS), 5)
+    assert set(found["models"]) == set(JUDGED)
+
+
+def test_a_control_is_made_on_demand_before_it_is_evaluated(project: Path) -> None:
+    output = run(project, "dvc", "exp", "run", "-S", "controls=[no_teacher]")
+    order = stages_run(output)
+    assert order.index("control@no_teacher") < order.index("evaluate")
+    assert not {"teacher", "teacher_logits", "distill"} & set(order)
+    found = json.loads((project / "metrics/controls.json").read_text())["no_teacher"]
+    assert [(hop["before"], hop["after"]) for hop in found["hops"]] == [("no_teacher", "student")]
 
 
 def test_temporary_experiments_run_the_code_of_their_own_checkout(project: Path) -> None:

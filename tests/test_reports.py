@@ -6,17 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from minnow import reports
+from minnow import metrics, reports
+from minnow.evidence import Outcome
+from minnow.layout import JUDGED
 from minnow.metrics import Array
 from minnow.reports import CURVE_POINTS, LABEL_NAMES
 
 
 def example(rows: int) -> tuple[Array, Array]:
-    draw = np.random.default_rng(0)
+    """Return margins and labels."""
     labels = np.arange(rows) % 2
-    logits = draw.normal(size=(rows, 2)).astype(np.float32)
-    logits[:, 1] += labels * 1.5
-    return logits, labels
+    return np.random.default_rng(0).normal(size=rows) * 1.4 + labels * 1.5, labels
+
+
+def outcome(margins: Array, threshold: float = 0.0) -> Outcome:
+    return Outcome(margins, margins, threshold)
 
 
 def rises(column: pl.Series) -> bool:
@@ -43,40 +47,60 @@ def test_recall_rises_from_0_to_1(rows: int) -> None:
 
 
 def test_long_curves_are_thinned_and_keep_their_area() -> None:
-    logits, labels = example(5_000)
-    table = reports.roc(logits, labels)
+    margins, labels = example(5_000)
+    table = reports.roc(margins, labels)
     assert table.height == CURVE_POINTS
     area = np.trapezoid(table["tpr"].to_numpy(), table["fpr"].to_numpy())
-    positive, negative = (logits[labels == label, 1] - logits[labels == label, 0] for label in (1, 0))
+    positive, negative = (margins[labels == label] for label in (1, 0))
     assert area == pytest.approx((positive[:, None] > negative[None]).mean(), abs=1e-3)
 
 
 def test_short_curves_are_kept_as_they_are() -> None:
-    # Margins, falling: phishing, safe, phishing, safe.
-    logits = np.array([[0, 4.0], [0, 3.0], [0, 2.0], [0, 1.0]])
-    table = reports.roc(logits, np.array([1, 0, 1, 0]))
+    table = reports.roc(np.array([4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 1, 0]))
     assert table.rows() == [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (1.0, 1.0)]
 
 
 def test_confusion_depends_on_the_counts_alone() -> None:
-    logits, labels = example(200)
-    table = reports.confusion(logits, labels)
+    margins, labels = example(200)
+    table = reports.confusion(outcome(margins), labels)
     order = np.random.default_rng(1).permutation(200)
-    assert table.equals(reports.confusion(logits[order], labels[order]))
+    assert table.equals(reports.confusion(outcome(margins[order]), labels[order]))
     assert not np.array_equal(labels, labels[order])
 
 
-def test_confusion_by_hand() -> None:
-    logits = np.array([[0, 1.0], [1.0, 0], [0, 1.0], [1.0, 0]])
-    table = reports.confusion(logits, np.array([1, 1, 0, 0]))
+def test_confusion_by_hand_at_the_models_own_threshold() -> None:
+    margins, labels = np.array([1.0, -1.0, 1.0, -1.0]), np.array([1, 1, 0, 0])
+    table = reports.confusion(outcome(margins), labels)
     assert table.rows() == [("phishing", "phishing"), ("phishing", "safe"), ("safe", "phishing"), ("safe", "safe")]
+    assert set(reports.confusion(outcome(margins, 2.0), labels)["predicted"]) == {"safe"}
     assert LABEL_NAMES.tolist() == ["safe", "phishing"]
 
 
-def test_every_model_gets_its_plots_and_all_but_the_teacher_their_agreement() -> None:
-    logits, labels = example(20)
-    models = {"teacher": logits, "student": logits, "quantized": -logits}
-    kinds = ("confusion", "roc", "pr")
-    assert set(reports.plot_tables(models, labels)) == {f"{kind}_{model}" for kind in kinds for model in models}
-    agreement = reports.agreement_with_teacher(models, labels)
-    assert {model: values["changed"] for model, values in agreement.items()} == {"student": 0, "quantized": 20}
+def test_calibration_table_has_the_bins_of_the_error() -> None:
+    margins, labels = example(3_000)
+    table = reports.calibration(margins, labels)
+    assert (table.height, table["rows"].sum()) == (metrics.ECE_BINS, 3_000)
+    error = ((table["probability"] - table["observed"]).abs() * table["rows"]).sum() / 3_000
+    assert error == pytest.approx(metrics.expected_calibration_error(margins, labels), abs=1e-4)
+
+
+def test_shift_by_hand() -> None:
+    # Probabilities 0.5, 0.5, 0.5 → 0.5, 0.5, 1: two rows stay, one moves up by a half.
+    table = reports.shift(np.zeros(3), np.array([0.0, 0.0, 50.0]))
+    moved = {row["dp"]: row["share"] for row in table.to_dicts() if row["share"]}
+    assert moved == {0.0: 0.6667, 0.4878: 0.3333}
+    assert table["share"].sum() == pytest.approx(1, abs=1e-3)
+    assert not [dp for dp in table["dp"] if str(dp) == "-0.0"]
+
+
+def test_sizes_by_part_leave_out_the_total() -> None:
+    table = reports.size_by_part({"student": {"body": 2_500_000, "head": 500_000, "total": 3_000_000}})
+    assert table.rows() == [("student", "body", 2.5), ("student", "head", 0.5)]
+
+
+def test_every_model_and_every_hop_gets_its_plots() -> None:
+    margins, labels = example(20)
+    outcomes = {model: outcome(margins) for model in JUDGED}
+    wanted = {f"{kind}_{model}" for kind in ("confusion", "roc", "pr", "calibration") for model in JUDGED}
+    wanted |= {"sizes", "shift_teacher_student", "shift_student_quantized", "shift_teacher_quantized"}
+    assert set(reports.plot_tables(outcomes, labels, {"teacher": {"body": 1, "total": 1}})) == wanted

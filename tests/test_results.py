@@ -10,7 +10,7 @@ import pytest
 
 from minnow import store
 from minnow.errors import MinnowError
-from minnow.layout import Layout
+from minnow.layout import JUDGED, Layout
 from minnow.tools import results
 
 METRICS = {
@@ -19,6 +19,8 @@ METRICS = {
     "recall": 0.89,
     "f1": 0.9,
     "roc_auc": 0.95,
+    "tpr_at_fpr_1pct": None,
+    "ece": 0.0123,
     "validation_f1": 0.9012,
     "size_mb": 91.333,
     "parameters": 22713986,
@@ -36,7 +38,7 @@ def project(root: Path, name: str, **parts: Any) -> Path:
 
 
 def test_models_stand_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
-    document = project(tmp_path, "mine", models=dict.fromkeys(["student", "quantized", "ngrams", "teacher"], METRICS))
+    document = project(tmp_path, "mine", models=dict.fromkeys(["student", "quantized", "baseline", "teacher"], METRICS))
     results.main(tmp_path)
     lines = document.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
@@ -47,7 +49,10 @@ def test_models_stand_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
         "| student",
         "| quantized",
     ]
-    assert "| teacher | 0.9000 | 0.9100 | 0.8900 | 0.9000 | 0.9500 | 0.9012 | 91.3 | 22,713,986 | 1.0 |" in lines
+    assert (
+        "| teacher | 0.9000 | 0.9100 | 0.8900 | 0.9000 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 22,713,986 | 1.0 |"
+        in lines
+    )
     assert lines[0] == "# Results"
     assert lines[-1] == "The end."
 
@@ -65,7 +70,8 @@ def test_rendering_twice_changes_nothing_and_check_agrees(tmp_path: Path) -> Non
 
 
 def test_readme_shows_the_embedded_presets_metrics(tmp_path: Path) -> None:
-    for model in ("teacher", "student", "quantized"):
+    store.write_json(tmp_path / "metrics" / "hops.json", {"hops": []})
+    for model in JUDGED:
         store.write_json(tmp_path / "metrics" / f"{model}.json", METRICS)
     store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "synthetic"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))
@@ -101,29 +107,73 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
         results.main(tmp_path, "chek")
 
 
-def test_sign_test_by_hand() -> None:
-    assert results.sign_test(0, 0) == 1.0
-    assert results.sign_test(5, 5) == 1.0
-    assert results.sign_test(0, 5) == pytest.approx(2 / 32)
-    assert results.sign_test(3, 1) == results.sign_test(1, 3) == pytest.approx(2 * (1 + 4) / 16)
+def hop(before: str, after: str, difference: float, verdict: str, **changed: Any) -> dict[str, Any]:
+    f1 = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
+    facts = {"mcnemar_p": 0.2, "worse": 7, "better": 3, "rows_needed": None, "better_than_before": False}
+    return {"before": before, "after": after, "f1": f1, "verdict": verdict, **facts, **changed}
 
 
-def test_pairs_name_who_alone_is_right(tmp_path: Path) -> None:
-    pairs = [{"from": one, "to": other, "mended": 9, "broken": 1} for one, other in results.SHOWN_PAIRS]
-    document = project(tmp_path, "mine.pairs", pairs=pairs)
-    results.main(tmp_path)
-    assert "| student without teacher | student | 1 | 9 | 0.021 |" in document.read_text()
+def run(seed: int, f1: float) -> dict[str, Any]:
+    """Return a run whose student has this F1; teacher and baseline are the same in each."""
+    value = {"value": f1 - 0.1, "low": 0.0, "high": 1.0}
+    there = {"accuracy": value, "f1": value, "roc_auc": value}
+    return {
+        "seed": seed,
+        "models": {"baseline": METRICS, "teacher": METRICS, "student": {**METRICS, "f1": f1}},
+        "curves": {"teacher": [{"validation_f1": 0.5}], "student": [{"validation_f1": 0.6}, {"validation_f1": f1}]},
+        "hops": {"hops": [hop("teacher", "student", f1 - 0.9, "inferior"), hop("baseline", "teacher", 0.1, "better")]},
+        "controls": {"no_teacher": {"models": {"no_teacher": there}, "hops": [hop("no_teacher", "student", 0.1, "x")]}},
+        "extra": {"other": {"rows": 1234, "removed_seen": 5, "leak": 0.25, "models": {"student": there}}},
+    }
 
 
-def test_runs_take_each_runs_best_epoch_and_average_over_seeds(tmp_path: Path) -> None:
+def rendered(root: Path, part: str, **parts: Any) -> list[str]:
+    document = project(root, f"mine.{part}", prepare={}, **parts)
+    results.main(root)
+    return document.read_text().splitlines()
+
+
+def test_seeds_are_averaged_and_what_is_the_same_has_no_deviation(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "seeds", runs=[run(0, 0.8), run(1, 0.9), run(2, 0.85)])
+    assert "| student | 0.9000 | 0.8500 ± 0.0500 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 1.0 |" in lines
+    assert "| teacher | 0.9000 | 0.9000 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 1.0 |" in lines
+    assert any(line.startswith("| student without teacher | 0.7500 ± 0.0500 | 0.7500 ± 0.0500") for line in lines)
+
+
+def test_hops_are_shown_for_each_seed_unless_all_are_the_same(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "hops", runs=[run(0, 0.8), run(1, 0.9)])
+    assert "| teacher → student | 0 | -0.1000 | [-0.1100, -0.0900] | 7 | 3 | 0.200 | inferior |" in lines
+    assert "| teacher → student | 1 | +0.0000 | [-0.0100, +0.0100] | 7 | 3 | 0.200 | inferior |" in lines
+    assert sum(line.startswith("| character n-grams → teacher | all |") for line in lines) == 1
+    assert any(line.startswith("| student without teacher → student | all | +0.1000") for line in lines)
+
+
+def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
+    needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
+    assert results.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
+    assert results.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
+    assert results.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1] == "better"
+
+
+def test_other_test_sets_tell_what_was_removed(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "elsewhere", runs=[run(0, 0.8), run(1, 0.9)])
+    value = "0.7500 ± 0.0707"
+    assert f"| other | 1,234 | 5 | 25.0% | student | {value} | {value} | {value} |" in lines
+
+
+def test_curves_of_unequal_length_fill_their_row(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "curves", runs=[run(0, 0.8)])
+    assert "| teacher | 0.5000 |  |" in lines
+    assert "| student, seed 0 | 0.6000 | 0.8000 |" in lines
+
+
+def test_a_sweep_takes_each_runs_best_epoch_and_averages_over_seeds(tmp_path: Path) -> None:
     runs = [
         {"batch_size": 64, "dropout": dropout, "seed": seed, "validation_f1": [0.5, 0.9 + seed / 100, 0.8]}
         for seed in (0, 1)
         for dropout in (None, 0)
     ]
-    document = project(tmp_path, "mine.runs", runs=runs)
-    results.main(tmp_path)
-    assert "| 64 | 0 | 0.9000 | 0.9100 | 0.9050 |" in document.read_text()
+    assert "| 64 | 0 | 0.9000 | 0.9100 | 0.9050 |" in rendered(tmp_path, "sweep", sweep=runs)
 
 
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:

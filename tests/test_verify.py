@@ -8,14 +8,21 @@ import pytest
 
 from minnow import store
 from minnow.errors import MinnowError
-from minnow.layout import MODELS, Layout
+from minnow.layout import JUDGED, Layout
 from minnow.tools import verify
 
-METRICS = {"accuracy": 0.9, "f1": 0.9, "roc_auc": 0.95, "size_mb": 2.5, "parameters": 1000}
+METRICS: dict[str, float | None] = {
+    "accuracy": 0.9,
+    "f1": 0.9,
+    "roc_auc": 0.95,
+    "tpr_at_fpr_1pct": None,
+    "size_mb": 2.5,
+    "parameters": 1000,
+}
 
 
-def metrics(**changes: float) -> dict[str, dict[str, float]]:
-    return {model: {**METRICS, **changes} for model in MODELS}
+def metrics(**changes: float) -> dict[str, dict[str, float | None]]:
+    return {model: {**METRICS, **changes} for model in JUDGED}
 
 
 def failed(**changes: float) -> set[str]:
@@ -24,7 +31,7 @@ def failed(**changes: float) -> set[str]:
 
 def test_equal_metrics_pass() -> None:
     judgements = list(verify.judge(metrics(), metrics()))
-    assert len(judgements) == len(MODELS) * len(METRICS)
+    assert len(judgements) == len(JUDGED) * len(METRICS)
     assert all(each.passed for each in judgements)
 
 
@@ -39,6 +46,10 @@ def test_parameters_must_be_equal() -> None:
     assert failed(parameters=1001) == {"parameters"}
 
 
+def test_what_could_not_be_said_must_stay_unsaid() -> None:
+    assert failed(tpr_at_fpr_1pct=0.5) == {"tpr_at_fpr_1pct"}
+
+
 def test_other_keys_are_refused() -> None:
     rebuilt = metrics()
     del rebuilt["student"]["f1"]
@@ -49,7 +60,7 @@ def test_other_keys_are_refused() -> None:
 def repository(root: Path) -> Path:
     """Return a git repository with committed metrics, whose `dvc repro` the tests replace."""
     root.mkdir()
-    for model in MODELS:
+    for model in JUDGED:
         store.write_json(Layout(root).metrics(model), METRICS)
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=root, check=True)
@@ -64,7 +75,7 @@ def rebuild_with(changes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> 
             real(command, folder)
             return
         if command[-1] == "repro":
-            for model in MODELS:
+            for model in JUDGED:
                 store.write_json(Layout(folder).metrics(model), {**METRICS, **changes})
 
     monkeypatch.setattr(verify, "run", run)
@@ -78,14 +89,14 @@ def test_verify_rebuilds_head_and_says_what_moved(
     verify.main(root)
     printed = capsys.readouterr().out
     assert "student f1: 0.9 committed, 0.905 rebuilt, within tolerance" in printed
-    assert f"verified: {len(MODELS) * len(METRICS)} metrics rebuilt, 12 identical" in printed
+    assert f"verified: {len(JUDGED) * len(METRICS)} metrics rebuilt, 20 identical" in printed
     assert subprocess.check_output(["git", "status", "--porcelain"], cwd=root) == b""
 
 
 def test_verify_fails_outside_the_tolerance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = repository(tmp_path / "r")
     rebuild_with({"f1": 0.5}, monkeypatch)
-    with pytest.raises(MinnowError, match="3 of 15 metrics lie outside"):
+    with pytest.raises(MinnowError, match="4 of 24 metrics lie outside"):
         verify.main(root)
 
 

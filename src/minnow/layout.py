@@ -5,6 +5,8 @@ from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
 MODELS = ("teacher", "student", "quantized")
+BASELINE = "baseline"
+JUDGED = (BASELINE, *MODELS)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,39 @@ class Layout:
 
     def logits_of(self, model: str, split: str) -> Path:
         return self.logits(model) / f"{split}.parquet"
+
+    def extra(self, model: str) -> Path:
+        """A model's logits of the test sets beside the split, with their labels."""
+        return self.root / "data" / "extra" / model
+
+    def extra_set(self, model: str, name: str) -> Path:
+        return self.extra(model) / f"{name}.parquet"
+
+    def extra_report(self, model: str) -> Path:
+        return self.extra(model) / "report.json"
+
+    @property
+    def controls(self) -> Path:
+        return self.root / "data" / "controls"
+
+    def control(self, name: str) -> Path:
+        """What a control run leaves: logits, labels, and facts."""
+        return self.controls / name
+
+    def control_scratch(self, name: str) -> Path:
+        """Where a control's stages run as in a checkout of its own; ignored by git, kept only while it runs."""
+        return self.root / ".minnow" / "controls" / name
+
+    @property
+    def release(self) -> Path:
+        return self.model("release")
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def report(self, name: str) -> Path:
+        return self.reports / f"{name}.html"
 
     @property
     def metrics_folder(self) -> Path:

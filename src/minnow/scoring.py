@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from minnow import metrics, store
+from minnow import calibration, metrics, store
 from minnow.layout import Layout
 
 
-def labels(layout: Layout, split: str) -> metrics.Array:
+def labels_of(layout: Layout, split: str) -> metrics.Array:
     """Return the labels of a split, shape (rows,)."""
     return np.asarray(store.read_table(layout.split(split))["label"].to_numpy())
 
@@ -24,11 +24,13 @@ def size(layout: Layout, model: str) -> int:
     return sum(int(file["bytes"]) for file in store.read_json(layout.manifest(model))["files"].values())
 
 
-def headline(layout: Layout, model: str) -> dict[str, float | int]:
-    """Return the flat metrics of one model."""
+def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float | int | None]:
+    """Return the flat metrics of one model, at the threshold that `fpr` asks for."""
+    test, validation = ((logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation"))
     return metrics.headline(
-        test=(logits(layout, model, "test"), labels(layout, "test")),
-        validation=(logits(layout, model, "validation"), labels(layout, "validation")),
+        test=test,
+        validation=validation,
+        threshold=calibration.decision_threshold(metrics.margin(validation[0]), validation[1], fpr),
         parameters=store.read_json(layout.manifest(model))["parameters"],
         size=size(layout, model),
         teacher_size=size(layout, "teacher"),

@@ -57,6 +57,16 @@ def registered_domain(hosts: pl.Series) -> pl.Series:
     return hosts.replace_strict(names, pl.Series(domains, dtype=pl.String), return_dtype=pl.String)
 
 
+def has_private_suffix(hosts: pl.Series) -> pl.Series:
+    """Return where a host or registered domain lies under a suffix that a company lets others register at.
+
+    These are the private ones of the public suffix list: `me.github.io`, `x.web.app`; mostly free hosting.
+    """
+    names = hosts.unique()
+    private = [_extractor()(name).is_private for name in names.to_list()]
+    return hosts.replace_strict(names, pl.Series(private, dtype=pl.Boolean), return_dtype=pl.Boolean)
+
+
 def _parts(urls: pl.Series) -> pl.DataFrame:
     """Return columns `user` (with its `@`), `host`, `port` (with its `:`) and `rest`, without scheme and fragment."""
     bare = _decoded(urls).str.replace(r"(?s)#.*$", "").str.replace(_LEAD, "")

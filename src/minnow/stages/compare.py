@@ -11,7 +11,7 @@ from minnow.params import Block, StageParams
 class CompareParams(Block):
     """Which model stands in metrics/candidate.json."""
 
-    model: Literal["teacher", "student", "quantized"]
+    model: Literal["baseline", "teacher", "student", "quantized"]
 
 
 class Params(StageParams):

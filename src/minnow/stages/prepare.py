@@ -112,19 +112,20 @@ def load(given: DataParams, layout: Layout, preset: str) -> "Source":
         assert given.rows is not None
         assert given.label_noise is not None
         return sources.load_synthetic(given.rows, seed=given.seed, label_noise=given.label_noise)
+    place = f"presets.{preset}.data"
     if given.source == "file":
         assert given.path is not None
-        path = watched(given.path, "path", layout, preset)
-        test = None if given.test_path is None else watched(given.test_path, "test_path", layout, preset)
+        path = watched(given.path, f"{place}.path", layout, preset)
+        test = None if given.test_path is None else watched(given.test_path, f"{place}.test_path", layout, preset)
         return sources.load_file(path, test, columns=given.columns)
     assert given.id is not None
     local = (layout.root / given.id).is_dir()
-    folder = watched(given.id, "id", layout, preset) if local else None
+    folder = watched(given.id, f"{place}.id", layout, preset) if local else None
     return sources.load_hub(given.id, revision=given.revision, folder=folder, columns=given.columns)
 
 
-def watched(given: str, name: str, layout: Layout, preset: str) -> Path:
-    """Return a path given relative to the project, which must lie in the preset's raw folder.
+def watched(given: str, key: str, layout: Layout, preset: str) -> Path:
+    """Return a path given relative to the project, under a dotted key, which must lie in the preset's raw folder.
 
     Raises:
         MinnowError: it lies elsewhere, where a change would re-run nothing.
@@ -135,7 +136,6 @@ def watched(given: str, name: str, layout: Layout, preset: str) -> Path:
     if not path.is_relative_to(os.path.normpath(raw)):
         folder = raw.relative_to(layout.root)
         raise MinnowError(
-            f"presets.{preset}.data.{name} is {given!r}; it must lie in {folder}/, the folder that DVC watches: "
-            "move or copy it there"
+            f"{key} is {given!r}; it must lie in {folder}/, the folder that DVC watches: move or copy it there"
         )
     return path

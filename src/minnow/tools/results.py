@@ -6,14 +6,13 @@ The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import comb
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from minnow import store
 from minnow.errors import MinnowError, listed, nearest
-from minnow.layout import MODELS, SPLITS, Layout
+from minnow.layout import JUDGED, SPLITS, Layout
 
 DOCUMENTS = ("README.md", "docs/results.md")
 RESULTS = "docs/results"
@@ -25,26 +24,23 @@ COLUMNS = (
     "recall",
     "f1",
     "roc_auc",
+    "tpr_at_fpr_1pct",
+    "ece",
     "validation_f1",
     "size_mb",
     "parameters",
     "compression_x",
 )
+# The columns of a table over several seeds, for which there is less room.
+SEED_COLUMNS = ("accuracy", "f1", "roc_auc", "tpr_at_fpr_1pct", "ece", "validation_f1", "size_mb", "compression_x")
 # In the order of the tables, with the words that they use.
 NAMES = {
-    "ngrams": "character n-grams",
+    "baseline": "character n-grams",
     "teacher": "teacher",
-    "student_without_teacher": "student without teacher",
+    "no_teacher": "student without teacher",
     "student": "student",
     "quantized": "quantized",
 }
-SHOWN_PAIRS = (
-    ("ngrams", "teacher"),
-    ("ngrams", "quantized"),
-    ("teacher", "student"),
-    ("student_without_teacher", "student"),
-    ("student", "quantized"),
-)
 
 
 def main(root: Path, check: str = "") -> None:
@@ -98,16 +94,28 @@ def table_of(name: str, root: Path, document: str) -> str:
 
 
 def load(root: Path, source: str) -> Mapping[str, Any]:
-    """Return a set of results by part."""
+    """Return a set of results by part. Runs with several seeds are several parts: one for each way to show them."""
     if source == "embedded":
-        made_from = store.read_json(Layout(root).metrics("prepare"))["source"]
+        layout = Layout(root)
+        made_from = store.read_json(layout.metrics("prepare"))["source"]
         if made_from != "synthetic":
             raise MinnowError(
                 f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run that first"
             )
-        return {"models": {model: store.read_json(Layout(root).metrics(model)) for model in MODELS}}
+        hops = store.read_json(layout.metrics("hops"))
+        return {"models": {model: store.read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
     results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
-    return results
+    if "runs" not in results:
+        return results
+    runs = results["runs"]
+    by_seed = {"seeds": runs, "curves": runs, "elsewhere": runs, "hops": [with_control(run) for run in runs]}
+    return {**by_seed, "prepare": results["prepare"]}
+
+
+def with_control(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's hops, that from the student without a teacher last."""
+    extra = run["controls"].get("no_teacher", {"hops": []})["hops"]
+    return {**run["hops"], "hops": [*run["hops"]["hops"], *extra]}
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -122,30 +130,82 @@ def models(found: Mapping[str, Mapping[str, float]]) -> str:
     return markdown(["model", *COLUMNS], rows)
 
 
-def number(name: str, value: float) -> str:
+def number(name: str, value: float | None) -> str:
     """Return a metric as its column shows it."""
+    if value is None:
+        return "n/a"
     if name == "parameters":
         return f"{value:,}"
     return f"{value:.1f}" if name in ("size_mb", "compression_x") else f"{value:.4f}"
 
 
-def pairs(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return how many test rows each of two models alone gets right, with the sign test's p."""
-    by_names = {(pair["from"], pair["to"]): pair for pair in found}
+def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per model: each metric's mean over the seeds, ± its standard deviation where it differs."""
     rows = []
-    for one, other in SHOWN_PAIRS:
-        pair = by_names[one, other]
-        only_one, only_other = pair["broken"], pair["mended"]
-        p = sign_test(only_one, only_other)
-        rows.append([NAMES[one], NAMES[other], str(only_one), str(only_other), "< 0.001" if p < 0.001 else f"{p:.3f}"])
-    return markdown(["A", "B", "only A right", "only B right", "p"], rows)
+    for model, title in NAMES.items():
+        per_seed = [metrics_of(run, model) for run in runs]
+        columns = ([each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS)
+        cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
+        rows.append([title, *cells])
+    return markdown(["model", *SEED_COLUMNS], rows)
 
 
-def sign_test(one: int, other: int) -> float:
-    """Return the two-sided p of so unequal counts if both were equally likely: McNemar's exact test."""
-    tosses = one + other
-    tail = sum(comb(tosses, heads) for heads in range(min(one, other) + 1))
-    return float(min(1.0, 2 * tail / 2**tosses))
+def metrics_of(run: Mapping[str, Any], model: str) -> Mapping[str, float]:
+    """Return a model's metrics in one run; of a control those that are known."""
+    if model in run["models"]:
+        found: Mapping[str, float] = run["models"][model]
+        return found
+    control = run["controls"].get(model, {"models": {}})["models"].get(model, {})
+    return {name: estimate["value"] for name, estimate in control.items()}
+
+
+def spread(name: str, values: Sequence[float]) -> str:
+    """Return `mean ± standard deviation`, or the value that all share."""
+    if not values:
+        return "n/a"
+    middle = number(name, mean(values))
+    return middle if len(set(values)) == 1 else f"{middle} ± {stdev(values):.4f}"
+
+
+def hops(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per hop, and per seed where there are several: difference of F1, flips, and the verdict."""
+    rows = []
+    for hop in zip(*(report["hops"] for report in reports), strict=True):
+        names = f"{NAMES[hop[0]['before']]} → {NAMES[hop[0]['after']]}"
+        same = all(each == hop[0] for each in hop)
+        for number_, each in enumerate(hop[:1] if same else hop):
+            seed = [] if len(reports) == 1 else ["all" if same else str(number_)]
+            rows.append([names, *seed, *judged(each)])
+    seed_column = [] if len(reports) == 1 else ["seed"]
+    return markdown(["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows)
+
+
+def judged(hop: Mapping[str, Any]) -> list[str]:
+    """Return a hop's cells."""
+    change = hop["f1"]
+    p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
+    verdict = hop["verdict"].replace("_", "-")
+    if hop["rows_needed"] is not None:
+        verdict += f" (needs {hop['rows_needed']:,} rows)"
+    if hop["better_than_before"]:
+        verdict = "better"
+    interval = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
+    return [f"{change['difference']:+.4f}", interval, str(hop["worse"]), str(hop["better"]), p, verdict]
+
+
+def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard deviation."""
+    rows = []
+    for name, facts in runs[0]["extra"].items():
+        for model, title in NAMES.items():
+            found = [run["extra"][name]["models"][model] for run in runs if model in run["extra"][name]["models"]]
+            if found:
+                cells = [spread(key, [each[key]["value"] for each in found]) for key in ("accuracy", "f1", "roc_auc")]
+                rows.append(
+                    [name, f"{facts['rows']:,}", str(facts["removed_seen"]), f"{facts['leak']:.1%}", title, *cells]
+                )
+    header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
+    return markdown(header, rows)
 
 
 def prepare(report: Mapping[str, Any]) -> str:
@@ -157,26 +217,28 @@ def prepare(report: Mapping[str, Any]) -> str:
     return markdown(["split", "rows", "phishing", "safe", "domains"], rows)
 
 
-def curves(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def curves(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return validation F1 after each epoch of each training."""
-    epochs = max(len(curve) for curve in found.values())
+    trained = {("teacher", ""): runs[0]["curves"]["teacher"]}
+    trained |= {("student", f", seed {run['seed']}"): run["curves"]["student"] for run in runs}
+    epochs = max(len(curve) for curve in trained.values())
     rows = [
-        [title, *(f"{epoch['validation_f1']:.4f}" for epoch in found[name]), *[""] * (epochs - len(found[name]))]
-        for name, title in shown(found)
+        [NAMES[model] + seed, *(f"{epoch['validation_f1']:.4f}" for epoch in curve), *[""] * (epochs - len(curve))]
+        for (model, seed), curve in trained.items()
     ]
     return markdown(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
 
 
-def runs(found: Sequence[Mapping[str, Any]]) -> str:
+def sweep(found: Sequence[Mapping[str, Any]]) -> str:
     """Return best validation F1 per seed for each batch size and dropout rate, and the mean over seeds."""
-    seeds = sorted({run["seed"] for run in found})
+    every = sorted({run["seed"] for run in found})
     best = {(run["batch_size"], run["dropout"], run["seed"]): max(run["validation_f1"]) for run in found}
     rows = []
     for batch, dropout in dict.fromkeys(key[:2] for key in best):
-        scores = [best[batch, dropout, seed] for seed in seeds]
+        scores = [best[batch, dropout, seed] for seed in every]
         rate = "the teacher's (0.1)" if dropout is None else str(dropout)
         rows.append([str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"])
-    return markdown(["batch size", "dropout", *(f"seed {seed}" for seed in seeds), "mean"], rows)
+    return markdown(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
 
 
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -186,8 +248,10 @@ def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 RENDERERS: dict[str, Callable[[Any], str]] = {
     "models": models,
-    "pairs": pairs,
+    "seeds": seeds,
+    "hops": hops,
+    "elsewhere": elsewhere,
     "prepare": prepare,
     "curves": curves,
-    "runs": runs,
+    "sweep": sweep,
 }

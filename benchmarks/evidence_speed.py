@@ -1,0 +1,95 @@
+"""Seconds and memory of judging stored logits: intervals and hops of four models, calibration, slices, plots' data.
+
+    python benchmarks/evidence_speed.py [--rows 10000 100000 1000000]
+
+Margins and URLs are generated; each size runs in a process of its own, so that the memory is its own. The bootstrap has
+1,000 resamples, shared by the four models.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import numpy as np
+import polars as pl
+
+from minnow import data, evidence, reports, resampling, runtime, slices, sources
+from minnow.evidence import Method, Outcome
+from minnow.layout import JUDGED
+from minnow.metrics import Array
+
+ROWS = (10_000, 100_000, 1_000_000)
+METHOD = Method(margin=0.005, resamples=1000, seed=0)
+SKILL = {"baseline": 1.2, "teacher": 1.5, "student": 1.45, "quantized": 1.44}
+
+
+def timed(name: str, work: Callable[[], object]) -> None:
+    """Run and print how long it took."""
+    start = time.perf_counter()
+    work()
+    print(f"  {name:<28}{time.perf_counter() - start:8.1f} s", flush=True)
+
+
+def outcomes(labels: Array, validation_labels: Array) -> dict[str, Outcome]:
+    """Return margins of four models, float32 like stored logits."""
+    draw = np.random.default_rng(1)
+    both = [
+        {
+            model: (draw.normal(size=len(each)) + skill * (2 * each - 1)).astype(np.float32)
+            for model, skill in SKILL.items()
+        }
+        for each in (validation_labels, labels)
+    ]
+    return {model: Outcome(*(each[model].astype(np.float64) for each in both), threshold=0.0) for model in JUDGED}
+
+
+def measure(rows: int) -> None:
+    """Print the seconds of each part and the peak memory."""
+    print(f"{rows:,} test rows", flush=True)
+    draw = np.random.default_rng(0)
+    labels, validation_labels = (draw.integers(0, 2, size) for size in (rows, max(rows // 4, 2_500)))
+    models = outcomes(labels, validation_labels)
+    ranked = {"student": resampling.Ranked.of(models["student"].test, labels)}
+    timed(
+        "bootstrap of one model",
+        lambda: resampling.bootstrap(ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0),
+    )
+    judged = {"validation_labels": validation_labels, "labels": labels}
+    hops = (*evidence.HOPS, *evidence.AGAINST_BASELINE)
+    timed("intervals and hops, 4 models", lambda: evidence.judge(models, **judged, hops=hops, method=METHOD))
+    timed("calibration", lambda: evidence.calibration_report(models, **judged, wanted_fpr=None))
+    source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
+    texts = data.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
+    test = pl.concat([texts] * (rows // texts.height + 1)).head(rows)
+    margins, thresholds = {m: o.test for m, o in models.items()}, dict.fromkeys(models, 0.0)
+    timed(
+        "slices",
+        lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, margins, thresholds, evidence.HOPS),
+    )
+    timed("plots' data", lambda: reports.plot_tables(models, labels, {}))
+    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
+
+
+def main() -> None:
+    """Measure each size in a process of its own."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    print(runtime.machine())
+    for rows in parser.parse_args().rows:
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(rows,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
+
+
+if __name__ == "__main__":
+    main()

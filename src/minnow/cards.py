@@ -1,0 +1,490 @@
+"""Results to the model card of a release, a Hugging Face README.md. Pure; equal results give equal bytes.
+
+What comes from data or from the user (names of slices, files and ids) stands in code spans, where it is neither markup
+nor a link. No URL of the data is shown.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minnow import verdicts
+from minnow.layout import SPLITS
+from minnow.markdown import code, estimate, table
+from minnow.settings import FILE, Settings, normalise
+from minnow.verdicts import NONE, count, interval, number, p_value, percent, signed
+
+FINAL, BEFORE, PLAIN = "quantized", "teacher", "baseline"
+COLUMNS = (PLAIN, BEFORE, "student", FINAL)
+# Of the metadata, in the names that the Hub knows.
+RESULTS = {"f1": "F1", "accuracy": "Accuracy", "roc_auc": "ROC AUC"}
+ESTIMATES = {
+    "f1": "F1 (phishing)",
+    "accuracy": "accuracy",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "tpr_at_fpr_1pct": "phishing found at 1 % false positives",
+    "ece": "calibration error, before the temperature",
+}
+SHOWN_SLICES = 5
+# ISO 639-2 for what has no linguistic content: URLs are no language.
+LANGUAGE = "zxx"
+# The notebook's own figures: MB, and what it says of them.
+NOTEBOOK = {BEFORE: "438", "student": "211 (51 % smaller)", FINAL: "62.7 (7 times smaller)"}
+NOTEBOOK_ROWS = "450"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What metrics/*.json say, each in its file's own shape; `headline` by model."""
+
+    prepare: Mapping[str, Any]
+    headline: Mapping[str, Mapping[str, Any]]
+    intervals: Mapping[str, Any]
+    hops: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    slices: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model that weights come from; `commit` is the Hub's, None for a folder of the user's."""
+
+    name: str
+    commit: str | None
+
+    @property
+    def words(self) -> str:
+        """How the card names it."""
+        return f"{code(self.name)} @ {code(self.commit)}" if self.commit else f"the local model {code(self.name)}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
+
+    `file` is the name of the user's own data file.
+    """
+
+    teacher: Base | None
+    student: Base | None
+    copied: bool
+    soft_weight: float
+    temperature: float
+    quantization: Mapping[str, Any]
+    file: str | None
+
+    @property
+    def weights(self) -> Base | None:
+        """The base whose weights the shipped model descends from."""
+        return self.student or (self.teacher if self.copied else None)
+
+    @property
+    def scheme(self) -> str:
+        """nf4, fp4 or int8."""
+        return "int8" if self.quantization["load_in_8bit"] else str(self.quantization["bnb_4bit_quant_type"])
+
+
+def base(manifest: Mapping[str, Any]) -> Base | None:
+    """Return what a model's manifest says that it was made from."""
+    return Base(manifest["base"], manifest["commit"]) if manifest.get("base") else None
+
+
+def card(evidence: Evidence, origin: Origin, settings: Settings) -> str:
+    """Return the README.md of a release."""
+    from huggingface_hub import ModelCard
+
+    sections = [
+        "# Phishing URLs, told by a distilled and quantized classifier",
+        *([SYNTHETIC] if settings.synthetic else []),
+        introduction(evidence, origin),
+        USES,
+        data_section(evidence.prepare, origin),
+        metrics_section(evidence),
+        calibration_section(evidence, settings),
+        limits_section(evidence),
+        sizes_section(evidence),
+        loading_section(),
+        licence_section(evidence.prepare, origin),
+    ]
+    body = "\n\n".join(sections)
+    return str(ModelCard(f"---\n{metadata(evidence, origin)}\n---\n\n{body}\n"))
+
+
+SYNTHETIC = """\
+> **This model is a demonstration and must not be deployed.** The URLs that it was trained and tested on are
+> synthetic: a program made them up. Every figure below proves that the pipeline works and says nothing about
+> real phishing."""
+
+USES = """\
+## Intended use, and what it is not for
+
+It is meant as one signal among others, for example to rank URLs for a closer look in a mail gateway or a browser.
+It reads the text of the URL alone and fetches nothing.
+
+It is not meant:
+
+- to block, delete or accuse by itself: at any threshold it calls safe sites phishing, and somebody owns them;
+- as the only guard: what it calls safe is not safe;
+- for other texts than URLs, or for URLs that were cleaned in another way than is shown below;
+- for traffic unlike its test data without measuring it there first."""
+
+
+def metadata(evidence: Evidence, origin: Origin) -> str:
+    """Return the card's YAML. It names no licence: what the weights derive from decides that, and the user must."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    prepare, weights = evidence.prepare, origin.weights
+    data_id, commit = _hub_data(prepare)
+    tags = ["phishing", "url-classification", "bitsandbytes", origin.scheme]
+    tags += ["distillation"] if origin.soft_weight else []
+    tags += ["synthetic-data", "demonstration"] if prepare["source"] == "synthetic" else []
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Text classification",
+            dataset_type=data_id or prepare["source"],
+            dataset_name=data_id or {"synthetic": "Synthetic URLs"}.get(prepare["source"], "Own data"),
+            dataset_revision=commit,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=title,
+            metric_value=evidence.headline[FINAL][name],
+        )
+        for name, title in RESULTS.items()
+    ]
+    return str(
+        ModelCardData(
+            language=LANGUAGE,
+            library_name="transformers",
+            pipeline_tag="text-classification",
+            base_model=weights.name if weights and weights.commit else None,
+            datasets=[data_id] if data_id else None,
+            tags=tags,
+            metrics=list(RESULTS),
+            model_name="minnow-quantized",
+            eval_results=results,
+        ).to_yaml()
+    )
+
+
+def introduction(evidence: Evidence, origin: Origin) -> str:
+    """Return what the model is and how it was made."""
+    teacher, student, final = (evidence.headline[name] for name in (BEFORE, "student", FINAL))
+    came = f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
+    start = f"a smaller cut of {origin.student.words}" if origin.student else "built without pretraining"
+    start = "layers of the teacher" if origin.copied else start
+    learned = (
+        f"learned from the teacher's logits (temperature {origin.temperature:g}, weight {origin.soft_weight:g}) and "
+        "the labels"
+        if origin.soft_weight
+        else "learned from the labels alone, **not** from the teacher (weight 0)"
+    )
+    return f"""\
+A classifier of URLs with two labels, safe and phishing. Minnow made it in three steps:
+
+1. A *teacher* of {teacher["parameters"]:,} parameters and {megabytes(teacher)} MB; it {came}.
+2. A *student* of {student["parameters"]:,} parameters and {megabytes(student)} MB, {start}, {learned}.
+3. The student's linear layers were *quantized* to {origin.scheme} by bitsandbytes; what is left is in bfloat16.
+
+What lies here is the quantized student: {megabytes(final)} MB with tokenizer and config,
+{final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
+
+
+def data_section(prepare: Mapping[str, Any], origin: Origin) -> str:
+    """Return where the data come from, rows per split, how they were split, and the leak."""
+    data_id, commit = _hub_data(prepare)
+    source = {
+        "synthetic": "**Synthetic** URLs, made up by Minnow's generator.",
+        "hub": f"{code(data_id)} @ {code(commit)}." if data_id and commit else "A data set of the maker's own.",
+        "file": f"A file of the maker's own, {code(origin.file or '')}.",
+    }[prepare["source"]]
+    rows = [[split, *(f"{prepare['kept'][split][label]:,}" for label in ("safe", "phishing"))] for split in SPLITS]
+    return f"""\
+## Data
+
+{source} {prepare["rows_read"]:,} rows were read, and {sum(prepare["dropped"].values()):,} of them dropped as
+unusable or duplicate.
+
+{table(["split", "safe", "phishing"], rows)}
+
+{splitting(prepare["carved"], prepare["split"])} {percent(prepare["leak"])} of the test rows have a domain
+that stands in train."""
+
+
+def splitting(carved: Sequence[str], method: str) -> str:
+    """Return how the splits came about; `carved` are those that Minnow made, the others were published or given."""
+    if not carved:
+        return "The splits are as published or given."
+    way = {
+        "domain": "by registered domain, so that no domain of them stands in train",
+        "random": "at random by row, so that URLs of one site may stand on both sides, which flatters every model",
+    }[method]
+    rest = "" if {"validation", "test"} <= set(carved) else " The other split is as published or given."
+    return f"Minnow split off {' and '.join(split for split in SPLITS if split in carved)} {way}.{rest}"
+
+
+def metrics_section(evidence: Evidence) -> str:
+    """Return every model's estimates with intervals, and the verdicts."""
+    intervals, hops = evidence.intervals, evidence.hops
+    models = intervals["models"]
+    rows = [[title, *(estimate(models[model][key]) for model in COLUMNS)] for key, title in ESTIMATES.items()]
+    rows.append(["MB", *(megabytes(evidence.headline[model]) for model in COLUMNS)])
+    total = sum(intervals["rows"].values())
+    header = ["test split", "n-gram baseline", *COLUMNS[1:]]
+    return f"""\
+## Metrics
+
+{table(header, rows)}
+
+In brackets: {percent(intervals["confidence"], 0)} intervals from {intervals["resamples"]:,} bootstrap resamples of the
+{total:,} test rows. They say what other rows of the same kind could have given; not what another training seed or other
+data would give. {reasons(models)}The baseline is logistic regression on character n-grams.
+
+**{verdicts.headline(hops["hops"], hops["margin"], hops["rows"])}**
+
+- From teacher to quantized student: {hop_words(hops, BEFORE)}
+- From the baseline to the quantized student: {hop_words(hops, PLAIN)}{loss_at_low_rates(models)}"""
+
+
+def loss_at_low_rates(models: Mapping[str, Any]) -> str:
+    """Return a warning where the quantized student's interval lies below the teacher's at 1 % false positives."""
+    old, new = (models[model]["tpr_at_fpr_1pct"] for model in (BEFORE, FINAL))
+    if old["value"] is None or new["value"] is None or new["high"] >= old["low"]:
+        return ""
+    found = [f"{percent(each['value'])} (at {percent(each['test_fpr'])} false positives)" for each in (new, old)]
+    return (
+        "\n- With the threshold that lets at most 1 % of the safe validation rows pass for phishing, the quantized "
+        f"student finds {found[0]} of the phishing on test, the teacher {found[1]}: F1 does not show this loss."
+    )
+
+
+def hop_words(hops: Mapping[str, Any], before: str) -> str:
+    """Return figures and meaning of the hop from `before` to the quantized student."""
+    hop, confidence = _hop(hops["hops"], before), percent(hops["confidence"], 0)
+    worse, better, agreement = count(hop["worse"]), count(hop["better"]), percent(hop["agreement"])
+    return (
+        f"F1 {signed(hop['f1']['difference'])} ({confidence} interval {interval(hop['f1'])}). "
+        f"{verdicts.meaning(hop, hops['margin'], hops['rows'])} {worse} rows that were right are wrong now, and "
+        f"{better} the other way round (McNemar's exact {p_value(hop['mcnemar_p'])}); the two agree on "
+        f"{agreement} of the rows."
+    )
+
+
+def calibration_section(evidence: Evidence, settings: Settings) -> str:
+    """Return how a margin becomes a probability and a label, and what that does on the test split."""
+    found = evidence.calibration["models"][FINAL]
+    decision, test = found["decision"], found["test"]
+    validation = evidence.prepare["kept"]["validation"]
+    share = validation["phishing"] / sum(validation.values())
+    wanted = evidence.calibration["wanted_fpr"]
+    chosen = (
+        f"chosen for at most {percent(wanted, 2)} false positives on validation"
+        if wanted
+        else "where either label is as likely"
+    )
+    called, caught = percent(decision["test_fpr"], 2), percent(decision["test_tpr"], 2)
+    return f"""\
+## Probability and threshold
+
+The *margin* of a URL is its phishing logit minus its safe logit. Its probability is sigmoid(margin / temperature). The
+temperature, {settings.temperature:g}, was fitted on validation; it takes the calibration error on the test split from
+{number(test["before"]["ece"])} to {number(test["after"]["ece"])} ({evidence.calibration["ece_bins"]} bins of equal
+mass).
+
+A URL is called phishing if its margin lies above {settings.threshold:g}, a probability of
+{settings.threshold_probability:.4f}, {chosen}. On the test split this calls {called} of the safe URLs phishing and
+finds {caught} of the phishing.
+
+Both hold where phishing is as frequent as in validation, {percent(share, 0)}. In real traffic it is far rarer: there,
+most of what is called phishing may be safe, and the probabilities are too high until they are fitted anew."""
+
+
+def limits_section(evidence: Evidence) -> str:
+    """Return who is hurt most, how it does elsewhere, and what was not measured."""
+    parts = ["## Limits", slices_part(evidence.slices)]
+    if evidence.extra:
+        parts.append(extra_part(evidence.extra))
+    else:
+        parts.append("It was tested on no other data than its own test split: how far it falls elsewhere is unknown.")
+    parts.append(
+        "**Adversaries.** Who writes phishing URLs can try them against a copy of this model until one passes. Nothing "
+        "here measures that. URLs change with the years, too, and the model does not."
+    )
+    return "\n\n".join(parts)
+
+
+def slices_part(slices: Mapping[str, Any]) -> str:
+    """Return the slices that lost most to compression and those where the model is weakest; small ones are left out."""
+    large = [each for each in slices["slices"] if not each["small"]]
+    changed = [(_hop(each["hops"], BEFORE), each) for each in large]
+    lost = [(hop, each) for hop, each in changed if hop["change"] is not None and hop["change"] < 0]
+    lost = sorted(lost, key=lambda pair: (pair[0]["change"], _slice(pair[1])))[:SHOWN_SLICES]
+    weak = [each for each in large if each["models"][FINAL] is not None]
+    weak = sorted(weak, key=lambda each: (each["models"][FINAL], _slice(each)))[:SHOWN_SLICES]
+    lost_rows = [
+        [*_described(each), number(each["models"][BEFORE]), number(each["models"][FINAL]), signed(hop["change"])]
+        for hop, each in lost
+    ]
+    weak_rows = [[*_described(each), number(each["models"][BEFORE]), number(each["models"][FINAL])] for each in weak]
+    header = ["slice", "rows", "measure", "teacher", "quantized"]
+    small = slices["small_below"]
+    costs = f"**Whom compression hurts most**, of slices with {small} test rows or more:\n\n"
+    costs += table([*header, "change"], lost_rows) if lost_rows else "no such slice lost anything."
+    return f"""\
+{costs}
+
+**Where it is weakest**, of the same slices:
+
+{table(header, weak_rows) if weak_rows else f"no slice has {small} rows."}
+
+The worst of many slices looks bad by chance alone, in part. Recall stands where a slice holds phishing alone,
+specificity where it holds safe URLs alone."""
+
+
+def extra_part(extra: Mapping[str, Any]) -> str:
+    """Return F1 on the test sets of other origin."""
+    rows = []
+    for name in sorted(extra):
+        models = extra[name]["models"]
+        scores = [estimate(models[model]["f1"]) if model in models else NONE for model in COLUMNS]
+        rows.append([code(name), count(extra[name]["rows"]), *scores])
+    header = ["F1 on", "rows", "n-gram baseline", *COLUMNS[1:]]
+    return f"""\
+**On data of other origin**, without the URLs that stand in train or validation:
+
+{table(header, rows)}"""
+
+
+def sizes_section(evidence: Evidence) -> str:
+    """Return our sizes beside those of the notebook that this task is known from."""
+    teacher = evidence.headline[BEFORE]["size_mb"]
+    ours = {model: megabytes(evidence.headline[model]) for model in (BEFORE, "student", FINAL)}
+    ours["student"] += f" ({percent(1 - evidence.headline['student']['size_mb'] / teacher, 0)} smaller)"
+    ours[FINAL] += f" ({evidence.headline[FINAL]['compression_x']:.1f} times smaller)"
+    rows = [[f"{model}, MB", NOTEBOOK[model], ours[model]] for model in ours]
+    rows.append(["test rows", NOTEBOOK_ROWS, f"{evidence.hops['rows']:,}"])
+    return f"""\
+## Sizes beside the well-known notebook's
+
+{table(["", "notebook", "this model"], rows)}
+
+The notebook distils BERT-base on 3,000 URLs. Data and models differ: the sizes stand side by side, and accuracies must
+not be compared across the two columns."""
+
+
+def loading_section() -> str:
+    """Return code that runs in the folder of the release, with Minnow and without."""
+    return f"""\
+## How to load it
+
+It needs `torch`, `transformers` 5 or later and `bitsandbytes`; a CPU is enough. `manifest.json` holds the SHA-256 of
+every file, `{FILE}` the labels, temperature and threshold, the length at which texts are cut, and how they must be
+cleaned.
+
+Where Minnow is installed:
+
+```python
+{WITH_MINNOW}
+```
+
+Without it:
+
+```python
+{stand_alone()}
+```"""
+
+
+WITH_MINNOW = """\
+from minnow import release
+
+classifier = release.load(".")  # or where these files lie, such as huggingface_hub.snapshot_download("owner/name")
+urls = ["http://example.org/", "login.example.com/verify?account=1"]
+probabilities, labels = classifier.predict(urls)
+for url, probability, label in zip(urls, probabilities, labels):
+    print(f"{label} {probability:.4f} {url}")"""
+
+IMPORTS = """\
+import html
+import json
+import re
+import unicodedata
+from html.entities import html5
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer"""
+
+CALLS = f"""\
+folder = Path(".")  # or where these files lie, such as huggingface_hub.snapshot_download("owner/name")
+settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+
+urls = ["http://example.org/", "login.example.com/verify?account=1"]
+texts = [normalise(url, move_scheme=settings["text"]["move_scheme"]) for url in urls]
+batch = tokenizer(texts, truncation=True, padding=True, return_token_type_ids=False, return_tensors="pt")
+with torch.inference_mode():
+    logits = model(**batch.to(model.device)).logits.double()
+margins = logits[:, 1] - logits[:, 0]
+probabilities = torch.sigmoid(margins / settings["temperature"])
+for url, margin, probability in zip(urls, margins, probabilities):
+    label = settings["labels"][int(margin > settings["decision"]["threshold"])]
+    print(f"{{label}} {{probability:.4f}} {{url}}")"""
+
+
+def stand_alone() -> str:
+    """Return code that needs no Minnow; its cleaning is the very function that Minnow's loader calls."""
+    return f"{IMPORTS}\n\n\n{inspect.getsource(normalise)}\n\n{CALLS}"
+
+
+def licence_section(prepare: Mapping[str, Any], origin: Origin) -> str:
+    """Return what the user must look up before giving the model away."""
+    data_id, _ = _hub_data(prepare)
+    sources = [base.words for base in dict.fromkeys((origin.teacher, origin.student)) if base]
+    if prepare["source"] != "synthetic":
+        sources.append(f"the data set {code(data_id)}" if data_id else "the maker's own data")
+    derived = "They derive from no other model and from generated data alone."
+    if sources:
+        derived = f"They derive from {' and '.join(sources)}, whose licences and terms have not been checked here."
+    return f"""\
+## Licence
+
+None is granted here: whoever publishes the weights chooses one and writes it into the metadata of this card
+(`license:`). {derived}
+Minnow, the program that made them, is under the MIT licence."""
+
+
+def reasons(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return why a value is missing in the table, once per reason."""
+    shown = [models[model][key] for model in COLUMNS for key in ESTIMATES]
+    return "".join(
+        f"A dash: {reason}. " for reason in dict.fromkeys(each["reason"] for each in shown if "reason" in each)
+    )
+
+
+def _hop(hops: Sequence[Mapping[str, Any]], before: str) -> Mapping[str, Any]:
+    found = verdicts.between(hops, before, FINAL)
+    assert found is not None, "evaluate measures it"
+    return found
+
+
+def _slice(each: Mapping[str, Any]) -> str:
+    return f"{each['slice']}: {each['value']}"
+
+
+def megabytes(model: Mapping[str, Any]) -> str:
+    """Return a model's size in MB."""
+    return number(model["size_mb"], 1)
+
+
+def _described(each: Mapping[str, Any]) -> list[str]:
+    return [code(_slice(each)), f"{each['rows']:,}", each["measure"]]
+
+
+def _hub_data(prepare: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return id and commit of a data set on the Hub; a folder has no commit."""
+    commit = prepare.get("commit")
+    return (prepare["id"], commit) if commit else (None, None)

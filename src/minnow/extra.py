@@ -1,0 +1,62 @@
+"""Test sets beside the split: cleaned as the training data is, and without the URLs that the models were made with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from minnow import data
+from minnow.errors import MinnowError, listed
+from minnow.sources import Source
+
+# What `data.sifted` drops for the sake of other splits than the one there is here.
+OF_SPLITS = ("replaced_by_test_file", "in_test_file")
+
+
+@dataclass(frozen=True)
+class ExtraSet:
+    """Rows with columns `id`, `text` and `label`, by id, and the report on how they came about."""
+
+    rows: pl.DataFrame
+    report: dict[str, Any]
+
+
+def extra_set(source: Source, *, train: pl.DataFrame, validation: pl.DataFrame, move_scheme: bool) -> ExtraSet:
+    """Clean a source, drop duplicates and contradictions, and take out the URLs that stand in train or validation.
+
+    Both are prepared splits, whose ids are those of the URLs' keys; only a test file's may be something else. `leak` is
+    the share of the rows left whose registered domain stands in train.
+
+    Raises:
+        MinnowError: a class has no row left.
+    """
+    rows, _ = data.cleaned(source.rows, move_scheme=move_scheme)
+    sifted, dropped = data.sifted(rows, None)
+    seen = pl.concat([train["id"], validation["id"]])
+    kept = sifted.filter(~pl.col("id").is_in(seen.implode()))
+    report = {
+        "rows_read": rows.height,
+        "kept": {name: int((kept["label"] == label).sum()) for label, name in enumerate(data.CLASSES)},
+        "removed_seen": sifted.height - kept.height,
+        "dropped": {reason: count for reason, count in dropped.items() if reason not in OF_SPLITS},
+        "leak": round(data.leak(train, kept), 4),
+    }
+    _require_both_classes(report)
+    return ExtraSet(kept.select("id", "text", "label"), report)
+
+
+def _require_both_classes(report: dict[str, Any]) -> None:
+    if all(report["kept"].values()):
+        return
+    counts = {"seen in train or validation": report["removed_seen"], **report["dropped"]}
+    losses = listed([f"{count} {reason}" for reason, count in counts.items() if count]) or "none"
+    left = " and ".join(f"{rows} {name}" for name, rows in report["kept"].items())
+    raise MinnowError(
+        f"{left} rows are left of the {report['rows_read']} read (removed: {losses}); give a set with rows of both "
+        "classes that the models have not seen"
+    )
+
+
+def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return columns `id, label, logit_0, logit_1` in the order of `rows`, whose ids are those of the logits."""
+    return rows.select("id", "label").join(logits, on="id", how="left", maintain_order="left", validate="1:1")

@@ -1,0 +1,77 @@
+"""A released model in one call: `probabilities, labels = load(folder).predict(urls)`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from minnow import models, settings, store
+from minnow.batching import encode
+from minnow.errors import MinnowError
+from minnow.inference import predict_logits
+from minnow.runtime import Runtime
+from minnow.settings import Settings
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A released model with what it needs to answer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    settings: Settings
+    device: torch.device
+
+    def predict(self, texts: Sequence[str]) -> tuple[list[float], list[str]]:
+        """Return each URL's calibrated probability of phishing and its label at the release's threshold.
+
+        Raises:
+            MinnowError: one text was given in place of a list.
+        """
+        margins = self.margins(texts)
+        return [self.settings.probability(each) for each in margins], [self.settings.label(each) for each in margins]
+
+    def margins(self, texts: Sequence[str]) -> list[float]:
+        """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
+
+        Raises:
+            MinnowError: one text was given in place of a list.
+        """
+        if isinstance(texts, str):
+            raise MinnowError(f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list")
+        if not texts:
+            return []
+        cleaned = [settings.normalise(text, move_scheme=self.settings.move_scheme) for text in texts]
+        logits = predict_logits(self.model, encode(self.tokenizer, cleaned), device=self.device).double()
+        margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
+        return margins
+
+
+def load(folder: str | Path, *, device: str | None = None) -> Classifier:
+    """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
+
+    Raises:
+        MinnowError: the folder is no release, or a file of it is missing or damaged.
+    """
+    path = Path(folder)
+    found = settings.read(path)
+    check(path)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = models.load_for_inference(path, Runtime(chosen, torch.float32))
+    return Classifier(model, models.load_tokenizer(path), found, chosen)
+
+
+def check(folder: Path) -> None:
+    """Compare a release's files with its manifest, but for the card: its owner may write the licence into it.
+
+    Raises:
+        MinnowError: one is missing or differs.
+    """
+    for name, fact in store.read_json(folder / store.MANIFEST)["files"].items():
+        file = folder / name
+        if name != settings.CARD and not (file.is_file() and store.sha256(file) == fact["sha256"]):
+            raise MinnowError(
+                f"{file} is missing or differs from the release's manifest: download it, or build it, again"
+            )

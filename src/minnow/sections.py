@@ -1,0 +1,345 @@
+"""Results to the words and figures of the page's tables, section by section. Pure; the template escapes all of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minnow import verdicts
+from minnow.display import defanged, plain
+from minnow.drawings import HOPS, judged
+from minnow.layout import BASELINE, JUDGED, MODELS, SPLITS
+from minnow.verdicts import NONE, count, number, percent, signed
+
+# Errors shown of each direction.
+SHOWN = 10
+# Slices named as hurt most.
+HURT = 6
+# Of a metric: its key, its name on the page, and what helps to read it.
+ESTIMATES = (
+    ("f1", "F1", "of the class phishing"),
+    ("accuracy", "Accuracy", ""),
+    ("roc_auc", "ROC AUC", ""),
+    ("average_precision", "Average precision", ""),
+    ("tpr_at_fpr_1pct", "Phishing found at 1 % false alarms", "set on validation; last line: on test"),
+    ("tpr_at_fpr_0_1pct", "Phishing found at 0.1 % false alarms", "likewise"),
+    ("brier", "Brier score", "less is better"),
+    ("ece", "Calibration error", "less is better"),
+)
+SHORT_NAMES = {key: name for key, name, _ in ESTIMATES}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test row that the quantized student got wrong: its text, and each model's probability of phishing."""
+
+    text: str
+    probabilities: Mapping[str, float]
+
+
+def percent_or_none(share: float | None) -> str | None:
+    """Return a share in per cent without needless decimals, None for none."""
+    return None if share is None else f"{100 * share:g} %"
+
+
+def tiles(found: Findings) -> list[dict[str, str]]:
+    """Return the few figures that stand in large type: (title, figure, what it is compared with)."""
+    final, teacher = found.headline["quantized"], found.headline["teacher"]
+    f1 = found.intervals["models"]["quantized"]["f1"]
+    shown = [
+        ("Size", size(final["size_mb"]), f"{final['compression_x']:.1f} times smaller than the teacher’s"),
+        ("F1", number(f1["value"], 3), f"{number(f1['low'], 3)} to {number(f1['high'], 3)}"),
+    ]
+    for before, title in (("teacher", "F1 against the teacher"), (BASELINE, "F1 against the baseline")):
+        hop = verdicts.between(found.hops["hops"], before, "quantized")
+        if hop is not None:
+            shown.append((title, signed(hop["f1"]["difference"], 3), verdicts.interval(hop["f1"], 3)))
+    assert teacher["compression_x"] == 1, "sizes are compared with the teacher's"
+    return [dict(zip(("title", "figure", "note"), each, strict=True)) for each in shown]
+
+
+def size(megabytes: float) -> str:
+    """Return a size in MB (10⁶ bytes) with as many digits as matter."""
+    return (
+        f"{megabytes:.0f} MB"
+        if megabytes >= 100
+        else f"{megabytes:.1f} MB"
+        if megabytes >= 10
+        else f"{megabytes:.2f} MB"
+    )
+
+
+def models_table(found: Findings) -> list[dict[str, Any]]:
+    """Return a row per metric: its name, a note, and a cell per model."""
+    estimated = found.intervals["models"]
+    models = judged(estimated)
+    rows = [
+        {"name": name, "note": note, "cells": [estimate(estimated[model].get(key)) for model in models]}
+        for key, name, note in ESTIMATES
+    ]
+    plain_figures = (
+        ("Precision", "", lambda each: number(each["precision"], 3)),
+        ("Recall", "", lambda each: number(each["recall"], 3)),
+        ("F1 on validation", "chooses epochs and settings", lambda each: number(each["validation_f1"], 3)),
+        ("Size", "all that it needs to run", lambda each: size(each["size_mb"])),
+        ("Parameters", "", lambda each: count(each["parameters"])),
+        ("Smaller than the teacher", "", lambda each: f"{each['compression_x']:.1f} ×"),
+    )
+    for name, note, figure in plain_figures:
+        cells = [{"value": figure(found.headline[model]), "below": []} for model in models]
+        rows.append({"name": name, "note": note, "cells": cells})
+    return rows
+
+
+def estimate(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a cell: the value, and below it the interval and the false-positive rate that came of it on test."""
+    if entry is None or entry["value"] is None:
+        return {"value": NONE, "below": []}
+    below = [f"{number(entry['low'], 3)}–{number(entry['high'], 3)}"]
+    if "test_fpr" in entry:
+        below.append(f"at {percent(entry['test_fpr'], 2)}")
+    return {"value": number(entry["value"], 3), "below": below}
+
+
+def reasons(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return, once each, why a metric could not be said."""
+    found = {
+        f"{SHORT_NAMES[key]}: {entry['reason']}."
+        for estimates in models.values()
+        for key, entry in estimates.items()
+        if isinstance(entry, Mapping) and entry.get("value") is None and entry.get("reason") and key in SHORT_NAMES
+    }
+    return sorted(found)
+
+
+def hop_cards(hops: Sequence[Mapping[str, Any]], margin: float, rows: int) -> list[dict[str, Any]]:
+    """Return each hop in words and figures."""
+    cards = []
+    for hop in hops:
+        word, role = verdicts.label(hop)
+        f1, auc = hop["f1"], hop["roc_auc"]
+        cards.append(
+            {
+                "before": words(hop["before"]),
+                "after": words(hop["after"]),
+                "word": word,
+                "role": role,
+                "meaning": verdicts.meaning(hop, margin, rows),
+                "facts": [
+                    ("F1", f"{signed(f1['difference'])} ({verdicts.interval(f1)})"),
+                    ("ROC AUC", f"{signed(auc['difference'])} ({verdicts.interval(auc)})"),
+                    ("Flips", f"{count(hop['worse'])} to wrong, {count(hop['better'])} to right"),
+                    ("Agreement", f"{percent(hop['agreement'], 2)} of rows"),
+                    ("McNemar", verdicts.p_value(hop["mcnemar_p"])),
+                    ("Mean |Δp|", number(hop["mean_abs_dp"])),
+                ],
+            }
+        )
+    return cards
+
+
+CALIBRATION_ROWS = (
+    ("Temperature", "fitted on validation", lambda each: number(each["temperature"], 2)),
+    ("Calibration error", "test, before → after", lambda each: before_after(each, "ece")),
+    ("Brier score", "test, before → after", lambda each: before_after(each, "brier")),
+    ("Log loss", "test, before → after", lambda each: before_after(each, "nll")),
+    ("Threshold", "probability from which it says phishing", lambda each: number(each["decision"]["probability"], 3)),
+    ("False alarms on validation", "share of safe rows", lambda each: percent(each["decision"]["validation_fpr"], 2)),
+    ("False alarms on test", "share of safe rows", lambda each: percent(each["decision"]["test_fpr"], 2)),
+    ("Phishing found on test", "share of phishing rows", lambda each: percent(each["decision"]["test_tpr"], 2)),
+)
+
+
+def calibration_table(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a cell per model."""
+    models = judged(found["models"])
+    rows = [
+        {"name": name, "note": note, "cells": [figure(found["models"][model]) for model in models]}
+        for name, note, figure in CALIBRATION_ROWS
+    ]
+    return {"models": models, "rows": rows, "bins": found["ece_bins"]}
+
+
+def before_after(each: Mapping[str, Any], key: str) -> str:
+    """Return a figure on test before and after the temperature."""
+    test = each["test"]
+    return f"{number(test['before'][key], 3)} → {number(test['after'][key], 3)}"
+
+
+def hurt(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the slices that lost most from teacher to quantized, the worst first; the small ones come after all others."""
+    lost = []
+    for each in found:
+        hop = verdicts.between(each["hops"], "teacher", "quantized")
+        if hop is not None and hop["change"] is not None and hop["change"] < 0:
+            lost.append((each["small"], hop["change"], each, hop))
+    lost.sort(key=lambda one: one[:2])
+    return [
+        {
+            "name": f"{plain(str(each['slice']), 40)}: {plain(str(each['value']), 40)}",
+            "small": small,
+            "text": f"{'F1' if each['measure'] == 'f1' else each['measure']} {signed(lost_there)}; of its "
+            f"{count(each['rows'])} rows {count(hop['worse'])} turned wrong and {count(hop['better'])} right",
+        }
+        for small, lost_there, each, hop in lost[:HURT]
+    ]
+
+
+def slice_groups(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the slices by trait."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in found:
+        groups.setdefault(plain(str(each["slice"]), 40), []).append(slice_row(each))
+    return [{"name": name, "rows": rows} for name, rows in groups.items()]
+
+
+def slice_row(each: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one slice as a row: its scores by model, and what each hop changed."""
+    hops = {(hop["before"], hop["after"]): hop for hop in each["hops"]}
+    return {
+        "value": plain(str(each["value"]), 40),
+        "rows": count(each["rows"]),
+        "small": each["small"],
+        "measure": "F1" if each["measure"] == "f1" else each["measure"],
+        "scores": [number(each["models"].get(model), 3) for model in JUDGED],
+        "changes": [change(hops.get(hop)) for hop in HOPS],
+    }
+
+
+def change(hop: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what a hop did to a slice: the change of its score, and the rows that turned either way."""
+    if hop is None or hop["change"] is None:
+        return {"value": NONE, "below": ""}
+    return {"value": signed(hop["change"], 3), "below": f"{count(hop['worse'])}↓ {count(hop['better'])}↑"}
+
+
+def other_set(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any]:
+    """Return a further test set: what it holds, its models and its hops."""
+    kept = found["kept"]
+    facts = [
+        f"{count(found['rows_read'])} rows read",
+        f"{count(kept['safe'])} safe and {count(kept['phishing'])} phishing kept",
+        f"{count(found['removed_seen'])} removed because training or validation holds them",
+        *(f"{count(rows)} dropped: {words(why)}" for why, rows in found["dropped"].items() if rows),
+        f"{percent(found['leak'])} of the rows have a domain that training has too",
+    ]
+    return {"name": plain(name), "facts": facts, **comparison(found, margin)}
+
+
+def comparison(found: Mapping[str, Any], margin: float) -> dict[str, Any]:
+    """Return the models and hops on rows of their own."""
+    models = found["models"]
+    names = [*judged(models), *sorted(set(models) - set(JUDGED))]
+    keys = [key for key, _, _ in ESTIMATES if any(key in models[model] for model in names)]
+    return {
+        "models": [words(each) for each in names],
+        "metrics": [
+            {"name": SHORT_NAMES[key], "note": "", "cells": [estimate(models[model].get(key)) for model in names]}
+            for key in keys
+        ],
+        "hops": hop_cards(found["hops"], margin, found["rows"]),
+        "reasons": reasons(models),
+    }
+
+
+CONTROLS = {
+    "no_teacher": "The same student, trained on the labels alone: what the teacher’s logits add.",
+    "random_split": "The same run under a split by row, which puts domains on both sides: how far that inflates.",
+}
+
+
+def control(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any]:
+    """Return a control run: what it is, its models and hops, and all its other figures by name."""
+    return {
+        "name": words(name),
+        "about": CONTROLS.get(name, ""),
+        "facts": [(words(key), value) for key, value in flattened(found["facts"])],
+        **comparison(found, margin),
+    }
+
+
+def mistakes(found: Findings) -> list[dict[str, Any]]:
+    """Return the hardest errors of either direction, their URLs defanged."""
+    directions = (
+        ("Phishing that it calls safe", "phishing", found.missed),
+        ("Safe URLs that it calls phishing", "safe", found.alarms),
+    )
+    return [
+        {
+            "title": title,
+            "label": label,
+            "rows": [
+                {
+                    "url": defanged(each.text),
+                    "cells": [percent(each.probabilities.get(model)) for model in ("teacher", "student", "quantized")],
+                }
+                for each in rows
+            ],
+        }
+        for title, label, rows in directions
+    ]
+
+
+def hardest(
+    texts: Sequence[str], labels: Sequence[int], margins: Sequence[float], threshold: float
+) -> tuple[list[int], list[int]]:
+    """Return the rows that a model gets wrong by most: phishing called safe, and the reverse. At most SHOWN each.
+
+    `margins` are phishing logit − safe logit; a row is called phishing above `threshold`.
+    """
+    wrong = [row for row, margin in enumerate(margins) if (margin > threshold) != bool(labels[row])]
+    wrong.sort(key=lambda row: (-abs(margins[row] - threshold), texts[row]))
+    missed, alarms = ([row for row in wrong if labels[row] == label][:SHOWN] for label in (1, 0))
+    return missed, alarms
+
+
+def data_facts(prepare: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was read, dropped and kept, and how far the splits leak."""
+    splits = [
+        {
+            "name": split,
+            "cells": [
+                count(sum(prepare["kept"][split].values())),
+                count(prepare["kept"][split]["phishing"]),
+                count(prepare["kept"][split]["safe"]),
+                count(prepare["domains"][split]),
+            ],
+        }
+        for split in SPLITS
+    ]
+    return {
+        "rows_read": count(prepare["rows_read"]),
+        "dropped": [(words(why), count(rows)) for why, rows in prepare["dropped"].items()],
+        "cleaned": [(words(what), count(rows)) for what, rows in prepare.get("cleaned", {}).items()],
+        "splits": splits,
+        "leak": percent(prepare["leak"]),
+        "by_domain": prepare["split"] == "domain",
+        "source": plain(str(prepare["source"])),
+    }
+
+
+def words(key: str) -> str:
+    """Return a key as words."""
+    return plain(key).replace("_", " ")
+
+
+def params_tables(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters in force, a table per block, its keys dotted."""
+    return [{"name": plain(name), "rows": list(flattened(block))} for name, block in params.items()]
+
+
+def flattened(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield each leaf as (dotted key, text); an empty block is a leaf."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flattened(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield plain(prefix), spelled(value)
+
+
+def spelled(value: Any) -> str:
+    """Return a value as params.yaml spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(spelled(each) for each in value) or "none"
+    return "none" if isinstance(value, Mapping) else plain(str(value), 120)

@@ -1,0 +1,87 @@
+"""report: everything that the pipeline found out, as one page to look at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from minnow import store
+from minnow.layout import JUDGED, MODELS, Layout
+from minnow.params import RuntimeParams, StageParams
+from minnow.stages.distill import DistillParams, StudentParams
+from minnow.stages.evaluate import Controls, EvaluateParams
+from minnow.stages.prepare import DataParams
+from minnow.stages.quantize import QuantizeParams
+from minnow.stages.teacher import TeacherParams
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from minnow.page import Mistake
+
+TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes")
+PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
+
+
+class Params(StageParams):
+    """What `report` shows of params.yaml: all that is in force."""
+
+    data: Annotated[DataParams, "presets.*.data"]
+    runtime: Annotated[RuntimeParams, "presets.*.runtime"]
+    teacher: Annotated[TeacherParams, "presets.*.teacher"]
+    student: Annotated[StudentParams, "presets.*.student"]
+    distill: Annotated[DistillParams, "distill"]
+    quantize: Annotated[QuantizeParams, "quantize"]
+    evaluate: Annotated[EvaluateParams, "evaluate"]
+    controls: Annotated[Controls, "controls"]
+
+
+def main(root: Path) -> None:
+    """Write reports/report.html."""
+    params, layout = Params.load(root), Layout(root)
+    from minnow import page
+
+    told = {name: store.read_json(layout.metrics(name)) for name in TOLD}
+    missed, alarms = mistakes(layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"])
+    found = page.Findings(
+        **told,
+        preset=params.preset,
+        headline={model: store.read_json(layout.metrics(model)) for model in JUDGED},
+        plots=plots(layout),
+        missed=missed,
+        alarms=alarms,
+        params=params.model_dump(exclude={"preset"}),
+        versions=versions(),
+    )
+    with store.replacing(layout.report("report")) as temporary:
+        temporary.write_text(page.render(found), encoding="utf-8")
+
+
+def mistakes(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["Mistake"]]:
+    """Return the hardest errors of the quantized student on test: phishing called safe, and the reverse."""
+    from minnow import metrics, page, scoring
+
+    test = store.read_table(layout.split("test"))
+    margins = {model: metrics.margin(scoring.logits(layout, model, "test")) for model in MODELS}
+    probabilities = {model: metrics.probability(each) for model, each in margins.items()}
+    texts = test["text"].to_list()
+    found = page.hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
+    missed, alarms = (
+        [page.Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()}) for row in rows]
+        for rows in found
+    )
+    return missed, alarms
+
+
+def plots(layout: Layout) -> dict[str, "pl.DataFrame"]:
+    """Return the plots' tables by name."""
+    import polars as pl
+
+    return {file.stem: pl.read_csv(file) for file in sorted(layout.plots.glob("*"))}
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions of Python and of the main packages, without what tells builds of one version apart."""
+    import platform
+    from importlib.metadata import version
+
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: version(name).split("+")[0] for name in PACKAGES}}

@@ -1,0 +1,92 @@
+"""plots_template: let `dvc plots show` work without a network.
+
+DVC's own page loads Vega from elsewhere. Here a page with Vega inside takes its place, made of the copy that vl-convert
+brings along: other people's code, so it stays out of git, and so does the line in .dvc/config.local that names it.
+A checkout without that line draws as DVC does by itself; with the line in .dvc/config it would fail until the page is made.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from minnow import store
+from minnow.errors import MinnowError, reason
+
+# Beside the templates of the plots. DVC takes the setting as relative to .dvc.
+FOLDER, SETTING = ".dvc", "plots/page.html"
+
+PAGE = """<!doctype html>
+<html lang="en-GB">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+{refresh_tag}
+<title>Minnow: plots</title>
+<style>
+  body {{ margin: 0 auto; max-width: 80rem; padding: 2rem 1rem; background: #fff; color: #1b2025; font: 1rem/1.5 sans-serif; }}
+  main {{ display: flex; flex-wrap: wrap; gap: 2.5rem; align-items: start; }}
+  main > div {{ max-width: 100%; overflow-x: auto; }}
+</style>
+<script>
+(function () {{
+{vega}
+}})();
+(function (embed) {{
+  // As SVG, and without the link that hands the data to an editor on the web.
+  window.vegaEmbed = (place, plot) => embed(place, plot, {{ renderer: "svg", actions: {{ editor: false }} }});
+}})(window.vegaEmbed);
+</script>
+</head>
+<body>
+<main>
+{plot_divs}
+</main>
+</body>
+</html>
+"""
+# What DVC fills in.
+KEPT = {"refresh_tag": "{refresh_tag}", "plot_divs": "{plot_divs}"}
+
+
+def main(root: Path) -> None:
+    """Write the page and tell DVC of it.
+
+    Raises:
+        MinnowError: the folder is no DVC repository, or DVC cannot write its configuration.
+    """
+    folder = root / FOLDER
+    if not folder.is_dir():
+        raise MinnowError(f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git")
+    page = folder / SETTING
+    with store.replacing(page) as temporary:
+        temporary.write_text(page_with(vega()), encoding="utf-8")
+    command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", SETTING]
+    try:
+        subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise MinnowError(
+            f"`dvc config --local plots.html_template` failed: {reason(RuntimeError(error.stderr))}"
+        ) from None
+    print(f"`dvc plots show` draws with {page.relative_to(root)}, without a network")
+
+
+def vega() -> str:
+    """Return the code of Vega, Vega-Lite and Vega-Embed, which defines `window.vegaEmbed`."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()
+    return bundle
+
+
+def page_with(code: str) -> str:
+    """Return DVC's page with the code inside, its placeholders still open.
+
+    Raises:
+        MinnowError: the code holds what would end its element, or what DVC would fill in.
+    """
+    if "</script" in code.lower() or any(mark in code for mark in (*KEPT.values(), "{scripts}")):
+        raise MinnowError(
+            "this version of vl-convert brings code that does not fit into a page; install the pinned one"
+        )
+    return PAGE.format(vega=code, **KEPT)
