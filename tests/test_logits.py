@@ -85,8 +85,8 @@ def test_metrics_come_from_stored_logits_alone(layout: Layout, tokenizer: PreTra
     )
     for file in layout.model("student").glob("*.safetensors"):
         file.unlink()
-    result = scoring.headline(layout, "student")
-    guesses = metrics.predicted(scoring.logits(layout, "student", "test"))
+    result = scoring.headline(layout, "student", None)
+    guesses = metrics.predicted(metrics.margin(scoring.logits(layout, "student", "test")))
     assert result["accuracy"] == (guesses == TABLE["label"].to_numpy()).mean()
     assert result["validation_f1"] == result["f1"], "the same rows in another order"
     assert result["compression_x"] == 1.0
