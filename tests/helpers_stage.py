@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from minnow.layout import JUDGED
+
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = {"epochs": 1, "batch_size": 64, "learning_rate": 1.0e-3, "warmup": 0.1, "weight_decay": 0.01}
 TINY = {
@@ -29,6 +31,13 @@ TINY = {
     "student.training": TRAINING,
 }
 FILE = "data/raw/file/urls.csv"
+# Every stage with its argument, in an order that the pipeline allows.
+COMMANDS = (
+    *("prepare", "teacher", "teacher_logits", "teacher_eval", "baseline", "distill", "quantize"),
+    *(f"predict {model}" for model in ("student", "quantized")),
+    *(f"predict_extra {model}" for model in JUDGED),
+    *("evaluate", "report", "package", "compare"),
+)
 
 
 def entry_point() -> ModuleType:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from helpers_stage import FILE, ROOT, edit, entry_point, in_process_of_its_own, new_project, refused, tree
+from helpers_stage import COMMANDS, FILE, ROOT, edit, entry_point, in_process_of_its_own, new_project, refused, tree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Run = Callable[[Path, str], tuple[int, str]]
 BASE = "data/base/embedded/model"
 GOOD = "url,label\n" + "".join(f"{number}.com,{number % 2}\n" for number in range(60))
-STAGES = ["prepare", "teacher", "teacher_logits", "teacher_eval", "distill", "quantize", "predict student"]
-STAGES += ["predict quantized", "evaluate", "compare"]
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages have all run once. Tests copy it."""
     root, stage = new_project(tmp_path_factory.mktemp("built") / "project"), entry_point()
     stage.ROOT, stage.prepare_process = root, lambda: None  # type: ignore[attr-defined]
-    for command in STAGES:
+    for command in COMMANDS:
         assert stage.main(command.split()) == 0
     return root
 
@@ -185,8 +183,8 @@ def test_a_folder_for_params(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["no stage named; stages: compare, distill"]),
-        ("distil", ["unknown stage 'distil'; did you mean 'distill'?; stages: compare, distill"]),
+        ("", ["no stage named; stages: baseline, compare, control, distill"]),
+        ("distil", ["unknown stage 'distil'; did you mean 'distill'?; stages: baseline, compare, control, distill"]),
         ("../stage", ["unknown stage '../stage'", "tools: check"]),
         ("__init__", ["unknown stage '__init__'"]),
         ("predict", ["takes one of student, quantized, given ''"]),

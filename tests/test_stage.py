@@ -51,7 +51,7 @@ def copied(tmp_path: Path) -> Path:
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     done = execute(sys.executable, str(ENTRY), "quantise")
     line = complaint("stage.py", done.returncode, done.stderr)
-    assert line.startswith("unknown stage 'quantise'; did you mean 'quantize'?; stages: compare, ")
+    assert line.startswith("unknown stage 'quantise'; did you mean 'quantize'?; stages: baseline, ")
 
 
 @pytest.mark.parametrize("options", [[], ["-I"], ["-P"], ["-s", "-E"]])
