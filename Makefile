@@ -5,6 +5,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Threads that wait must not spin: a busy machine would slow down many times over.
 export OMP_WAIT_POLICY := PASSIVE
 STAMP := $(VENV)/.installed
+# The page around `dvc plots show`, with Vega inside: nothing is loaded from the network.
+PLOTS_PAGE := .dvc/plots/page.html
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro test lint check compare verify results sweeps push-to-hub clean
@@ -12,7 +14,7 @@ STAMP := $(VENV)/.installed
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
 
-install: $(STAMP)  ## Make .venv with the pinned dependencies and this package
+install: $(STAMP) $(PLOTS_PAGE)  ## Make .venv with the pinned dependencies and this package
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'
@@ -20,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+$(PLOTS_PAGE): $(STAMP) src/minnow/tools/plots_template.py
+	$(VENV)/bin/python src/stage.py plots_template
 
 repro: install check  ## Run the pipeline: whatever changed, and what depends on it
 	$(VENV)/bin/dvc repro

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from minnow.layout import JUDGED
-from minnow.page import Findings, Mistake
+from minnow.page import Findings
+from minnow.sections import Mistake
 
 HOPS = (
     ("teacher", "student"),

@@ -23,6 +23,8 @@ PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = {name: entry.get("do", entry) for name, entry in PIPELINE["stages"].items()}
 # A path in another place changes no number; a new path would otherwise run every stage again.
 EXEMPT = {"minnow.layout"}
+# What a stage reads below src/ besides modules.
+READS = {"report": {"src/minnow/templates"}}
 PRESET = "${preset}"
 LAYOUT = Layout(Path())
 
@@ -65,9 +67,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"evidence", "metrics"},
     "verdicts": {"layout"},
     "display": set(),
-    "charts": {"display", "layout", "verdicts"},
-    "drawings": {"charts", "display", "layout"},
-    "page": {"display", "drawings", "layout", "verdicts"},
+    "svg": {"display", "layout"},
+    "charts": {"display", "layout", "svg", "verdicts"},
+    "drawings": {"charts", "display", "layout", "svg"},
+    "sections": {"display", "drawings", "layout", "verdicts"},
+    "page": {"display", "drawings", "sections", "verdicts"},
     "sweeps": {"layout"},
     "sweep_charts": {"layout", "sweeps"},
     "settings": {"errors", "store"},
@@ -147,7 +151,7 @@ def test_code_dependencies_are_the_import_closure(stage: str) -> None:
         assert file is not None
         wanted.add(file.relative_to(ROOT).as_posix())
     listed = {name for name in names(STAGES[stage]["deps"]) if name.startswith("src/")}
-    assert listed == wanted
+    assert listed == wanted | READS.get(stage, set())
 
 
 @pytest.mark.parametrize("stage", STAGES)

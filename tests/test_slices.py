@@ -244,3 +244,8 @@ def test_the_plots_rows() -> None:
     large = {**found["slices"][0], "small": False}
     assert slices.table({"slices": [large]})["slice"].unique().to_list() == ["path: with path"]
     assert slices.table({"slices": []}).rows() == []
+
+
+def test_a_label_can_open_no_tag_in_the_plots_page() -> None:
+    each = {"slice": "top-level domain", "value": ".<!--<script>", "small": False, "measure": "f1"}
+    assert slices.label(each) == "top-level domain: .!--script>"

@@ -132,7 +132,7 @@ def shift(after: str, table: pl.DataFrame) -> Spec:
         "dp",
         "change of the probability of phishing",
         scale={"domain": [-1, 1]},
-        axis={"format": "+~g", "values": [-1, -0.5, 0, 0.5, 1]},
+        axis={"labelExpr": SIGNED, "format": "~g", "values": [-1, -0.5, 0, 0.5, 1]},
     )
     up = _axis("share", "share of rows (square-root scale)", scale={"type": "sqrt", "domainMin": 0})
     up["axis"] = {"format": "~%", "tickCount": 5}

@@ -6,8 +6,9 @@ import re
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "…"
 URL_LIMIT = 140
-# A scheme with its slashes, the host after it if any, and the rest. Browsers read a backslash as a slash.
-PARTS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+# A scheme with its slashes, the host after it if any, and the rest. Browsers take backslashes too, or none.
+SCHEME = r"https?:[/\\]*|[a-z][a-z0-9+.\-]*:[/\\]{2}"
+PARTS = re.compile(rf"(?P<scheme>{SCHEME})?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 HTTP = re.compile(r"http(?=s?:)", re.IGNORECASE)
 # The full stops that browsers take for the dot of a host.
 DOTS = re.compile("[.\N{IDEOGRAPHIC FULL STOP}\N{FULLWIDTH FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}]")
@@ -31,6 +32,6 @@ def defanged(url: str, limit: int = URL_LIMIT) -> str:
     assert found is not None, "every part may be empty, so every text matches"
     scheme = HTTP.sub("hxxp", found["scheme"] or "")
     if scheme and not scheme.lower().startswith("hxxp"):
-        scheme = scheme.replace("://", "[:]//")
+        scheme = scheme.replace(":", "[:]")
     host = DOTS.sub("[.]", found["host"]).replace(":", "[:]" if not scheme else ":")
     return plain(scheme + host + HTTP.sub("hxxp", found["rest"]), limit)

@@ -63,8 +63,8 @@ def true_positive_rate(margins: Array, labels: Array, threshold: float) -> float
 def threshold_at_fpr(margins: Array, labels: Array, fpr: float) -> float | None:
     """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows exceeds.
 
-    The step lets a threshold be written down and used as written. None where there are fewer than 1 / fpr safe rows: not
-    one false positive would be allowed, and the highest of a few margins says nothing about so rare an event.
+    The step lets a threshold be written down and used as written. None where there are fewer than 1 / fpr safe rows:
+    not one false positive would be allowed, and the highest of a few margins says nothing about so rare an event.
     """
     safe = np.sort(margins[labels == 0])[::-1]
     allowed = allowed_false_positives(len(safe), fpr)

@@ -4,16 +4,15 @@ What comes from the data is text: the template escapes all of it, no link and no
 defanged. Equal results give equal bytes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow import drawings, verdicts
-from minnow.display import defanged, plain
+from minnow import drawings, sections, verdicts
+from minnow.display import plain
 from minnow.drawings import HOPS, arrow, judged
-from minnow.layout import BASELINE, JUDGED, SPLITS
-from minnow.verdicts import NONE, count, number, percent, short, signed
+from minnow.sections import Mistake
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,38 +58,38 @@ def render(found: Findings) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # The one way past the escaping: what `charts.svg` made, from which all but drawing has been taken.
+    # The one way past the escaping: what `svg.draw` made, from which all but drawing has been taken.
     environment.filters["drawing"] = lambda figure: Markup(figure.drawing)
     return environment.get_template(TEMPLATE).render(content(found))
 
 
 def content(found: Findings) -> dict[str, Any]:
     """Return what the template fills in, section by section."""
-    hops, margin = found.hops["hops"], found.hops["margin"]
+    hops, margin, rows = (found.hops[key] for key in ("hops", "margin", "rows"))
+    estimated, slices = found.intervals["models"], found.slices["slices"]
     return {
         "preset": plain(found.preset),
         "synthetic": found.prepare["source"] == "synthetic",
-        "verdict": verdicts.headline(hops, margin, found.hops["rows"]),
-        "tiles": tiles(found),
-        "judged": judged(found.intervals["models"]),
+        "verdict": verdicts.headline(hops, margin, rows),
+        "tiles": sections.tiles(found.headline["quantized"], estimated["quantized"]["f1"], hops),
+        "judged": judged(estimated),
         "intervals": found.intervals,
         "confidence": f"{100 * found.intervals['confidence']:g} %",
-        "rows": found.intervals["rows"],
-        "models": models_table(found),
-        "reasons": reasons(found.intervals["models"]),
-        "margin": short(margin),
-        "hops": hop_cards(hops, margin, found.hops["rows"]),
-        "figures": drawings.drawn(found.plots, found.hops, found.sizes, found.slices["slices"]),
-        "calibration": calibration_table(found.calibration),
-        "wanted_fpr": percent_or_none(found.calibration["wanted_fpr"]),
-        "slices": slice_groups(found.slices["slices"]),
-        "hurt": hurt(found.slices["slices"]),
+        "rows": verdicts.count(rows),
+        "models": sections.models_table(estimated, found.headline),
+        "reasons": sections.reasons(estimated),
+        "margin": verdicts.short(margin),
+        "hops": sections.hop_cards(hops, margin, rows),
+        "figures": drawings.drawn(found.plots, found.hops, found.sizes, slices),
+        "calibration": sections.calibration_table(found.calibration),
+        "slices": sections.slice_groups(slices),
+        "hurt": sections.hurt(slices),
         "small_below": found.slices["small_below"],
         "slice_hops": [arrow(*hop) for hop in HOPS],
-        "extra": [other_set(name, each, margin) for name, each in sorted(found.extra.items())],
-        "controls": [control(name, each, margin) for name, each in sorted(found.controls.items())],
-        "mistakes": mistakes(found),
-        "data": data_facts(found.prepare),
-        "params": params_tables(found.params),
+        "extra": [sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())],
+        "controls": [sections.control(name, each, margin) for name, each in sorted(found.controls.items())],
+        "mistakes": sections.mistakes(found.missed, found.alarms),
+        "data": sections.data_facts(found.prepare),
+        "params": sections.params_tables(found.params),
         "versions": found.versions,
     }

@@ -1,6 +1,6 @@
 """Results to the words and figures of the page's tables, section by section. Pure; the template escapes all of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,24 +36,16 @@ class Mistake:
     probabilities: Mapping[str, float]
 
 
-def percent_or_none(share: float | None) -> str | None:
-    """Return a share in per cent without needless decimals, None for none."""
-    return None if share is None else f"{100 * share:g} %"
-
-
-def tiles(found: Findings) -> list[dict[str, str]]:
-    """Return the few figures that stand in large type: (title, figure, what it is compared with)."""
-    final, teacher = found.headline["quantized"], found.headline["teacher"]
-    f1 = found.intervals["models"]["quantized"]["f1"]
+def tiles(final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the few figures that stand in large type; `final` and `f1` are those of the quantized student."""
     shown = [
         ("Size", size(final["size_mb"]), f"{final['compression_x']:.1f} times smaller than the teacher’s"),
         ("F1", number(f1["value"], 3), f"{number(f1['low'], 3)} to {number(f1['high'], 3)}"),
     ]
     for before, title in (("teacher", "F1 against the teacher"), (BASELINE, "F1 against the baseline")):
-        hop = verdicts.between(found.hops["hops"], before, "quantized")
+        hop = verdicts.between(hops, before, "quantized")
         if hop is not None:
             shown.append((title, signed(hop["f1"]["difference"], 3), verdicts.interval(hop["f1"], 3)))
-    assert teacher["compression_x"] == 1, "sizes are compared with the teacher's"
     return [dict(zip(("title", "figure", "note"), each, strict=True)) for each in shown]
 
 
@@ -68,24 +60,28 @@ def size(megabytes: float) -> str:
     )
 
 
-def models_table(found: Findings) -> list[dict[str, Any]]:
+# Of headline figures without interval: name, note, and how it is spelled.
+HEADLINE: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("Precision", "", lambda each: number(each["precision"], 3)),
+    ("Recall", "", lambda each: number(each["recall"], 3)),
+    ("F1 on validation", "chooses epochs and settings", lambda each: number(each["validation_f1"], 3)),
+    ("Size", "all that it needs to run", lambda each: size(each["size_mb"])),
+    ("Parameters", "", lambda each: count(each["parameters"])),
+    ("Smaller than the teacher", "", lambda each: f"{each['compression_x']:.1f} ×"),
+)
+
+
+def models_table(
+    estimated: Mapping[str, Mapping[str, Any]], headline: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return a row per metric: its name, a note, and a cell per model."""
-    estimated = found.intervals["models"]
     models = judged(estimated)
     rows = [
         {"name": name, "note": note, "cells": [estimate(estimated[model].get(key)) for model in models]}
         for key, name, note in ESTIMATES
     ]
-    plain_figures = (
-        ("Precision", "", lambda each: number(each["precision"], 3)),
-        ("Recall", "", lambda each: number(each["recall"], 3)),
-        ("F1 on validation", "chooses epochs and settings", lambda each: number(each["validation_f1"], 3)),
-        ("Size", "all that it needs to run", lambda each: size(each["size_mb"])),
-        ("Parameters", "", lambda each: count(each["parameters"])),
-        ("Smaller than the teacher", "", lambda each: f"{each['compression_x']:.1f} ×"),
-    )
-    for name, note, figure in plain_figures:
-        cells = [{"value": figure(found.headline[model]), "below": []} for model in models]
+    for name, note, spell in HEADLINE:
+        cells = [{"value": spell(headline[model]), "below": []} for model in models]
         rows.append({"name": name, "note": note, "cells": cells})
     return rows
 
@@ -137,7 +133,7 @@ def hop_cards(hops: Sequence[Mapping[str, Any]], margin: float, rows: int) -> li
     return cards
 
 
-CALIBRATION_ROWS = (
+CALIBRATION: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("Temperature", "fitted on validation", lambda each: number(each["temperature"], 2)),
     ("Calibration error", "test, before → after", lambda each: before_after(each, "ece")),
     ("Brier score", "test, before → after", lambda each: before_after(each, "brier")),
@@ -153,10 +149,11 @@ def calibration_table(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a cell per model."""
     models = judged(found["models"])
     rows = [
-        {"name": name, "note": note, "cells": [figure(found["models"][model]) for model in models]}
-        for name, note, figure in CALIBRATION_ROWS
+        {"name": name, "note": note, "cells": [spell(found["models"][model]) for model in models]}
+        for name, note, spell in CALIBRATION
     ]
-    return {"models": models, "rows": rows, "bins": found["ece_bins"]}
+    wanted = found["wanted_fpr"]
+    return {"models": models, "rows": rows, "wanted_fpr": None if wanted is None else f"{100 * wanted:g} %"}
 
 
 def before_after(each: Mapping[str, Any], key: str) -> str:
@@ -166,7 +163,7 @@ def before_after(each: Mapping[str, Any], key: str) -> str:
 
 
 def hurt(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the slices that lost most from teacher to quantized, the worst first; the small ones come after all others."""
+    """Return the slices that lost most from teacher to quantized, the worst first, small ones after all others."""
     lost = []
     for each in found:
         hop = verdicts.between(each["hops"], "teacher", "quantized")
@@ -257,11 +254,11 @@ def control(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any
     }
 
 
-def mistakes(found: Findings) -> list[dict[str, Any]]:
+def mistakes(missed: Sequence[Mistake], alarms: Sequence[Mistake]) -> list[dict[str, Any]]:
     """Return the hardest errors of either direction, their URLs defanged."""
     directions = (
-        ("Phishing that it calls safe", "phishing", found.missed),
-        ("Safe URLs that it calls phishing", "safe", found.alarms),
+        ("Phishing that it calls safe", "phishing", missed),
+        ("Safe URLs that it calls phishing", "safe", alarms),
     )
     return [
         {
@@ -270,7 +267,7 @@ def mistakes(found: Findings) -> list[dict[str, Any]]:
             "rows": [
                 {
                     "url": defanged(each.text),
-                    "cells": [percent(each.probabilities.get(model)) for model in ("teacher", "student", "quantized")],
+                    "cells": [percent(each.probabilities.get(model)) for model in MODELS],
                 }
                 for each in rows
             ],

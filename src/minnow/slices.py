@@ -153,6 +153,10 @@ def table(found: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def label(each: Mapping[str, Any]) -> str:
-    """Return a slice's name and value; where it is small, with the rows that its measure counts."""
+    """Return a slice's name and value; where it is small, with the rows that its measure counts.
+
+    DVC writes what a plot shows into a page's script as it is, hence without what would open a tag there.
+    """
     counted = COUNTED[each["measure"]]
-    return f"{each['slice']}: {each['value']}" + (f" ({each[counted]} {counted})" if each["small"] else "")
+    name = f"{each['slice']}: {each['value']}".replace("<", "")
+    return name + (f" ({each[counted]} {counted})" if each["small"] else "")

@@ -1,6 +1,6 @@
 """Vega-Lite to SVG that takes its colours from the page around it, and can hold nothing but drawing. Pure.
 
-A specification names its colours by role (`paint("teacher")`); `draw` turns them into CSS variables, so that one drawing
+A specification names its colours by role (`paint("teacher")`); `draw` turns them into CSS variables, so that a drawing
 serves dark and light. Elements and attributes that are not on a list are dropped, whatever a name in the data says.
 """
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from minnow import store
+from minnow.errors import MinnowError, reason
 from minnow.layout import JUDGED, MODELS, Layout
 from minnow.params import RuntimeParams, StageParams
 from minnow.stages.distill import DistillParams, StudentParams
@@ -15,7 +16,7 @@ from minnow.stages.teacher import TeacherParams
 if TYPE_CHECKING:
     import polars as pl
 
-    from minnow.page import Mistake
+    from minnow.sections import Mistake
 
 TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes")
 PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
@@ -37,7 +38,7 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write reports/report.html."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import page
+    from minnow import drawings, page
 
     told = {name: store.read_json(layout.metrics(name)) for name in TOLD}
     missed, alarms = mistakes(layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"])
@@ -45,7 +46,7 @@ def main(root: Path) -> None:
         **told,
         preset=params.preset,
         headline={model: store.read_json(layout.metrics(model)) for model in JUDGED},
-        plots=plots(layout),
+        plots={name: table(layout.plot(name)) for name in drawings.TABLES},
         missed=missed,
         alarms=alarms,
         params=params.model_dump(exclude={"preset"}),
@@ -57,25 +58,35 @@ def main(root: Path) -> None:
 
 def mistakes(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["Mistake"]]:
     """Return the hardest errors of the quantized student on test: phishing called safe, and the reverse."""
-    from minnow import metrics, page, scoring
+    from minnow import metrics, scoring, sections
 
     test = store.read_table(layout.split("test"))
     margins = {model: metrics.margin(scoring.logits(layout, model, "test")) for model in MODELS}
     probabilities = {model: metrics.probability(each) for model, each in margins.items()}
     texts = test["text"].to_list()
-    found = page.hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
+    found = sections.hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
     missed, alarms = (
-        [page.Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()}) for row in rows]
+        [
+            sections.Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()})
+            for row in rows
+        ]
         for rows in found
     )
     return missed, alarms
 
 
-def plots(layout: Layout) -> dict[str, "pl.DataFrame"]:
-    """Return the plots' tables by name."""
+def table(path: Path) -> "pl.DataFrame":
+    """Return the table of a plot.
+
+    Raises:
+        MinnowError: the file is missing or broken.
+    """
     import polars as pl
 
-    return {file.stem: pl.read_csv(file) for file in sorted(layout.plots.glob("*"))}
+    try:
+        return pl.read_csv(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise MinnowError(f"{path} cannot be read ({reason(error)}); `dvc repro` makes it") from None
 
 
 def versions() -> dict[str, Any]:

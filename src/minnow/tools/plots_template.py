@@ -2,7 +2,7 @@
 
 DVC's own page loads Vega from elsewhere. Here a page with Vega inside takes its place, made of the copy that vl-convert
 brings along: other people's code, so it stays out of git, and so does the line in .dvc/config.local that names it.
-A checkout without that line draws as DVC does by itself; with the line in .dvc/config it would fail until the page is made.
+A checkout without that line draws as DVC does by itself; were it in .dvc/config, DVC would fail until there is a page.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ PAGE = """<!doctype html>
 {refresh_tag}
 <title>Minnow: plots</title>
 <style>
-  body {{ margin: 0 auto; max-width: 80rem; padding: 2rem 1rem; background: #fff; color: #1b2025; font: 1rem/1.5 sans-serif; }}
+  body {{ margin: 0 auto; max-width: 80rem; padding: 2rem 1rem; background: #fff; color: #1b2025; }}
   main {{ display: flex; flex-wrap: wrap; gap: 2.5rem; align-items: start; }}
   main > div {{ max-width: 100%; overflow-x: auto; }}
 </style>
@@ -75,7 +75,7 @@ def vega() -> str:
     """Return the code of Vega, Vega-Lite and Vega-Embed, which defines `window.vegaEmbed`."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle
 
 
