@@ -133,8 +133,9 @@ def scratch(case: Case, work: Path, shared: Path, base: Path) -> Clone:
     clone = Clone(work / case.name)
     if not clone.root.exists():
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone.root)], check=True)
-    clone.restore(".")
-    subprocess.run(["git", "pull", "--quiet", "--ff-only"], cwd=clone.root, check=True)
+    # By force: a killed run leaves metrics changed, and may leave no branch.
+    for command in (["fetch", "--quiet"], ["checkout", "--quiet", "--force", "-B", "main", "origin/HEAD"]):
+        subprocess.run(["git", *command], cwd=clone.root, check=True)
     target = clone.root / BASE
     target.mkdir(exist_ok=True)
     for name in BASE_FILES:
