@@ -53,16 +53,20 @@ TOLD = ("intervals", "hops", "calibration", "slices", "extra", "controls")
 
 @dataclass(frozen=True)
 class Case:
-    """One data set: its file in the shared folder, what differs from the preset `file`, and its counterpart."""
+    """One data set: its file in the shared folder, what differs from the preset `file`, and its counterpart.
+
+    The control `no_teacher` costs a training of its own for each of `control_seeds`.
+    """
 
     name: str
     file: str
     overrides: Mapping[str, Any]
     other: str
+    control_seeds: Sequence[int]
 
 
-PSU = Case("psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2}, "hannousse")
-HANNOUSSE = Case("hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3}, "psu")
+PSU = Case("psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2}, "hannousse", (0,))
+HANNOUSSE = Case("hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3}, "psu", SEEDS)
 CASES = {case.name: case for case in (PSU, HANNOUSSE)}
 # Rows of the public original's data, a test set for both.
 EXACT, EXACT_FILE = "exact_1000", "psu_seed42_1000_exact.csv.gz"
@@ -160,7 +164,8 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
     further = {case.other: f"{RAW}/{other_test.name}", EXACT: f"{RAW}/{EXACT_FILE}"}
     results: dict[str, Any] = {"runs": []}
     for seed in SEEDS:
-        changed = {**overrides(case), "distill.seed": seed, "controls": "[no_teacher]"}
+        controls = "[no_teacher]" if seed in case.control_seeds else "[]"
+        changed = {**overrides(case), "distill.seed": seed, "controls": controls}
         clone.reproduce({**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}}, "evaluate")
         run = {name: store.read_json(layout.metrics(name)) for name in TOLD}
         curves = {model: curve(layout, model) for model in ("teacher", "student")}

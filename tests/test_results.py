@@ -148,6 +148,11 @@ def test_hops_are_shown_for_each_seed_unless_all_are_the_same(tmp_path: Path) ->
     assert any(line.startswith("| student without teacher → student | all | +0.1000") for line in lines)
 
 
+def test_a_hop_that_only_some_seeds_have_names_its_seed(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "hops", runs=[{**run(0, 0.8), "controls": {}}, run(1, 0.9)])
+    assert next(line for line in lines if "without teacher" in line).split(" | ")[1:3] == ["1", "+0.1000"]
+
+
 def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
     assert results.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]

@@ -169,14 +169,21 @@ def spread(name: str, values: Sequence[float]) -> str:
 
 def hops(reports: Sequence[Mapping[str, Any]]) -> str:
     """Return one row per hop, and per seed where there are several: difference of F1, flips, and the verdict."""
+    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for seed, report in enumerate(reports):
+        for hop in report["hops"]:
+            found.setdefault((hop["before"], hop["after"]), {})[str(seed)] = hop
+    several = len(reports) > 1
     rows = []
-    for hop in zip(*(report["hops"] for report in reports), strict=True):
-        names = f"{NAMES[hop[0]['before']]} → {NAMES[hop[0]['after']]}"
-        same = all(each == hop[0] for each in hop)
-        for number_, each in enumerate(hop[:1] if same else hop):
-            seed = [] if len(reports) == 1 else ["all" if same else str(number_)]
-            rows.append([names, *seed, *judged(each)])
-    seed_column = [] if len(reports) == 1 else ["seed"]
+    for (before, after), by_seed in found.items():
+        hops_ = list(by_seed.values())
+        if several and len(hops_) == len(reports) and all(each == hops_[0] for each in hops_):
+            by_seed = {"all": hops_[0]}
+        rows += [
+            [f"{NAMES[before]} → {NAMES[after]}", *([seed] if several else []), *judged(hop)]
+            for seed, hop in by_seed.items()
+        ]
+    seed_column = ["seed"] if several else []
     return markdown(["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows)
 
 
