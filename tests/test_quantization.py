@@ -8,11 +8,11 @@ import bitsandbytes
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from helpers_models import classifier
-from minnow import models, pretrained, quantization, store
-from minnow.batching import Encoded
+from minnow import embeddings, models, pretrained, quantization, store
+from minnow.batching import Encoded, encode
 from minnow.errors import MinnowError
 from minnow.inference import predict_logits
 from minnow.params import BuildParams
@@ -48,9 +48,19 @@ def student(
     return folder
 
 
-def quantized(student: Path, out: Path, scheme: Scheme, probe: Encoded) -> Path:
-    quantization.quantize(student, out, scheme, keep_float=KEEP, probe=probe, device=CPU)
+def quantized(student: Path, out: Path, scheme: Scheme, probe: Encoded, packed: str = "none") -> Path:
+    table = embeddings.SCHEMES.get(packed)
+    quantization.quantize(student, out, scheme, keep_float=KEEP, probe=probe, device=CPU, packed=table)
     return out
+
+
+def load(folder: Path) -> PreTrainedModel:
+    return models.load_for_inference(folder, Runtime(CPU, torch.float32))
+
+
+def file_bytes(folder: Path) -> int:
+    """Return the bytes of all that a model's folder holds but its manifest."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != store.MANIFEST)
 
 
 def inputs_of(encoded: Encoded) -> Any:
@@ -63,26 +73,26 @@ def test_a_quantized_student_is_small_packed_and_survives_save_and_load(
 ) -> None:
     scheme = quantization.scheme(name, double_quantization=double)
     out = quantized(student, tmp_path / "out", scheme, encoded)
-    model, original = (models.load_for_inference(path, Runtime(CPU, torch.float32)) for path in (out, student))
+    model, original = load(out), load(student)
 
     heads = set(models.head_modules(original))
+    last = models.classification_layer(model)
     layers = {each for each, module in original.named_modules() if isinstance(module, torch.nn.Linear)}
     for layer in layers:
         weight = model.get_submodule(layer).weight
         if layer in heads:
-            assert weight.dtype == torch.bfloat16
-            assert torch.equal(weight, original.get_submodule(layer).weight.bfloat16())
+            assert weight.dtype == (torch.float32 if model.get_submodule(layer) is last else torch.bfloat16)
+            assert torch.equal(weight.bfloat16(), original.get_submodule(layer).weight.bfloat16())
         else:
             assert weight.dtype == (torch.int8 if name == "int8" else torch.uint8)
             assert weight.nbytes * (8 // scheme.bits) == original.get_submodule(layer).weight.numel()
-    floats = {weight.dtype for each, weight in model.named_parameters() if each.rsplit(".", 1)[0] not in layers - heads}
+    floats = {weight.dtype for each, weight in model.named_parameters() if each.rsplit(".", 1)[0] not in layers}
     assert floats == {torch.bfloat16}
 
     manifest, before = (store.read_json(path / "manifest.json") for path in (out, student))
     assert manifest["parameters"] == before["parameters"]
     assert manifest["bytes_by_part"]["body"] < before["bytes_by_part"]["body"] * (0.3 if name == "int8" else 0.25)
-    files = [file for file in out.rglob("*") if file.is_file() and file.name != "manifest.json"]
-    assert sum(manifest["bytes_by_part"].values()) == sum(file.stat().st_size for file in files)
+    assert sum(manifest["bytes_by_part"].values()) == file_bytes(out)
     store.check_manifest(out)
 
     logits, expected = (predict_logits(each, encoded, device=CPU) for each in (model, original))
@@ -90,8 +100,7 @@ def test_a_quantized_student_is_small_packed_and_survives_save_and_load(
     assert torch.isfinite(logits).all()
     assert float((logits - expected).abs().max()) < 0.3 * spread
     assert not torch.equal(logits, expected)
-    again = models.load_for_inference(out, Runtime(CPU, torch.float32))
-    assert torch.equal(predict_logits(again, encoded, device=CPU), logits)
+    assert torch.equal(predict_logits(load(out), encoded, device=CPU), logits)
 
 
 def test_double_quantization_saves_bytes_of_the_scales(student: Path, tmp_path: Path, encoded: Encoded) -> None:
@@ -134,6 +143,183 @@ def test_eight_bits_restore_the_weights_within_half_a_step(student: Path, tmp_pa
         restored = saved[name].float() * scale / 127
         # half a step, and what float16 and bfloat16 had rounded before
         assert ((restored - original[name]).abs() <= scale / 127 * 0.5 + original[name].abs() / 128).all()
+
+
+# --- Embeddings -----------------------------------------------------------------------------------------------
+
+PACKED = ["int8", "nf4"]
+# bytes of 128 weights and their scales, by hand: 128 + 2, and 64 + 2 · 2
+ROW_BYTES = {"int8": 130, "nf4": 68}
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("name", ["nf4", "fp4", "int8"])
+def test_embeddings_are_packed_and_survive_save_and_load(
+    student: Path, tmp_path: Path, encoded: Encoded, name: Literal["nf4", "fp4", "int8"], packed: str
+) -> None:
+    scheme = quantization.scheme(name, double_quantization=name != "int8")
+    out = quantized(student, tmp_path / "out", scheme, encoded, packed)
+    plain = quantized(student, tmp_path / "plain", scheme, encoded)
+    model, without, original = load(out), load(plain), load(student)
+
+    saved, before = load_file(out / "model.safetensors"), load_file(student / "model.safetensors")
+    tables = [each for each in before if each.endswith(("word_embeddings.weight", "position_embeddings.weight"))]
+    for table in tables:
+        assert saved[table].shape == (len(before[table]), ROW_BYTES[packed])
+        expected = embeddings.quantize_rows(before[table], embeddings.SCHEMES[packed])
+        assert torch.equal(saved[table], expected), "of the float32 weights, not of their bfloat16"
+        assert torch.equal(model.get_buffer(table), expected)
+    said = store.read_json(out / "config.json")["minnow_embeddings"]
+    assert (said["scheme"], said["block"]) == (packed, 64 if packed == "nf4" else None)
+    assert [f"{each}.weight" for each in said["tables"]] == sorted(tables)
+    assert "minnow_embeddings" not in store.read_json(plain / "config.json")
+
+    manifest, bare, float_ = (store.read_json(path / store.MANIFEST) for path in (out, plain, student))
+    assert manifest["parameters"] == float_["parameters"] == models.count_parameters(model)
+    assert sum(manifest["bytes_by_part"].values()) == file_bytes(out)
+    rows = sum(len(before[table]) for table in tables)
+    saving = rows * (2 * 128 - ROW_BYTES[packed])
+    assert bare["bytes_by_part"]["embeddings"] - manifest["bytes_by_part"]["embeddings"] == saving
+    for part in ("body", "head"):
+        assert manifest["bytes_by_part"][part] == bare["bytes_by_part"][part]
+
+    logits, whole, expected = (predict_logits(each, encoded, device=CPU) for each in (model, without, original))
+    assert not torch.equal(logits, whole)
+    assert float((logits - expected).abs().max()) < 0.4 * float(expected.std())
+    assert torch.equal(predict_logits(load(out), encoded, device=CPU), logits)
+
+
+def resident(model: PreTrainedModel) -> int:
+    """Return the bytes of a model's weights and buffers, and of what bitsandbytes keeps beside packed weights."""
+    held = [*model.parameters(), *model.buffers()]
+    for module in model.modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        held += [each for each in (state.as_dict(packed=True).values() if state else []) if torch.is_tensor(each)]
+    return sum(each.nbytes for each in held)
+
+
+@pytest.mark.parametrize("packed", ["none", *PACKED])
+@pytest.mark.parametrize("name", ["nf4", "int8"])
+def test_loading_does_not_inflate_a_model(
+    student: Path, tmp_path: Path, encoded: Encoded, name: Literal["nf4", "int8"], packed: str
+) -> None:
+    scheme = quantization.scheme(name, double_quantization=name != "int8")
+    out = quantized(student, tmp_path / "out", scheme, encoded, packed)
+    limit = 1.2 * (out / "model.safetensors").stat().st_size
+    model = load(out)
+    assert 0.5 * limit < resident(model) <= limit
+    predict_logits(model, encoded, device=CPU)
+    assert sum(each.nbytes for each in [*model.parameters(), *model.buffers()]) <= limit, "nor does running it"
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("loader", [AutoModel, AutoModelForSequenceClassification, "own class"])
+def test_plain_transformers_refuses_packed_embeddings(
+    student: Path, tmp_path: Path, encoded: Encoded, packed: str, loader: Any
+) -> None:
+    """Instead of running on bytes or on random numbers: a packed row is never as long as the row that it stands for."""
+    out = quantized(student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, packed)
+    loader = type(models.load_model(student)) if loader == "own class" else loader
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        loader.from_pretrained(out)
+
+
+def test_a_config_from_elsewhere_is_refused(student: Path, tmp_path: Path, encoded: Encoded) -> None:
+    out = quantized(student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, "nf4")
+    config = store.read_json(out / "config.json")
+    config["minnow_embeddings"]["block"] = 32
+    store.write_json(out / "config.json", config)
+    with pytest.raises(MinnowError, match="this Minnow cannot read"):
+        load(out)
+
+
+# --- Positions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 34)])
+@pytest.mark.parametrize("packed", ["none", "nf4"])
+def test_positions_that_no_text_reaches_are_cut(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str, rows: int, packed: str
+) -> None:
+    """66 positions, texts of at most 32 tokens; RoBERTa counts from 2 on, behind padding, whose id is set to 1 here."""
+    shape = {"hidden_dim": 128} if kind == "distilbert" else {"intermediate_size": 128}
+    padding = {"pad_token_id": 1} if kind == "roberta" else {}
+    model = classifier(kind, layers=1, **shape, **padding)
+    student, out = tmp_path / "student", tmp_path / "out"
+    models.save(model, tokenizer, student)
+    probe = encode(tokenizer, ["a.com/x", "b.org/" + "long/" * 60])
+    assert int(probe.lengths.max()) == 32
+    keep = [*KEEP, "dense", "out_proj"] if kind in ("roberta", "electra") else KEEP
+    quantization.quantize(
+        student,
+        out,
+        EightBit(),
+        keep_float=keep,
+        probe=probe,
+        device=CPU,
+        packed=embeddings.SCHEMES.get(packed),
+    )
+    assert store.read_json(out / "config.json")["max_position_embeddings"] == rows
+    (name,) = [each for each in load_file(out / "model.safetensors") if each.endswith("position_embeddings.weight")]
+    assert len(load_file(out / "model.safetensors")[name]) == rows
+    counted = [store.read_json(path / store.MANIFEST)["parameters"] for path in (student, out)]
+    assert counted[0] - counted[1] == (66 - rows) * 64
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "electra", "roberta"])
+def test_the_cut_changes_no_logit(tokenizer: PreTrainedTokenizerBase, kind: str) -> None:
+    model = classifier(kind, layers=1, **({"pad_token_id": 1} if kind == "roberta" else {}))
+    probe = encode(tokenizer, ["a.com/x", "b.org/" + "long/" * 60])
+    expected = predict_logits(model, probe, device=CPU)
+    quantization.cut_positions(model, 32)
+    assert torch.equal(predict_logits(model, probe, device=CPU), expected)
+    assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
+    assert all(buffer.shape[-1] == model.config.max_position_embeddings for buffer in model.buffers())
+    quantization.cut_positions(model, 32)
+    quantization.cut_positions(model, 512)
+    quantization.cut_positions(model, int(1e30))  # what a tokenizer without a limit says
+    assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
+
+
+# --- Logits ---------------------------------------------------------------------------------------------------
+
+
+def test_logits_are_computed_in_float32(student: Path, tmp_path: Path, encoded: Encoded) -> None:
+    """The layer with an output per label alone; its weights are stored in bfloat16."""
+    out = quantized(student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded)
+    model, plain = load(out), models.load_model(out)
+    layer = models.classification_layer(model)
+    seen: list[Any] = []
+    layer.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    with torch.inference_mode():
+        logits, rounded = (each(**inputs_of(encoded)).logits for each in (model, plain))
+    assert {weight.dtype for weight in layer.parameters()} == {torch.float32}
+    assert logits.dtype == seen[0][0].dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float()), "more than bfloat16 holds"
+    assert torch.allclose(logits, seen[0][0] @ layer.weight.detach().T + layer.bias.detach(), atol=1e-6)
+    assert rounded.dtype == torch.bfloat16
+    assert torch.allclose(rounded.float(), logits, rtol=2**-7, atol=2**-7 * float(logits.abs().max()))
+    saved = load_file(out / "model.safetensors")
+    assert {tensor.dtype for name, tensor in saved.items() if name.startswith("classifier")} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
+def test_a_float_model_in_bfloat16_gives_float32_logits_too(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, kind: str
+) -> None:
+    """Else the student would be judged on a coarser scale than what it is quantized to."""
+    models.save(classifier(kind), tokenizer, tmp_path / "out")
+    exact, rounded = (
+        models.load_for_inference(tmp_path / "out", Runtime(CPU, each)) for each in (torch.float32, torch.bfloat16)
+    )
+    with torch.inference_mode():
+        expected, found = (each(**inputs_of(encoded)).logits for each in (exact, rounded))
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, found.bfloat16().float())
+    assert torch.allclose(found, expected, atol=0.1 * float(expected.abs().max()))
+
+
+# --- Layers ---------------------------------------------------------------------------------------------------
 
 
 def linear_names(model: PreTrainedModel, scheme: Scheme, keep_float: list[str]) -> tuple[list[str], list[str]]:

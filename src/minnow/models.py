@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -16,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from minnow import store
+from minnow import embeddings, store
 from minnow.errors import MinnowError
 from minnow.runtime import Runtime
 
@@ -101,10 +102,10 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`.
 
     Raises:
-        MinnowError: a library that the model needs is missing or too old.
+        MinnowError: a library that the model needs is missing or too old, or its embeddings are packed in a new way.
     """
     try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        model: PreTrainedModel = model_class(load_config(folder)).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
         )
     except ImportError as error:
@@ -116,14 +117,53 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     return model
 
 
+def load_config(folder: Path) -> PreTrainedConfig:
+    """Return the config of a folder that `save` wrote."""
+    config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return config
+
+
+def model_class(config: PreTrainedConfig) -> type[Any]:
+    """Return what loads a config's model: transformers' own class, with room for packed embeddings where it says so."""
+    packed = embeddings.of_config(config)
+    if packed is None:
+        return AutoModelForSequenceClassification
+    classes: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    plain: type[Any] = classes[type(config)]
+
+    def make(self: PreTrainedModel, *args: Any, **options: Any) -> None:
+        plain.__init__(self, *args, **options)
+        embeddings.make_room(self, *packed)
+
+    # Under the same name: that is what a save writes into config.json.
+    return type(plain.__name__, (plain,), {"__init__": make, "__module__": plain.__module__})
+
+
 def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
-    """Return the model on the run's device: in the run's dtype, or as it was quantized."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if getattr(config, "quantization_config", None) is not None:
-        return load_model(folder, device_map={"": run.device})
-    model = load_model(folder, dtype=run.dtype)
-    nn.Module.to(model, run.device)  # transformers' own `to` has lost its type
+    """Return the model on the run's device: in the run's dtype or as it was quantized, its logits in float32."""
+    if getattr(load_config(folder), "quantization_config", None) is not None:
+        model = load_model(folder, device_map={"": run.device})
+    else:
+        model = load_model(folder, dtype=run.dtype)
+        nn.Module.to(model, run.device)  # transformers' own `to` has lost its type
+    return with_float32_logits(model)
+
+
+def with_float32_logits(model: PreTrainedModel) -> PreTrainedModel:
+    """Let the classification layer compute in float32, whatever dtype the model has, and return the model.
+
+    A bfloat16 logit has 8 significant bits: of 4,483 rows a quantized student then gave 647 different margins, and a
+    threshold for few false positives fell between rows that it could not tell apart.
+    """
+    layer = classification_layer(model)
+    if layer.weight.dtype != torch.float32:
+        nn.Module.to(layer, torch.float32)
+        layer.register_forward_pre_hook(_to_float32)
     return model
+
+
+def _to_float32(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (inputs[0].float(),)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -135,8 +175,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def count_parameters(model: PreTrainedModel) -> int:
-    """Return the number of weights, those packed into 4 bits counted singly."""
-    return int(model.num_parameters())
+    """Return the number of weights, those packed into 4 bits or into rows of bytes counted singly."""
+    packed = [each for each in model.modules() if isinstance(each, embeddings.QuantizedEmbedding)]
+    return int(model.num_parameters()) + sum(each.rows * each.width for each in packed)
 
 
 def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Schemes of bitsandbytes: which layers they reach, how the result is saved, and the proof that it is what it says."""
+"""Schemes of bitsandbytes for linear layers, ours for embeddings: what they reach, and the proof of what was saved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
-from minnow import models
+from minnow import embeddings, models
 from minnow.batching import Encoded
 from minnow.errors import MinnowError, listed
 from minnow.inference import predict_logits
+from minnow.runtime import Runtime
 
 # A 4-bit layer's inputs are cut into blocks with a scale each, and its outputs into blocks of bitsandbytes' CPU kernel.
 INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
@@ -102,9 +103,32 @@ def load_quantized(folder: Path, scheme: Scheme, kept: Sequence[str], *, device:
     )
 
 
-def reload(folder: Path, *, device: torch.device) -> PreTrainedModel:
-    """Return a quantized model as it was saved."""
-    return models.load_model(folder, device_map={"": device})
+def cut_positions(model: PreTrainedModel, longest: int) -> None:
+    """Take off the position embeddings that no text of `longest` tokens reaches, and say so in the config.
+
+    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more.
+    """
+    for name, table in embeddings.tables(model).items():
+        if not name.endswith("position_embeddings") or table.num_embeddings != model.config.max_position_embeddings:
+            continue
+        rows = longest if table.padding_idx is None else longest + table.padding_idx + 1
+        if rows >= table.num_embeddings:
+            continue
+        parent = model.get_submodule(name.rpartition(".")[0])
+        for key, buffer in dict(parent.named_buffers(recurse=False)).items():
+            if buffer.shape[-1] == table.num_embeddings:  # position_ids and token_type_ids, of shape (1, positions)
+                setattr(parent, key, buffer[..., :rows].clone())
+        table.weight = nn.Parameter(table.weight.detach()[:rows].clone(), requires_grad=table.weight.requires_grad)
+        table.num_embeddings = model.config.max_position_embeddings = rows
+
+
+def pack_embeddings(model: PreTrainedModel, original: PreTrainedModel, scheme: embeddings.Scheme) -> None:
+    """Replace the model's tables by packed ones of the original's float32 weights, and say so in the config."""
+    layers = embeddings.make_room(model, scheme, embeddings.tables(model))
+    for name, layer in layers.items():
+        weight = original.get_parameter(f"{name}.weight")[: layer.rows]
+        layer.weight = embeddings.quantize_rows(weight, scheme).to(layer.weight.device)
+    setattr(model.config, embeddings.KEY, embeddings.described(scheme, layers))
 
 
 def check_layers(model: PreTrainedModel, scheme: Scheme, quantized: Sequence[str]) -> None:
@@ -148,19 +172,25 @@ def quantize(
     keep_float: Sequence[str],
     probe: Encoded,
     device: torch.device,
+    packed: embeddings.Scheme | None = None,
 ) -> None:
     """Write to `out` the student with its linear layers quantized, and check it against what is read back.
 
-    It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights then and drops the
-    statistics of the double quantization. `probe` are encoded texts that both models are run on.
+    With `packed`, its embeddings are quantized too. It is saved before the first forward pass, because bitsandbytes'
+    CPU kernel repacks the weights then and drops the statistics of the double quantization. `probe` are encoded texts
+    that both models are run on.
 
     Raises:
-        MinnowError: the scheme does not fit the student, or what was saved is not what ran.
+        MinnowError: a scheme does not fit the student, or what was saved is not what ran.
     """
-    names, kept = layers_to_quantize(models.load_model(student), scheme, keep_float)
+    original, tokenizer = models.load_model(student), models.load_tokenizer(student)
+    names, kept = layers_to_quantize(original, scheme, keep_float)
     model = load_quantized(student, scheme, kept, device=device)
-    models.save(model, models.load_tokenizer(student), out)
-    saved = reload(out, device=device)
+    cut_positions(model, tokenizer.model_max_length)
+    if packed is not None:
+        pack_embeddings(model, original, packed)
+    models.save(model, tokenizer, out)
+    saved = models.load_for_inference(out, Runtime(device, torch.bfloat16))
     check_layers(saved, scheme, names)
-    logits = [predict_logits(each, probe, device=device) for each in (model, saved)]
+    logits = [predict_logits(each, probe, device=device) for each in (models.with_float32_logits(model), saved)]
     check_same(*logits)
