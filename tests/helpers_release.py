@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from helpers_stage import new_project
-from minnow import models, pretrained, quantization, store
+from minnow import embeddings, models, pretrained, quantization, store
 from minnow.batching import encode
 from minnow.cards import Base, Evidence, Origin
 from minnow.layout import JUDGED, Layout
@@ -20,8 +20,8 @@ TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/pa
 SETTINGS = Settings(("safe", "phishing"), 32, True, 1.25, 0.5, False)
 QUANTIZATION = {"load_in_8bit": False, "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-BUILT = Origin(None, None, True, 0.5, 2.0, QUANTIZATION, None)
-PRETRAINED = Origin(Base("google-bert/bert-base-uncased", COMMIT), None, True, 0.5, 2.0, QUANTIZATION, "urls.csv")
+BUILT = Origin(None, None, True, 0.5, 2.0, QUANTIZATION, None, None)
+PRETRAINED = Origin(Base("google-bert/bert-base-uncased", COMMIT), None, True, 0.5, 2.0, QUANTIZATION, None, "urls.csv")
 
 
 def estimated(value: float, half: float = 0.01) -> dict[str, float]:
@@ -156,7 +156,7 @@ def with_hop(before: str, after: str, **changes: Any) -> dict[str, Any]:
     return {"hops": hops}
 
 
-def packable(root: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> Path:
+def packable(root: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, *, packed: str | None = None) -> Path:
     """Lay out a project with all that the stage `package` reads: tiny models that nobody trained, and METRICS."""
     layout = Layout(new_project(root))
     model = pretrained.build(shape.model_copy(update={"architecture": "distilbert", "hidden_size": 128}), tokenizer)
@@ -172,6 +172,7 @@ def packable(root: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams)
         keep_float=["classifier", "pre_classifier"],
         probe=encode(tokenizer, TEXTS),
         device=torch.device("cpu"),
+        packed=None if packed is None else embeddings.SCHEMES[packed],
     )
     for name, content in METRICS.items():
         store.write_json(layout.metrics(name), content)

@@ -132,6 +132,8 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("distill", {"distill.temprature": 2.0}, ["distill.temprature is unknown", "did you mean 'temperature'?"]),
     ("distill", {"distill": None}, ["distill is null", "keys temperature"]),
     ("quantize", {"quantize.scheme": "nf5"}, ["quantize.scheme is 'nf5'", "did you mean 'nf4'?"]),
+    ("quantize", {"quantize.embeddings": "fp4"}, ["quantize.embeddings is 'fp4'", "did you mean 'nf4'?"]),
+    ("quantize", {"quantize.embeddings": None}, ["quantize.embeddings is null", "must be 'none', 'int8' or 'nf4'"]),
     ("quantize", {"quantize.keep_float": ["nothing"]}, ["keep_float must name the classification layer"]),
     ("compare", {"compare.model": "studnet"}, ["compare.model is 'studnet'", "did you mean 'student'?"]),
     ("teacher", {"preset": "embeded"}, ["preset is 'embeded'; allowed: embedded, hub, file; did you mean 'embedded'?"]),

@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from helpers_release import METRICS, SETTINGS, TEXTS, packable
 from helpers_stage import ROOT, edit, tree
-from minnow import data, release, settings, store, urls
+from minnow import data, embeddings, release, settings, store, urls
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.logits import store_logits
@@ -170,7 +170,50 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     asked = ["http://example.org/", "login.example.com/verify?account=1"]
     probabilities, labels = release.load(folder).predict(asked)
     assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
+    # printed with four decimals, of the same float32 layer; the two pad their batches differently
     assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=0.01)
+
+
+def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
+    """All but its output stand as in the card: run here, on one URL, so that no padding comes in."""
+    code = blocks(folder)[1].replace('Path(".")', f"Path({str(folder)!r})")
+    asked = ["login.example.com/verify?account=1"]
+    code = code.replace(re.search(r"^urls = .*$", code, re.MULTILINE)[0], f"urls = {asked}")  # type: ignore[index]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["margins"].tolist() == release.load(folder, device="cpu").margins(asked)
+
+
+@pytest.mark.parametrize("packed", ["int8", "nf4"])
+def test_a_release_with_packed_embeddings_loads_in_one_call(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, packed: str
+) -> None:
+    """And its card shows no other way, since transformers alone refuses it."""
+    assert settings.EMBEDDINGS == embeddings.KEY
+    root = packable(tmp_path / "project", tokenizer, shape, packed=packed)
+    package.main(root)
+    folder = Layout(root).release
+    (code,) = blocks(folder)
+    card = (folder / "README.md").read_text()
+    assert f"to nf4 by bitsandbytes and its embeddings to {packed} by Minnow" in card
+    assert f"packed in {packed}, in a format of Minnow's own" in card
+    assert ModelCard.load(folder / "README.md").data.library_name == "minnow"
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        AutoModelForSequenceClassification.from_pretrained(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = ["http://example.org/", "login.example.com/verify?account=1"]
+    probabilities, labels = release.load(folder, device="cpu").predict(asked)
+    rows = [line.split(" ") for line in done.stdout.splitlines()]
+    assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
+    assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=1e-3)
 
 
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:

@@ -87,6 +87,7 @@ def checkout(folder: Path) -> Path:
         "distill__seed": 0,
         "quantize__scheme": "nf4",
         "quantize__double_quantization": True,
+        "quantize__embeddings": "none",
         "evaluate__threshold__fpr": None,
         "evaluate__extra": {},
         "controls": [],

@@ -65,7 +65,8 @@ class Base:
 class Origin:
     """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
 
-    `file` is the name of the user's own data file.
+    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
+    data file.
     """
 
     teacher: Base | None
@@ -74,6 +75,7 @@ class Origin:
     soft_weight: float
     temperature: float
     quantization: Mapping[str, Any]
+    embeddings: str | None
     file: str | None
 
     @property
@@ -106,7 +108,7 @@ def card(evidence: Evidence, origin: Origin, settings: Settings) -> str:
         calibration_section(evidence, settings),
         limits_section(evidence),
         sizes_section(evidence),
-        loading_section(),
+        loading_section(origin),
         licence_section(evidence.prepare, origin),
     ]
     body = "\n\n".join(sections)
@@ -158,7 +160,8 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
     return str(
         ModelCardData(
             language=LANGUAGE,
-            library_name="transformers",
+            # The Hub shows code for the library named here; transformers cannot read packed embeddings.
+            library_name="minnow" if origin.embeddings else "transformers",
             pipeline_tag="text-classification",
             base_model=weights.name if weights and weights.commit else None,
             datasets=[data_id] if data_id else None,
@@ -182,12 +185,14 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
         if origin.soft_weight
         else "learned from the labels alone, **not** from the teacher (weight 0)"
     )
+    tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""
     return f"""\
 A classifier of URLs with two labels, safe and phishing. Minnow made it in three steps:
 
 1. A *teacher* of {teacher["parameters"]:,} parameters and {megabytes(teacher)} MB; it {came}.
 2. A *student* of {student["parameters"]:,} parameters and {megabytes(student)} MB, {start}, {learned}.
-3. The student's linear layers were *quantized* to {origin.scheme} by bitsandbytes; what is left is in bfloat16.
+3. The student's linear layers were *quantized* to {origin.scheme} by bitsandbytes{tables}; what is left is in
+   bfloat16, and the last layer computes in float32.
 
 What lies here is the quantized student: {megabytes(final)} MB with tokenizer and config,
 {final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
@@ -375,8 +380,8 @@ The notebook distils BERT-base on 3,000 URLs. Data and models differ: the sizes 
 not be compared across the two columns."""
 
 
-def loading_section() -> str:
-    """Return code that runs in the folder of the release, with Minnow and without."""
+def loading_section(origin: Origin) -> str:
+    """Return code that runs in the folder of the release: with Minnow, and where transformers can read it, without."""
     return f"""\
 ## How to load it
 
@@ -390,6 +395,20 @@ Where Minnow is installed:
 {WITH_MINNOW}
 ```
 
+{only_minnow(origin.embeddings) if origin.embeddings else without_minnow()}"""
+
+
+def only_minnow(scheme: str) -> str:
+    """Return why there is no code without Minnow."""
+    return f"""\
+**There is no other way to load it.** Its embeddings are packed in {scheme}, in a format of Minnow's own:
+`from_pretrained` of transformers alone stops with a size mismatch of the embeddings. `ignore_mismatched_sizes=True`
+would put random numbers in their place. `quantize.embeddings: none` makes a model that transformers loads by itself."""
+
+
+def without_minnow() -> str:
+    """Return code that needs no Minnow."""
+    return f"""\
 Without it:
 
 ```python
@@ -422,6 +441,9 @@ folder = Path(".")  # or where these files lie, such as huggingface_hub.snapshot
 settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+*_, head = (layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features == 2)
+head.float()  # in bfloat16 many URLs would get the same logits
+head.register_forward_pre_hook(lambda layer, inputs: (inputs[0].float(),))
 
 urls = ["http://example.org/", "login.example.com/verify?account=1"]
 texts = [normalise(url, move_scheme=settings["text"]["move_scheme"]) for url in urls]

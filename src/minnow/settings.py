@@ -15,6 +15,8 @@ from minnow.errors import MinnowError
 
 FILE = "minnow.json"
 CARD = "README.md"
+# The key of config.json that `minnow.embeddings` writes, which loads torch.
+EMBEDDINGS = "minnow_embeddings"
 # What `normalise` does, in words, for whoever writes it anew in another language.
 CLEANING = (
     "resolve HTML escapes that end with a semicolon, until none is left",
@@ -117,6 +119,12 @@ def quantization(model: Path) -> Mapping[str, Any]:
     """Return how a model's folder says that it was quantized."""
     found: Mapping[str, Any] = store.read_json(model / "config.json")["quantization_config"]
     return found
+
+
+def embeddings(model: Path) -> str | None:
+    """Return the scheme that a model's folder says its embeddings are packed in, None if they are not."""
+    found: Mapping[str, str] | None = store.read_json(model / "config.json").get(EMBEDDINGS)
+    return found["scheme"] if found else None
 
 
 def normalise(text: str, *, move_scheme: bool) -> str:

@@ -66,5 +66,6 @@ def origin(params: Params, layout: Layout) -> "Origin":
         soft_weight=params.distill.soft_weight,
         temperature=params.distill.temperature,
         quantization=settings.quantization(layout.model("quantized")),
+        embeddings=settings.embeddings(layout.model("quantized")),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
     )

@@ -1,4 +1,4 @@
-"""quantize: turn the student's linear layers into 4 or 8 bits, and prove that what was saved is what ran."""
+"""quantize: turn the student's linear layers and embeddings into 4 or 8 bits, and prove that it was saved as it ran."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,10 +11,11 @@ from minnow.params import Block, RuntimeParams, StageParams
 
 
 class QuantizeParams(Block):
-    """The scheme, and the layers that stay float."""
+    """The scheme of the linear layers, that of the embeddings, and the layers that stay float."""
 
     scheme: Literal["nf4", "fp4", "int8"]
     double_quantization: bool
+    embeddings: Literal["none", "int8", "nf4"]
     keep_float: Annotated[list[str], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -34,7 +35,7 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the quantized student's folder."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import models, quantization, runtime
+    from minnow import embeddings, models, quantization, runtime
     from minnow.batching import encode
 
     run = runtime.start(params.runtime)
@@ -49,4 +50,5 @@ def main(root: Path) -> None:
             keep_float=chosen.keep_float,
             probe=encode(models.load_tokenizer(student), texts),
             device=run.device,
+            packed=embeddings.SCHEMES.get(chosen.embeddings),
         )
