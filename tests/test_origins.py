@@ -102,7 +102,12 @@ def completed(root: Path, **changes: Any) -> Layout:
     metrics = {model: store.read_json(layout.metrics(model)) for model in MODELS}
     assert [set(values) for values in metrics.values()] == [HEADLINE] * 3
     assert store.read_json(layout.metrics("candidate")) == metrics["student"]
-    assert metrics["student"]["parameters"] == metrics["quantized"]["parameters"] < metrics["teacher"]["parameters"]
+    student, quantized = (config(layout, name) for name in ("student", "quantized"))
+    positions = student["max_position_embeddings"] - quantized["max_position_embeddings"]
+    assert quantized["max_position_embeddings"] <= tokenizer_limit(layout), "those that no text reaches are cut"
+    cut = positions * student.get("hidden_size", student.get("dim"))
+    counted = [metrics[name]["parameters"] for name in ("quantized", "student", "teacher")]
+    assert counted[0] + cut == counted[1] < counted[2]
     assert metrics["quantized"]["size_mb"] < metrics["student"]["size_mb"] < metrics["teacher"]["size_mb"]
     assert 1 == metrics["teacher"]["compression_x"] < metrics["student"]["compression_x"]
     for model in MODELS:
@@ -115,6 +120,10 @@ def completed(root: Path, **changes: Any) -> Layout:
     assert any(name.endswith("ffn.lin1.weight") or name.endswith("intermediate.dense.weight") for name in packed)
     assert not list(layout.checkpoints.glob("*"))
     return layout
+
+
+def tokenizer_limit(layout: Layout) -> int:
+    return int(store.read_json(layout.model("student") / "tokenizer_config.json")["model_max_length"])
 
 
 def config(layout: Layout, model: str) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Bytes by part of quantized students, from random weights: which bytes are left, and what packing them saves.
+
+    python benchmarks/size.py
+
+Everything that the folder needs to run is counted: weights with their scales, tokenizer, configs. `other` is tokenizer,
+configs and the header of the weights' file. Linear layers are nf4 with double quantization. Tokenizers are byte-level
+BPE, trained on synthetic URLs; their files hold merges beside the pieces, which a WordPiece tokenizer has not. Texts
+are cut at 128 tokens, so 128 of 512 positions are kept.
+"""
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from minnow import embeddings, models, pretrained, quantization, store
+from minnow.batching import encode
+from minnow.params import BuildParams, RuntimeParams
+from minnow.runtime import start
+from minnow.synthetic import generate
+
+SHAPES = {
+    "the original's: DistilBERT, 4 layers, 768 wide": BuildParams(
+        architecture="distilbert", layers=4, heads=8, hidden_size=768, intermediate_size=3072, dropout=0.1
+    ),
+    "MiniLM's: BERT, 3 layers, 384 wide": BuildParams(
+        architecture="bert", layers=3, heads=12, hidden_size=384, intermediate_size=1536, dropout=0.1
+    ),
+    "BERT, 4 layers, 256 wide": BuildParams(
+        architecture="bert", layers=4, heads=4, hidden_size=256, intermediate_size=1024, dropout=0.1
+    ),
+}
+VOCABULARIES = (30_522, 4_096)
+PACKED = {"none": None, **embeddings.SCHEMES}
+# Bytes of the original's BERT-base teacher as published.
+TEACHER = 438e6
+POSITIONS = 512
+
+
+@dataclass(frozen=True)
+class Row:
+    """A student's bytes by part, and the bytes that it holds in memory once loaded."""
+
+    parts: dict[str, int]
+    resident: int
+
+    @property
+    def total(self) -> int:
+        """All bytes of the folder."""
+        return sum(self.parts.values())
+
+
+def tokenizer_of(vocabulary: int) -> PreTrainedTokenizerBase:
+    """Return a tokenizer of this many pieces."""
+    urls, _ = generate(max(5_000, 5 * vocabulary), seed=0, label_noise=0.0)
+    return pretrained.train_tokenizer(urls, vocabulary=vocabulary, max_length=128)
+
+
+def student(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a student with random weights, and positions as pretrained models have them."""
+    torch.manual_seed(0)
+    model = pretrained.build(shape, tokenizer)
+    model.config.max_position_embeddings = POSITIONS
+    model = models.from_config(model.config)
+    models.save(model, tokenizer, folder)
+
+
+def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: torch.device) -> Row:
+    """Quantize a student, which checks it, and return what it takes."""
+    quantization.quantize(
+        folder,
+        out,
+        quantization.scheme("nf4", double_quantization=True),
+        keep_float=["classifier", "pre_classifier"],
+        probe=encode(models.load_tokenizer(folder), ["example.org/login"]),
+        device=device,
+        packed=packed,
+    )
+    loaded = models.load_model(out, device_map={"": device})
+    resident = sum(each.nbytes for each in [*loaded.parameters(), *loaded.buffers()])
+    return Row(store.read_json(out / store.MANIFEST)["bytes_by_part"], resident)
+
+
+def main() -> None:
+    """Print the table."""
+    run = start(RuntimeParams(device="cpu", precision="float32", threads=2))
+    print("MB = 10⁶ bytes of all that the folder needs. Random weights.\n")
+    print("| student | pieces | embeddings in | embeddings | body | head | other | MB | teacher / this | resident |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for vocabulary in VOCABULARIES:
+        tokenizer = tokenizer_of(vocabulary)
+        assert len(tokenizer) == vocabulary, "too few synthetic URLs for so many pieces"
+        for name, shape in SHAPES.items():
+            with tempfile.TemporaryDirectory() as place:
+                student(shape, tokenizer, Path(place) / "student")
+                for scheme, packed in PACKED.items():
+                    row = measure(Path(place) / "student", Path(place) / scheme, packed, run.device)
+                    parts = " | ".join(
+                        f"{row.parts[part] / 1e6:.2f}" for part in ("embeddings", "body", "head", "other")
+                    )
+                    print(
+                        f"| {name} | {vocabulary:,} | {'bfloat16' if packed is None else scheme} | {parts} "
+                        f"| **{row.total / 1e6:.2f}** | {TEACHER / row.total:.0f} | {row.resident / 1e6:.2f} |",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
