@@ -23,7 +23,7 @@ import polars as pl
 
 from minnow import data, evidence, reports, resampling, runtime, slices, sources
 from minnow.evidence import Method, Outcome
-from minnow.layout import JUDGED
+from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
 from minnow.metrics import Array
 
 ROWS = (10_000, 100_000, 1_000_000)
@@ -63,7 +63,7 @@ def measure(rows: int) -> None:
         lambda: resampling.bootstrap(ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0),
     )
     judged = {"validation_labels": validation_labels, "labels": labels}
-    hops = (*evidence.HOPS, *evidence.AGAINST_BASELINE)
+    hops = (*HOPS, *AGAINST_BASELINE)
     timed("intervals and hops, 4 models", lambda: evidence.judge(models, **judged, hops=hops, method=METHOD))
     timed("calibration", lambda: evidence.calibration_report(models, **judged, wanted_fpr=None))
     source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
@@ -72,7 +72,7 @@ def measure(rows: int) -> None:
     margins, thresholds = {m: o.test for m, o in models.items()}, dict.fromkeys(models, 0.0)
     timed(
         "slices",
-        lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, margins, thresholds, evidence.HOPS),
+        lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, margins, thresholds, HOPS),
     )
     timed("plots' data", lambda: reports.plot_tables(models, labels, {}))
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)

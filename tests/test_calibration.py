@@ -40,7 +40,7 @@ def test_temperature_mends_calibration_and_moves_no_decision() -> None:
     assert after["nll"] < before["nll"]
     assert after["brier"] < before["brier"]
     assert np.array_equal(test[0] > 0, test[0] / found["temperature"] > 0)
-    assert found["decision"]["probability"] == 0.5
+    assert found["decision"]["probability_before_temperature"] == 0.5
 
 
 def test_the_default_threshold_is_probability_one_half() -> None:
@@ -57,7 +57,10 @@ def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     assert found["test_tpr"] == round(metrics.true_positive_rate(*test, threshold), 4)
 
 
-def test_too_few_safe_rows_are_refused_with_a_rate_that_would_do() -> None:
-    margins, labels = np.array([1.0, 2.0, -1.0, 0.0]), np.array([1, 1, 0, 0])
-    with pytest.raises(MinnowError, match=r"fpr is 0\.01 and validation has 2 safe rows.*set 0\.5 or more"):
-        calibration.decision_threshold(margins, labels, 0.01)
+@pytest.mark.parametrize("safe", [2, 7, 303, 648])
+def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
+    margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
+    with pytest.raises(MinnowError, match=rf"validation has {safe} safe rows.*set \S+ or more") as refusal:
+        calibration.decision_threshold(margins, labels, 0.001)
+    rate = float(str(refusal.value).split("; set ")[1].split()[0])
+    assert metrics.false_positive_rate(margins, labels, calibration.decision_threshold(margins, labels, rate)) <= rate

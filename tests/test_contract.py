@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from minnow.evidence import HOPS
-from minnow.layout import JUDGED, MODELS, SPLITS, Layout
+from minnow.layout import HOPS, JUDGED, MODELS, SPLITS, Layout
 from minnow.params import Names, at, validated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "controls": {"errors", "layout", "params", "store"},
     "scoring": {"calibration", "layout", "metrics", "store"},
     "judging": {"calibration", "controls", "errors", "evidence", "layout", "metrics", "scoring", "store"},
-    "reports": {"evidence", "metrics"},
+    "reports": {"evidence", "layout", "metrics"},
     "verdicts": {"layout"},
     "display": set(),
     "svg": {"display", "layout"},

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minnow import evidence, metrics
-from minnow.evidence import HOPS, Judgement, Method, Outcome
+from minnow.evidence import Judgement, Method, Outcome
+from minnow.layout import HOPS
 from minnow.metrics import Array
 
 
@@ -28,7 +29,7 @@ def judged(outcomes: dict[str, Outcome], validation_labels: Array, labels: Array
     )
 
 
-VALIDATION, TEST = labels_of(600, 1), labels_of(800, 2)
+VALIDATION, TEST = labels_of(1_200, 1), labels_of(800, 2)
 TEACHER = outcome(VALIDATION, TEST, skill=1.5, seed=3)
 MODELS = {
     "teacher": TEACHER,
@@ -61,7 +62,7 @@ def test_rates_that_validation_cannot_know_are_null_with_a_reason(found: Judgeme
     assert point["value"] is None
     assert (
         point["reason"]
-        == f"validation has {int((VALIDATION == 0).sum())} safe rows; a false-positive rate of 0.1% needs 1000"
+        == f"validation has {int((VALIDATION == 0).sum())} safe rows; a false-positive rate of 0.1% needs 5000"
     )
 
 
@@ -101,6 +102,75 @@ def test_a_paired_interval_is_narrower_than_two_apart() -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(found: Judgement) -> None:
     assert judged(MODELS, VALIDATION, TEST) == found
     assert judged(MODELS, VALIDATION, TEST, seed=1) != found
+
+
+def test_an_interval_at_a_threshold_knows_that_validation_is_a_sample_too() -> None:
+    """The truth: how far the share found scatters over many validation and test samples of this size."""
+    shares = []
+    for seed in range(200):
+        validation_labels, labels = labels_of(1_200, 1_000 + seed), labels_of(800, 2_000 + seed)
+        each = outcome(validation_labels, labels, skill=1.5, seed=3_000 + seed)
+        found, _ = metrics.tpr_at_fpr(0.01, validation=(each.validation, validation_labels), test=(each.test, labels))
+        assert found is not None
+        shares.append(found)
+    scatter = float(np.quantile(shares, 0.975) - np.quantile(shares, 0.025))
+    widths = []
+    for seed in range(5):
+        validation_labels, labels = labels_of(1_200, 1_000 + seed), labels_of(800, 2_000 + seed)
+        each = {"teacher": outcome(validation_labels, labels, skill=1.5, seed=3_000 + seed)}
+        point = judge_alone(each, validation_labels, labels).models["teacher"]["tpr_at_fpr_1pct"]
+        widths.append(point["high"] - point["low"])
+    assert np.mean(widths) == pytest.approx(scatter, rel=0.35)
+
+
+def judge_alone(outcomes: dict[str, Outcome], validation_labels: Array, labels: Array) -> Judgement:
+    method = Method(margin=0.005, resamples=1000, seed=0)
+    return evidence.judge(outcomes, validation_labels=validation_labels, labels=labels, hops=(), method=method)
+
+
+def test_a_wanted_rate_widens_the_interval_of_f1() -> None:
+    fixed, wanted = (Outcome(TEACHER.validation, TEACHER.test, 1.0, fpr) for fpr in (None, 0.01))
+    narrow, wide = (
+        judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"]["f1"] for each in (fixed, wanted)
+    )
+    assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
+
+
+def test_a_calibration_error_lies_in_its_interval_for_a_calibrated_model_too() -> None:
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        margins = draw.normal(size=1_000) * 2
+        labels = (draw.random(1_000) < metrics.probability(margins)).astype(np.int64)
+        found = judge_alone({"teacher": Outcome(margins, margins, 0.0)}, labels, labels).models["teacher"]["ece"]
+        assert 0 <= found["low"] <= found["value"] <= found["high"]
+
+
+def test_all_right_is_no_proof_of_perfection() -> None:
+    margins = np.where(TEST == 1, 3.0, -3.0)
+    found = judge_alone({"teacher": Outcome(TEACHER.validation, margins, 0.0)}, VALIDATION, TEST).models["teacher"]
+    # The exact bound for 800 of 800: 0.025^(1/800).
+    assert found["accuracy"] == {"value": 1.0, "low": round(0.025 ** (1 / 800), 4), "high": 1.0}
+    assert found["f1"]["low"] < 1.0
+
+
+def test_few_rows_without_a_flip_do_not_show_non_inferiority() -> None:
+    """With 200 rows and no flip at all, up to 1.8 % of the rows may flip: more than the margin of half a point."""
+    few = slice(0, 200)
+    same = Outcome(TEACHER.validation, TEACHER.test[few], 0.0)
+    models = dict.fromkeys(("teacher", "student", "quantized"), same)
+    hop = judged(models, VALIDATION, TEST[few]).hops[0]
+    assert (hop["changed"], hop["f1"]["low"], hop["verdict"]) == (0, 0.0, "inconclusive")
+    assert 600 < hop["rows_needed"] < 1_200
+
+
+def test_another_test_set_is_another_sample() -> None:
+    one = judge_alone({"teacher": TEACHER}, VALIDATION, TEST)
+    labels = labels_of(800, 77)
+    other = judge_alone({"teacher": outcome(VALIDATION, labels, skill=2.5, seed=78)}, VALIDATION, labels)
+    found = evidence.unpaired("teacher", one, other)["f1"]
+    wanted = other.models["teacher"]["f1"]["value"] - one.models["teacher"]["f1"]["value"]
+    assert found["difference"] == pytest.approx(wanted, abs=1e-4)
+    assert found["low"] > 0
 
 
 def test_thresholds_move_accuracy_and_flips() -> None:

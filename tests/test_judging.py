@@ -1,6 +1,7 @@
 """From files to what is told of all models: joined by id, on the test split, on further sets, beside controls."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -95,10 +96,16 @@ def keep_control(layout: Layout, name: str, rows: dict[str, pl.DataFrame], model
     controls.keep(layout, name, {"control": name})
 
 
+def controlled(layout: Layout, names: list[str]) -> dict[str, Any]:
+    models = outcomes(layout)
+    judgement = judging.judge(layout, models, store.read_table(layout.split("test"))["label"].to_numpy(), METHOD)
+    return judging.on_controls(layout, names, models, judgement, None, METHOD)
+
+
 def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layout) -> None:
     rows = {split: store.read_table(layout.split(split)) for split in ("validation", "test")}
     keep_control(layout, "no_teacher", rows, ("student",))
-    found = judging.on_controls(layout, ["no_teacher"], outcomes(layout), None, METHOD)["no_teacher"]
+    found = controlled(layout, ["no_teacher"])["no_teacher"]
     assert set(found["models"]) == {"no_teacher", "student"}
     assert [(hop["before"], hop["after"]) for hop in found["hops"]] == [("no_teacher", "student")]
     wanted = metrics.classification(judging.outcome(layout, "student", None).test, rows["test"]["label"].to_numpy())
@@ -107,15 +114,21 @@ def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layo
 
 def test_another_split_is_judged_by_itself(layout: Layout) -> None:
     keep_control(layout, "random_split", {"validation": table(90, 3), "test": table(110, 4)}, ("teacher", "student"))
-    found = judging.on_controls(layout, ["random_split"], outcomes(layout), None, METHOD)["random_split"]
+    found = controlled(layout, ["random_split"])["random_split"]
     assert (found["rows"], set(found["models"])) == (110, {"teacher", "student"})
+    moved = found["against_pipeline"]["teacher"]["f1"]
+    assert moved["low"] < moved["difference"] < moved["high"]
+    ours = judging.outcome(layout, "teacher", None).test
+    labels = store.read_table(layout.split("test"))["label"].to_numpy()
+    difference = found["models"]["teacher"]["f1"]["value"] - metrics.classification(ours, labels)["f1"]
+    assert moved["difference"] == pytest.approx(difference, abs=1e-4)
 
 
 def test_a_control_of_other_rows_is_refused(layout: Layout) -> None:
     keep_control(layout, "no_teacher", {"validation": table(90, 3), "test": table(400, 4)}, ("student",))
     with pytest.raises(MinnowError, match="belongs to other rows"):
-        judging.on_controls(layout, ["no_teacher"], outcomes(layout), None, METHOD)
+        controlled(layout, ["no_teacher"])
 
 
 def test_no_controls_are_nothing(layout: Layout) -> None:
-    assert judging.on_controls(layout, [], outcomes(layout), None, METHOD) == {}
+    assert controlled(layout, []) == {}

@@ -129,8 +129,9 @@ def test_a_rate_that_is_a_whole_number_of_rows_loses_none_of_them() -> None:
 def test_tpr_on_test_at_a_threshold_from_validation() -> None:
     validation = (MARGINS, LABELS)
     test = (np.array([0.0, -1.0, 1.0, -0.4]), np.array([1, 1, 0, 0]))
+    assert metrics.tpr_at_fpr(0.2, validation=validation, test=test) == (None, None), "one row may pass, of five needed"
+    validation = (np.tile(MARGINS, 5), np.tile(LABELS, 5))
     assert metrics.tpr_at_fpr(0.2, validation=validation, test=test) == (0.5, -0.5)
-    assert metrics.tpr_at_fpr(0.1, validation=validation, test=test) == (None, None)
 
 
 def test_calibration_error_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

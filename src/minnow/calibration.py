@@ -49,7 +49,7 @@ def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> floa
         safe = int((labels == 0).sum())
         raise MinnowError(
             f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that allows "
-            f"{metrics.allowed_false_positives(safe, fpr)}; set {1 / max(safe, 1):.2g} or more, or null"
+            f"{metrics.allowed_false_positives(safe, fpr)}; set {np.ceil(1e4 / max(safe, 1)) / 1e4:g} or more, or null"
         )
     return threshold
 
@@ -66,7 +66,7 @@ def calibration(*, validation: tuple[Array, Array], test: tuple[Array, Array], t
         },
         "decision": {
             "threshold": rounded(threshold),
-            "probability": rounded(float(metrics.probability(np.array(threshold)))),
+            "probability_before_temperature": rounded(float(metrics.probability(np.array(threshold)))),
             "validation_fpr": rounded(metrics.false_positive_rate(*validation, threshold)),
             "test_fpr": rounded(metrics.false_positive_rate(*test, threshold)),
             "test_tpr": rounded(metrics.true_positive_rate(*test, threshold)),

@@ -1,28 +1,33 @@
 """Every model on the same rows: estimates with intervals, and what each hop cost, in the shapes of metrics/*.json."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
 
 from minnow import calibration, comparison, metrics, resampling
 from minnow.metrics import Array, rounded
-from minnow.resampling import Ranked
+from minnow.resampling import Ranked, Thresholds
 
 # Share of phishing found at these false-positive rates; validation sets the thresholds.
 OPERATING_POINTS = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
 ESTIMATES = ("accuracy", "f1", "roc_auc", "average_precision", "brier", "ece")
-HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
-AGAINST_BASELINE = (("baseline", "teacher"), ("baseline", "quantized"))
 COMPARED = ("f1", "roc_auc")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One model's margins (rows,) on validation and on a test set, and the margin above which it says phishing."""
+    """One model's margins (rows,) on validation and on a test set, and the margin above which it says phishing.
+
+    `fpr` is the false-positive rate for which validation set that threshold, if one was wanted.
+    """
 
     validation: Array
     test: Array
     threshold: float
+    fpr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,23 @@ class Method:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a set of models is worth on one test set: estimates with intervals per model, and hops between models."""
+    """What a set of models is worth on one test set: estimates with intervals per model, and hops between models.
+
+    `resampled` holds each estimate of each model in every resample, (resamples,).
+    """
 
     models: dict[str, dict[str, Any]]
     hops: list[dict[str, Any]]
+    resampled: dict[str, dict[str, Array]] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A model with its estimates on the rows as they are and in each resample."""
+
+    outcome: Outcome
+    point: Mapping[str, float]
+    resampled: Mapping[str, Array]
 
 
 def judge(
@@ -52,78 +70,107 @@ def judge(
 ) -> Judgement:
     """Judge all models on the same rows and the same resamples; `labels` (rows,) are the test set's."""
     ranked = {name: Ranked.of(outcome.test, labels) for name, outcome in outcomes.items()}
-    thresholds = {name: thresholds_of(outcome, validation_labels) for name, outcome in outcomes.items()}
-    points = {name: resampling.point(model, thresholds[name]) for name, model in ranked.items()}
-    resampled = resampling.bootstrap(ranked, thresholds, labels, resamples=method.resamples, seed=method.seed)
-    models = {
-        name: {
-            **{key: with_interval(points[name][key], resampled[name][key]) for key in ESTIMATES},
-            **{
-                key: operating_point(key, outcome, points[name], resampled[name], validation_labels, labels)
-                for key in OPERATING_POINTS
-            },
-        }
+    fixed = {name: thresholds_of(outcome, validation_labels) for name, outcome in outcomes.items()}
+    drawn = drawn_thresholds(outcomes, validation_labels, resamples=method.resamples, seed=method.seed)
+    resampled = resampling.bootstrap(ranked, drawn, labels, resamples=method.resamples, seed=method.seed)
+    estimated = {
+        name: Estimated(outcome, resampling.point(ranked[name], fixed[name]), resampled[name])
         for name, outcome in outcomes.items()
     }
-    estimated = {name: (outcomes[name], points[name], resampled[name]) for name in outcomes}
+    models = {
+        name: {
+            **{key: with_interval(key, each, labels) for key in ESTIMATES},
+            **{key: operating_point(key, each, fixed[name], validation_labels, labels) for key in OPERATING_POINTS},
+        }
+        for name, each in estimated.items()
+    }
     between = [
         {"before": before, "after": after, **hop(estimated[before], estimated[after], labels, method)}
         for before, after in hops
     ]
-    return Judgement(models, between)
-
-
-Estimated = tuple[Outcome, Mapping[str, float], Mapping[str, Array]]
+    return Judgement(models, between, resampled)
 
 
 def hop(before: Estimated, after: Estimated, labels: Array, method: Method) -> dict[str, Any]:
     """Return what changed between two models on the same rows, from their estimates there and in each resample."""
-    (one, old, old_resampled), (other, new, new_resampled) = before, after
-    moved = {key: new_resampled[key] - old_resampled[key] for key in COMPARED}
+    changed = comparison.changes(
+        before.outcome.test, after.outcome.test, labels, thresholds=(before.outcome.threshold, after.outcome.threshold)
+    )
+    moved = {key: after.resampled[key] - each for key, each in before.resampled.items()}
+    known = [key for key in (*COMPARED, "tpr_at_fpr_1pct") if key in moved]
     return {
-        **{key: comparison.difference(old[key], new[key], moved[key]) for key in COMPARED},
-        **comparison.changes(one.test, other.test, labels, thresholds=(one.threshold, other.threshold)),
-        **comparison.judged(old["f1"], new["f1"], moved["f1"], margin=method.margin, rows=len(labels)),
+        "tpr_at_fpr_1pct": None,
+        **{key: comparison.difference(before.point[key], after.point[key], moved[key]) for key in known},
+        **changed,
+        **comparison.judged(
+            before.point["f1"], after.point["f1"], moved["f1"], flipped=changed, labels=labels, margin=method.margin
+        ),
     }
 
 
 def thresholds_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
     """Return the model's thresholds by name, taken on validation; left out where it has too few safe rows."""
     points = {
-        name: metrics.threshold_at_fpr(outcome.validation, validation_labels, fpr)
+        name: metrics.threshold_at_fpr(outcome.validation, validation_labels, fpr, least=metrics.LEAST_FALSE_POSITIVES)
         for name, fpr in OPERATING_POINTS.items()
     }
     return {"decision": outcome.threshold, **{name: at for name, at in points.items() if at is not None}}
 
 
-def with_interval(value: float, resampled: Array) -> dict[str, float]:
-    """Return an estimate with its interval."""
-    low, high = resampling.interval(resampled)
+def drawn_thresholds(
+    outcomes: Mapping[str, Outcome], validation_labels: Array, *, resamples: int, seed: int
+) -> dict[str, Thresholds]:
+    """Return each model's thresholds, as arrays (resamples,) where validation set them: it is a sample too.
+
+    All models see the same resamples of validation's safe rows, so that their differences stay paired.
+    """
+    safe = {name: outcome.validation[validation_labels == 0] for name, outcome in outcomes.items()}
+    found: dict[str, dict[str, float | Array]] = {}
+    wanted: dict[str, dict[str, float]] = {}
+    for name, outcome in outcomes.items():
+        fixed = thresholds_of(outcome, validation_labels)
+        wanted[name] = {key: fpr for key, fpr in OPERATING_POINTS.items() if key in fixed}
+        if outcome.fpr is not None:
+            wanted[name]["decision"] = outcome.fpr
+        found[name] = {"decision": outcome.threshold, **{key: np.empty(resamples) for key in wanted[name]}}
+    first = 0
+    for weights in resampling.draws(np.zeros(int((validation_labels == 0).sum())), resamples=resamples, seed=seed + 1):
+        for name, fprs in wanted.items():
+            for key, fpr in fprs.items():
+                into = found[name][key]
+                assert not isinstance(into, float), "made above"
+                into[first : first + len(weights)] = resampling.threshold_draws(safe[name], weights, fpr=fpr)
+        first += len(weights)
+    return dict(found)
+
+
+def with_interval(key: str, each: Estimated, labels: Array) -> dict[str, float]:
+    """Return an estimate with its interval; where every row is right or every one wrong, with the exact one."""
+    value, resampled = each.point[key], each.resampled[key]
+    low, high = resampling.interval_around(value, resampled) if key == "ece" else resampling.interval(resampled)
+    if low == high and key not in ("brier", "ece"):
+        # Of the rows that the share is one of; F1 and the areas have none of their own, all rows stand in for them.
+        rows = int((labels == 1).sum()) if key in OPERATING_POINTS else len(labels)
+        exact = binomtest(round(value * rows), rows).proportion_ci(resampling.CONFIDENCE, method="exact")
+        low, high = float(exact.low), float(exact.high)
     return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
 
 
 def operating_point(
-    name: str,
-    outcome: Outcome,
-    point: Mapping[str, float],
-    resampled: Mapping[str, Array],
-    validation_labels: Array,
-    labels: Array,
+    name: str, each: Estimated, fixed: Mapping[str, float], validation_labels: Array, labels: Array
 ) -> dict[str, Any]:
     """Return the share of phishing found at a false-positive rate set on validation, and the rate that came of it."""
-    fpr = OPERATING_POINTS[name]
-    if name not in point:
+    fpr, outcome = OPERATING_POINTS[name], each.outcome
+    if name not in fixed:
         safe = int((validation_labels == 0).sum())
-        needed = round(1 / fpr)
+        needed = round(metrics.LEAST_FALSE_POSITIVES / fpr)
         reason = f"validation has {safe} safe rows; a false-positive rate of {fpr:.1%} needs {needed}"
         return {"value": None, "reason": reason}
-    threshold = metrics.threshold_at_fpr(outcome.validation, validation_labels, fpr)
-    assert threshold is not None, "thresholds_of found one"
     return {
-        **with_interval(point[name], resampled[name]),
-        "threshold": threshold,
-        "validation_fpr": rounded(metrics.false_positive_rate(outcome.validation, validation_labels, threshold)),
-        "test_fpr": rounded(metrics.false_positive_rate(outcome.test, labels, threshold)),
+        **with_interval(name, each, labels),
+        "threshold": fixed[name],
+        "validation_fpr": rounded(metrics.false_positive_rate(outcome.validation, validation_labels, fixed[name])),
+        "test_fpr": rounded(metrics.false_positive_rate(outcome.test, labels, fixed[name])),
     }
 
 
@@ -162,6 +209,18 @@ def calibration_report(
         for name, outcome in outcomes.items()
     }
     return {"ece_bins": metrics.ECE_BINS, "wanted_fpr": wanted_fpr, "models": models}
+
+
+def unpaired(model: str, one: Judgement, other: Judgement) -> dict[str, Any]:
+    """Return other − one of a model on two test sets, with the interval for two independent samples."""
+    return {
+        key: comparison.difference(
+            one.models[model][key]["value"],
+            other.models[model][key]["value"],
+            other.resampled[model][key] - one.resampled[model][key],
+        )
+        for key in COMPARED
+    }
 
 
 def elsewhere(judgement: Judgement, labels: Array) -> dict[str, Any]:

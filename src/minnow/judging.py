@@ -10,15 +10,14 @@ from minnow import calibration, controls, evidence, metrics, scoring, store
 from minnow.controls import Finished
 from minnow.errors import MinnowError
 from minnow.evidence import Judgement, Method, Outcome
-from minnow.layout import BASELINE, Layout
+from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 
 def outcome(layout: Layout, model: str, fpr: float | None) -> Outcome:
     """Return a model's margins and its decision threshold, which validation sets; `fpr` None is probability 0.5."""
     validation, test = (metrics.margin(scoring.logits(layout, model, split)) for split in ("validation", "test"))
-    return Outcome(
-        validation, test, calibration.decision_threshold(validation, scoring.labels_of(layout, "validation"), fpr)
-    )
+    threshold = calibration.decision_threshold(validation, scoring.labels_of(layout, "validation"), fpr)
+    return Outcome(validation, test, threshold, fpr)
 
 
 def judge(layout: Layout, outcomes: Mapping[str, Outcome], labels: metrics.Array, method: Method) -> Judgement:
@@ -27,7 +26,7 @@ def judge(layout: Layout, outcomes: Mapping[str, Outcome], labels: metrics.Array
         outcomes,
         validation_labels=scoring.labels_of(layout, "validation"),
         labels=labels,
-        hops=(*evidence.HOPS, *evidence.AGAINST_BASELINE),
+        hops=(*HOPS, *AGAINST_BASELINE),
         method=method,
     )
 
@@ -48,29 +47,39 @@ def on_extra_sets(layout: Layout, outcomes: Mapping[str, Outcome], method: Metho
 
 
 def on_controls(
-    layout: Layout, names: Sequence[str], outcomes: Mapping[str, Outcome], fpr: float | None, method: Method
+    layout: Layout,
+    names: Sequence[str],
+    outcomes: Mapping[str, Outcome],
+    judgement: Judgement,
+    fpr: float | None,
+    method: Method,
 ) -> dict[str, Any]:
     """Return what metrics/controls.json holds: per control its facts, and its models against those of this pipeline.
 
-    A control without a teacher of its own is compared on this pipeline's test split; one with its own split by itself.
+    A control on this pipeline's own splits is compared row by row; `judgement` is this pipeline's, against whose models
+    one on another split is set, as against another sample.
     """
     found = {}
     for name in names:
         finished = controls.read_control(layout, name)
         theirs = {model: of_control(finished, model, fpr) for model in finished.logits}
-        if "teacher" in theirs:
-            compared, hops = theirs, [("teacher", "student")]
-        else:
-            compared, hops = {name: theirs["student"], "student": outcomes["student"]}, [(name, "student")]
         actual, validation = finished.labels["test"], finished.labels["validation"]
-        if "teacher" not in theirs and not np.array_equal(actual, scoring.labels_of(layout, "test")):
+        if own_split := "teacher" in theirs:
+            compared, hops = theirs, [("teacher", "student")]
+        elif np.array_equal(actual, scoring.labels_of(layout, "test")):
+            compared, hops = {name: theirs["student"], "student": outcomes["student"]}, [(name, "student")]
+        else:
             raise MinnowError(f"{layout.control(name)} belongs to other rows; run `dvc repro` so that it is made anew")
-        judgement = evidence.judge(compared, validation_labels=validation, labels=actual, hops=hops, method=method)
-        found[name] = {"facts": finished.facts, **evidence.elsewhere(judgement, actual)}
+        apart = replace(method, seed=method.seed + 2) if own_split else method
+        judged = evidence.judge(compared, validation_labels=validation, labels=actual, hops=hops, method=apart)
+        against = {model: evidence.unpaired(model, judgement, judged) for model in theirs} if own_split else {}
+        told = {"facts": finished.facts, "against_pipeline": against}
+        found[name] = {**told, **evidence.elsewhere(judged, actual)}
     return found
 
 
 def of_control(finished: Finished, model: str, fpr: float | None) -> Outcome:
     """Return the margins of a control's model on its own splits, and the threshold that its validation sets."""
     validation, test = (metrics.margin(finished.logits[model][split]) for split in ("validation", "test"))
-    return Outcome(validation, test, calibration.decision_threshold(validation, finished.labels["validation"], fpr))
+    threshold = calibration.decision_threshold(validation, finished.labels["validation"], fpr)
+    return Outcome(validation, test, threshold, fpr)

@@ -7,6 +7,9 @@ SPLITS = ("train", "validation", "test")
 MODELS = ("teacher", "student", "quantized")
 BASELINE = "baseline"
 JUDGED = (BASELINE, *MODELS)
+# Before and after: what is compared with what.
+HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
+AGAINST_BASELINE = ((BASELINE, "teacher"), (BASELINE, "quantized"))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.
 ECE_BINS = 15
 EVEN = 0.0
+# False positives that validation must be able to hold for a rate to be reported: fewer say nothing of the threshold.
+LEAST_FALSE_POSITIVES = 5
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -60,15 +62,19 @@ def true_positive_rate(margins: Array, labels: Array, threshold: float) -> float
     return float((margins[labels == 1] > threshold).mean())
 
 
-def threshold_at_fpr(margins: Array, labels: Array, fpr: float) -> float | None:
+def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 1) -> float | None:
     """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows exceeds.
 
-    The step lets a threshold be written down and used as written. None where there are fewer than 1 / fpr safe rows:
-    not one false positive would be allowed, and the highest of a few margins says nothing about so rare an event.
+    The step lets a threshold be written down and used as written. None where that share is less than `least` rows.
     """
     safe = np.sort(margins[labels == 0])[::-1]
     allowed = allowed_false_positives(len(safe), fpr)
-    return math.ceil(float(safe[allowed]) * 10**DECIMALS) / 10**DECIMALS if 0 < allowed < len(safe) else None
+    return float(written(safe[allowed])) if least <= allowed < len(safe) else None
+
+
+def written(thresholds: Array) -> Array:
+    """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did before."""
+    return np.asarray(np.ceil(thresholds * 10**DECIMALS) / 10**DECIMALS)
 
 
 def allowed_false_positives(safe_rows: int, fpr: float) -> int:
@@ -120,7 +126,7 @@ def tpr_at_fpr(
 
     Both are (margins, labels). None twice where validation has too few safe rows.
     """
-    threshold = threshold_at_fpr(*validation, fpr)
+    threshold = threshold_at_fpr(*validation, fpr, least=LEAST_FALSE_POSITIVES)
     if threshold is None:
         return None, None
     return true_positive_rate(*test, threshold), threshold

@@ -8,7 +8,8 @@ import polars as pl
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from minnow import metrics
-from minnow.evidence import HOPS, Outcome
+from minnow.evidence import Outcome
+from minnow.layout import HOPS
 from minnow.metrics import Array
 
 # Points kept of a curve: more than a screen shows.

@@ -9,7 +9,6 @@ order of their margin, which is sorted once per model; a thousand resamples are 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -67,10 +66,27 @@ def draws(labels: Array, *, resamples: int, seed: int) -> Iterator[Array]:
         yield weights
 
 
-def estimates(model: Ranked, weights: Array, thresholds: Mapping[str, float]) -> dict[str, Array]:
+Thresholds = Mapping[str, float | Array]
+
+
+def threshold_draws(safe: Array, weights: Array, *, fpr: float) -> Array:
+    """Return the thresholds (resamples,) that resamples of validation's safe rows would have set for this rate.
+
+    `safe` are margins (rows,) and `weights` (resamples, rows). A threshold for few false positives hangs on a few dozen
+    rows, and an interval that held it fixed would be several times too narrow.
+    """
+    allowed = metrics.allowed_false_positives(len(safe), fpr)
+    # Far more rows than hold the highest `allowed` of any resample.
+    highest = np.argsort(-safe, kind="stable")[: 4 * allowed + 200]
+    passed = np.cumsum(weights.take(highest, axis=1), axis=1, dtype=np.int64) > allowed
+    return metrics.written(safe[highest][passed.argmax(axis=1)])
+
+
+def estimates(model: Ranked, weights: Array, thresholds: Thresholds) -> dict[str, Array]:
     """Return every metric of a model under each of the weights (resamples, rows), as arrays (resamples,).
 
-    `thresholds` are margins: `decision` gives accuracy and f1, any other name the share of phishing rows above it.
+    `thresholds` are margins, one for all resamples or one for each: `decision` gives accuracy and f1, any other name
+    the share of phishing rows above it.
     """
     drawn = weights.take(model.order, axis=1)
     counts = Counts.of(model.grouped(drawn), model.grouped(drawn * model.labels))
@@ -143,12 +159,15 @@ def _calibration_error(model: Ranked, counts: Counts, drawn: Array, phishing: Ar
     return total / counts.rows
 
 
-def _at_thresholds(model: Ranked, counts: Counts, thresholds: Mapping[str, float]) -> dict[str, Array]:
+def _at_thresholds(model: Ranked, counts: Counts, thresholds: Thresholds) -> dict[str, Array]:
     found: dict[str, Array] = {}
-    groups = model.margins[model.starts]
+    groups, resamples = model.margins[model.starts], np.arange(len(counts.rows))
     for name, threshold in thresholds.items():
-        below = int(np.searchsorted(groups, threshold, side="right"))
-        missed, left = (upto[:, below - 1] if below else 0 for upto in (counts.phishing_upto, counts.all_upto))
+        below = np.broadcast_to(np.searchsorted(groups, threshold, side="right"), resamples.shape)
+        missed, left = (
+            np.where(below > 0, upto[resamples, np.maximum(below - 1, 0)], 0)
+            for upto in (counts.phishing_upto, counts.all_upto)
+        )
         hits, called = counts.positive - missed, counts.rows - left
         if name == "decision":
             found["accuracy"] = (hits + left - missed) / counts.rows
@@ -158,7 +177,7 @@ def _at_thresholds(model: Ranked, counts: Counts, thresholds: Mapping[str, float
     return found
 
 
-def point(model: Ranked, thresholds: Mapping[str, float]) -> dict[str, float]:
+def point(model: Ranked, thresholds: Thresholds) -> dict[str, float]:
     """Return every metric on the rows as they are."""
     whole = estimates(model, np.ones((1, len(model.order)), dtype=np.uint16), thresholds)
     return {name: float(value[0]) for name, value in whole.items()}
@@ -166,31 +185,49 @@ def point(model: Ranked, thresholds: Mapping[str, float]) -> dict[str, float]:
 
 def bootstrap(
     models: Mapping[str, Ranked],
-    thresholds: Mapping[str, Mapping[str, float]],
+    thresholds: Mapping[str, Thresholds],
     labels: Array,
     *,
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Array]]:
-    """Return model → metric → its value in each resample, (resamples,); the same resamples for every model."""
+    """Return model → metric → its value in each resample, (resamples,); the same resamples for every model.
+
+    `thresholds` are those of each model: margins, or arrays (resamples,) of them.
+    """
     parts: dict[str, list[dict[str, Array]]] = {name: [] for name in models}
+    first = 0
     with ThreadPoolExecutor() as pool:  # numpy lets go of the interpreter
         for weights in draws(labels, resamples=resamples, seed=seed):
-            found = pool.map(partial(_estimates_of, models, thresholds, weights), models)
+            these = slice(first, first + len(weights))
+            found = pool.map(
+                lambda name, weights=weights, these=these: estimates(
+                    models[name],
+                    weights,
+                    {key: at if isinstance(at, float) else at[these] for key, at in thresholds[name].items()},
+                ),
+                models,
+            )
             for name, values in zip(models, found, strict=True):
                 parts[name].append(values)
+            first += len(weights)
     return {
         name: {key: np.concatenate([part[key] for part in found]) for key in found[0]} for name, found in parts.items()
     }
-
-
-def _estimates_of(
-    models: Mapping[str, Ranked], thresholds: Mapping[str, Mapping[str, float]], weights: Array, name: str
-) -> dict[str, Array]:
-    return estimates(models[name], weights, thresholds[name])
 
 
 def interval(values: Array) -> tuple[float, float]:
     """Return the percentile interval of resampled values."""
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def interval_around(value: float, values: Array) -> tuple[float, float]:
+    """Return the percentile interval of resampled values, moved so that it lies around the estimate, from 0 up.
+
+    A calibration error is never negative, so noise raises it, and resampling raises it once more: the percentile
+    interval itself may lie above its own estimate.
+    """
+    low, high = interval(values)
+    middle = float(np.median(values))
+    return max(0.0, value - (middle - low)), value + (high - middle)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from minnow import store
 from minnow.extra_params import ExtraParams
-from minnow.layout import BASELINE, JUDGED, Layout
+from minnow.layout import BASELINE, HOPS, JUDGED, Layout
 from minnow.params import Block, Names, Seed, StageParams
 from minnow.stages.teacher_eval import ThresholdParams
 
@@ -51,7 +51,7 @@ def main(root: Path) -> None:
         labels,
         {model: outcome.test for model, outcome in outcomes.items()},
         {model: outcome.threshold for model, outcome in outcomes.items()},
-        evidence.HOPS,
+        HOPS,
     )
     told = {
         "intervals": evidence.intervals_report(judgement, labels, method),
@@ -62,7 +62,7 @@ def main(root: Path) -> None:
         "sizes": sizes,
         "slices": in_slices,
         "extra": judging.on_extra_sets(layout, outcomes, method),
-        "controls": judging.on_controls(layout, params.controls.root, outcomes, fpr, method),
+        "controls": judging.on_controls(layout, params.controls.root, outcomes, judgement, fpr, method),
     }
     for name, value in told.items():
         store.write_json(layout.metrics(name), value)
