@@ -50,7 +50,7 @@ def test_so_many_rows_settle_it_in_four_of_five_cases(middle: float) -> None:
 
 
 def test_the_loss_that_few_flips_leave_possible_by_hand() -> None:
-    # No flip in 1,000 rows: 1 - 0.025^(1/1000) of them may flip, and at F1 0.9 with 500 phishing rows each costs 0.0011.
+    # No flip in 1,000 rows: 1 - 0.025^(1/1000) of them may flip, each at 0.0011 of F1 0.9.
     share = 1 - 0.025 ** (1 / 1_000)
     assert comparison.unseen_loss(0, rows=1_000, positives=500, f1=0.9) == pytest.approx(share * 1_000 * 1.1 / 1_000)
 
