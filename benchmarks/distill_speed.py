@@ -91,7 +91,7 @@ def teacher_in_the_loop(
     """Return rows per second of a plain loop; `width` pads to so many tokens, None to the longest of the batch."""
     student = make_student().train()
     optimizer = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
-    loss_of = distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT)
+    loss_of = distillation(loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT)
 
     def step(rows: Tensor) -> None:
         batch = work.encoded.batch(rows, CPU)
@@ -131,7 +131,7 @@ def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float
                 part.encoded,
                 Targets(part.labels, logits[: len(part.encoded)]),
                 first_rows(work, 8).encoded,
-                loss=distillation(temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
+                loss=distillation(loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
                 score=lambda _: 0.0,
                 params=TrainingParams(
                     epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01

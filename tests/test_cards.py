@@ -160,6 +160,14 @@ def test_a_student_that_never_saw_the_teacher_is_not_called_distilled() -> None:
 
 
 @pytest.mark.parametrize(
+    ("loss", "said"),
+    [("reverse_kl", "(reverse_kl, temperature 2, weight 0.5)"), ("mse", "(mse, weight 0.5)")],
+)
+def test_the_loss_is_named_with_a_temperature_where_it_has_one(loss: str, said: str) -> None:
+    assert f"learned from the teacher's logits {said} and the labels" in made(replace(BUILT, loss=loss))
+
+
+@pytest.mark.parametrize(
     ("carved", "method", "said"),
     [
         (["test", "validation"], "domain", "Minnow split off validation and test by registered domain"),

@@ -72,6 +72,7 @@ class Origin:
     teacher: Base | None
     student: Base | None
     copied: bool
+    loss: str
     soft_weight: float
     temperature: float
     quantization: Mapping[str, Any]
@@ -179,9 +180,9 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     came = f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
     start = f"a smaller cut of {origin.student.words}" if origin.student else "built without pretraining"
     start = "layers of the teacher" if origin.copied else start
+    temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
     learned = (
-        f"learned from the teacher's logits (temperature {origin.temperature:g}, weight {origin.soft_weight:g}) and "
-        "the labels"
+        f"learned from the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g}) and the labels"
         if origin.soft_weight
         else "learned from the labels alone, **not** from the teacher (weight 0)"
     )

@@ -49,8 +49,9 @@ class StudentParams(Block):
 
 
 class DistillParams(Block):
-    """The loss: soft_weight · T² · KL(teacher_T ‖ student_T) + (1 − soft_weight) · cross-entropy."""
+    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature."""
 
+    loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
     temperature: Annotated[float, Field(gt=0, le=100)]
     soft_weight: Annotated[float, Field(ge=0, le=1)]
     seed: Seed
@@ -81,7 +82,7 @@ def main(root: Path) -> None:
         train,
         validation,
         teacher_logits=teacher_logits,
-        loss=losses.distillation(temperature=distill.temperature, soft_weight=distill.soft_weight),
+        loss=losses.distillation(loss=distill.loss, temperature=distill.temperature, soft_weight=distill.soft_weight),
         params=params.student.training,
         run=run,
         seed=distill.seed,
