@@ -20,10 +20,9 @@ TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/pa
 SETTINGS = Settings(("safe", "phishing"), 32, True, 1.25, 0.5, False)
 QUANTIZATION = {"load_in_8bit": False, "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-BUILT = Origin(None, None, True, "forward_kl", 0.5, 2.0, QUANTIZATION, None, None)
-PRETRAINED = Origin(
-    Base("google-bert/bert-base-uncased", COMMIT), None, True, "forward_kl", 0.5, 2.0, QUANTIZATION, None, "urls.csv"
-)
+BUILT = Origin(None, None, True, "keep", "forward_kl", 0.5, 2.0, QUANTIZATION, None, None)
+BERT_BASE = Base("google-bert/bert-base-uncased", COMMIT)
+PRETRAINED = Origin(BERT_BASE, None, True, "keep", "forward_kl", 0.5, 2.0, QUANTIZATION, None, "urls.csv")
 
 
 def estimated(value: float, half: float = 0.01) -> dict[str, float]:

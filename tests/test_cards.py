@@ -160,6 +160,18 @@ def test_a_student_that_never_saw_the_teacher_is_not_called_distilled() -> None:
 
 
 @pytest.mark.parametrize(
+    ("vocabulary", "said"),
+    [
+        ("keep", "layers of the teacher, learned"),
+        ("trim", "layers of the teacher with only the tokens that its training texts use often enough, learned"),
+        ("train", "layers of the teacher with a vocabulary of its own, byte pairs of its training texts, learned"),
+    ],
+)
+def test_a_vocabulary_of_its_own_is_told(vocabulary: str, said: str) -> None:
+    assert said in made(replace(BUILT, vocabulary=vocabulary))
+
+
+@pytest.mark.parametrize(
     ("loss", "said"),
     [("reverse_kl", "(reverse_kl, temperature 2, weight 0.5)"), ("mse", "(mse, weight 0.5)")],
 )

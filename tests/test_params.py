@@ -91,6 +91,31 @@ def test_a_wrong_value_is_named_with_its_whole_key(key: str, value: Any, said: s
         ("student.base", "me/model", "presets.embedded.student: base does not go with init 'teacher'"),
         ("student.copy_layers", [0], "presets.embedded.student: copy_layers names 1 layers and layers is 2"),
         ("student.layers", None, "presets.embedded.student: init 'teacher' needs layers"),
+        ("student.vocabulary.method", "trim", "presets.embedded.student.vocabulary: method 'trim' needs min_count"),
+        ("student.vocabulary.method", "train", "presets.embedded.student.vocabulary: method 'train' needs size"),
+        ("student.vocabulary.size", 4096, "presets.embedded.student.vocabulary: size does not go with method 'keep'"),
+        ("student.vocabulary.min_count", 1, "presets.embedded.student.vocabulary: min_count does not go with method"),
+        (
+            "student.vocabulary",
+            None,
+            "presets.embedded.student.vocabulary is null: must be a block with the keys method",
+        ),
+        ("student.vocabulary.method", "trimm", "presets.embedded.student.vocabulary.method is 'trimm'"),
+        (
+            "student.vocabulary",
+            {"method": "trim", "min_count": 0, "size": None},
+            "presets.embedded.student.vocabulary.min_count is 0",
+        ),
+        (
+            "student.vocabulary",
+            {"method": "train", "min_count": None, "size": 256},
+            "presets.embedded.student.vocabulary",
+        ),
+        (
+            "student.vocabulary",
+            {"method": "train", "min_count": 2, "size": 512},
+            "presets.embedded.student.vocabulary: min_count does",
+        ),
     ],
 )
 def test_rules_across_fields_name_their_block(key: str, value: Any, said: str) -> None:

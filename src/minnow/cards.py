@@ -30,6 +30,12 @@ ESTIMATES = {
 SHOWN_SLICES = 5
 # ISO 639-2 for what has no linguistic content: URLs are no language.
 LANGUAGE = "zxx"
+# How the student's vocabulary came about, by student.vocabulary.method.
+VOCABULARIES = {
+    "keep": "",
+    "trim": " with only the tokens that its training texts use often enough",
+    "train": " with a vocabulary of its own, byte pairs of its training texts",
+}
 # The notebook's own figures: MB, and what it says of them.
 NOTEBOOK = {BEFORE: "438", "student": "211 (51 % smaller)", FINAL: "62.7 (7 times smaller)"}
 NOTEBOOK_ROWS = "450"
@@ -72,6 +78,7 @@ class Origin:
     teacher: Base | None
     student: Base | None
     copied: bool
+    vocabulary: str
     loss: str
     soft_weight: float
     temperature: float
@@ -180,6 +187,7 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     came = f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
     start = f"a smaller cut of {origin.student.words}" if origin.student else "built without pretraining"
     start = "layers of the teacher" if origin.copied else start
+    start += VOCABULARIES[origin.vocabulary]
     temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
     learned = (
         f"learned from the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g}) and the labels"

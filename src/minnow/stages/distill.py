@@ -1,5 +1,6 @@
 """distill: train the student on the teacher's stored logits and the labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -11,6 +12,25 @@ from minnow.params import Architecture, Block, BuildParams, RuntimeParams, Seed,
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class VocabularyParams(Block):
+    """What becomes of the vocabulary that the student's tokenizer brings."""
+
+    method: Literal["keep", "trim", "train"]
+    min_count: Annotated[int, Field(ge=1)] | None
+    size: Annotated[int, Field(ge=300)] | None
+
+    @model_validator(mode="after")
+    def _field_of_method(self) -> Self:
+        needed = {"keep": None, "trim": "min_count", "train": "size"}[self.method]
+        for name in ("min_count", "size"):
+            given = getattr(self, name) is not None
+            if given and name != needed:
+                raise ValueError(f"{name} does not go with method {self.method!r}: set it to null")
+            if not given and name == needed:
+                raise ValueError(f"method {self.method!r} needs {name}")
+        return self
 
 
 class StudentParams(Block):
@@ -25,6 +45,7 @@ class StudentParams(Block):
     copy_layers: list[Annotated[int, Field(ge=0)]] | None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None
     build: BuildParams | None
+    vocabulary: VocabularyParams
     max_length: Annotated[int, Field(ge=8)]
     training: TrainingParams
 
@@ -74,7 +95,8 @@ def main(root: Path) -> None:
     run = runtime.start(params.runtime, seed=distill.seed)
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
-    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset))
+    texts = train["text"].to_list()
+    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
     curve = fitting.fit_tables(
         model,
@@ -96,28 +118,48 @@ def main(root: Path) -> None:
 
 
 def origin(
-    student: StudentParams, teacher: Path, folder: Path
+    student: StudentParams, teacher: Path, folder: Path, texts: Sequence[str]
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
-    """Return the student before distillation, its tokenizer (a checkpoint's own, or the teacher's), and its base."""
-    from minnow import models, pretrained, students
+    """Return the student before distillation, its tokenizer, and its base.
 
-    facts: dict[str, str | None] = {}
-    if student.base is not None:
-        checkpoint = pretrained.locate(student.base, student.revision, folder)
-        facts = checkpoint.facts
-        tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
-        source = pretrained.load_classifier(checkpoint)
-        models.name_labels(source.config)
-    else:
-        store.check_manifest(teacher)
-        tokenizer = models.load_tokenizer(teacher)
-        tokenizer.model_max_length = student.max_length
-        if student.build is not None:
-            return pretrained.build(student.build, tokenizer), tokenizer, facts
-        source = students.as_architecture(models.load_model(teacher), student.architecture)
-    pretrained.check_fits(source, tokenizer)
+    The tokenizer is a checkpoint's own, or the teacher's, with the vocabulary that params ask for; `texts` are those of
+    the training split, by which that is chosen.
+    """
+    from minnow import pretrained, students, vocabularies
+
+    source, tokenizer, facts = source_of(student, teacher, folder)
+    if source is not None:
+        pretrained.check_fits(source, tokenizer)
+    if student.vocabulary.method != "keep":
+        vocabulary = vocabularies.changed(tokenizer, texts, **student.vocabulary.model_dump())
+        tokenizer = vocabularies.retokenized(tokenizer, vocabulary)
+        if source is not None:
+            vocabularies.adopt(source, vocabulary)
+    if source is None:
+        assert student.build is not None, "StudentParams demands build where nothing is copied"
+        return pretrained.build(student.build, tokenizer), tokenizer, facts
     assert student.layers is not None, "StudentParams demands layers unless it has build"
     model = students.shrink(
         source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers, dropout=student.dropout
     )
     return model, tokenizer, facts
+
+
+def source_of(
+    student: StudentParams, teacher: Path, folder: Path
+) -> tuple["PreTrainedModel | None", "PreTrainedTokenizerBase", dict[str, str | None]]:
+    """Return the model that layers are copied from, None where the student is built; its tokenizer; and its base."""
+    from minnow import models, pretrained, students
+
+    if student.base is not None:
+        checkpoint = pretrained.locate(student.base, student.revision, folder)
+        tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
+        source = pretrained.load_classifier(checkpoint)
+        models.name_labels(source.config)
+        return source, tokenizer, checkpoint.facts
+    store.check_manifest(teacher)
+    tokenizer = models.load_tokenizer(teacher)
+    tokenizer.model_max_length = student.max_length
+    if student.build is not None:
+        return None, tokenizer, {}
+    return students.as_architecture(models.load_model(teacher), student.architecture), tokenizer, {}
