@@ -176,7 +176,7 @@ def artefacts() -> dict[str, set[str]]:
     paths: dict[str, set[Path]] = {
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
-        "teacher_logits": {LAYOUT.logits("teacher")},
+        "teacher_logits": {LAYOUT.logits_of("teacher", split) for split in SPLITS},
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
         "quantize": {LAYOUT.model("quantized")},

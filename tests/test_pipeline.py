@@ -200,6 +200,19 @@ def test_no_teacher_and_pure_imitation_both_run(project: Path) -> None:
     assert len(curves) == 3
 
 
+def test_without_the_committed_cache_what_was_trained_is_restored(built: Path, tmp_path: Path) -> None:
+    """As with real data in a fresh clone: the lock of HEAD names objects that this cache never held."""
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(built), str(clone))
+    changed = ("dvc", "exp", "run", "-S", "presets.embedded.data.seed=5")
+    assert {"teacher", "distill"} <= set(stages_run(run(clone, *changed)))
+    before = metrics(clone)
+    run(clone, "git", "checkout", "--quiet", "--force", ".")
+    output = run(clone, *changed)
+    assert not {"teacher", "teacher_logits", "distill", "quantize"} & set(stages_run(output))
+    assert metrics(clone) == before
+
+
 def test_an_edit_of_an_inactive_preset_runs_nothing(project: Path) -> None:
     edit(project, presets__hub__teacher__seed=7, presets__file__student__layers=2)
     assert stages_run(run(project, "dvc", "repro", "--dry")) == []
