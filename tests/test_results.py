@@ -160,6 +160,12 @@ def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     assert results.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1] == "better"
 
 
+def test_of_a_rival_only_is_said_who_beats_whom() -> None:
+    """A baseline is to be beaten, not to be kept up with: no margin, and no rows that would show that."""
+    rival = hop("baseline", "teacher", 0.0, "inconclusive", rows_needed=21_000)
+    assert results.judged(rival)[-1] == "not shown better"
+
+
 def test_other_test_sets_tell_what_was_removed(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "elsewhere", runs=[run(0, 0.8), run(1, 0.9)])
     value = "0.7500 ± 0.0707"

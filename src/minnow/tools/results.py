@@ -5,14 +5,15 @@ The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from minnow import store
+from minnow import store, verdicts
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import JUDGED, SPLITS, Layout
+from minnow.markdown import table
 
 DOCUMENTS = ("README.md", "docs/results.md")
 RESULTS = "docs/results"
@@ -118,16 +119,10 @@ def with_control(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run["hops"], "hops": [*run["hops"]["hops"], *extra]}
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table: the first column to the left, numbers to the right."""
-    ruler = ["---"] + ["---:"] * (len(header) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows])
-
-
 def models(found: Mapping[str, Mapping[str, float]]) -> str:
     """Return one row per model, with the headline metrics."""
     rows = [[title, *(number(name, found[model][name]) for name in COLUMNS)] for model, title in shown(found)]
-    return markdown(["model", *COLUMNS], rows)
+    return table(["model", *COLUMNS], rows)
 
 
 def number(name: str, value: float | None) -> str:
@@ -147,7 +142,7 @@ def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
         columns = ([each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS)
         cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
         rows.append([title, *cells])
-    return markdown(["model", *SEED_COLUMNS], rows)
+    return table(["model", *SEED_COLUMNS], rows)
 
 
 def metrics_of(run: Mapping[str, Any], model: str) -> Mapping[str, float]:
@@ -184,18 +179,21 @@ def hops(reports: Sequence[Mapping[str, Any]]) -> str:
             for seed, hop in by_seed.items()
         ]
     seed_column = ["seed"] if several else []
-    return markdown(["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows)
+    return table(["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows)
 
 
 def judged(hop: Mapping[str, Any]) -> list[str]:
     """Return a hop's cells."""
     change = hop["f1"]
     p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
-    verdict = hop["verdict"].replace("_", "-")
-    if hop["rows_needed"] is not None:
-        verdict += f" (needs {hop['rows_needed']:,} rows)"
-    if hop["better_than_before"]:
+    if hop["before"] in verdicts.RIVALS:
+        verdict, _ = verdicts.label(hop)
+    elif hop["better_than_before"]:
         verdict = "better"
+    else:
+        verdict = hop["verdict"].replace("_", "-")
+        if hop["rows_needed"] is not None:
+            verdict += f" (needs {hop['rows_needed']:,} rows)"
     interval = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
     return [f"{change['difference']:+.4f}", interval, str(hop["worse"]), str(hop["better"]), p, verdict]
 
@@ -212,7 +210,7 @@ def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
                     [name, f"{facts['rows']:,}", str(facts["removed_seen"]), f"{facts['leak']:.1%}", title, *cells]
                 )
     header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
-    return markdown(header, rows)
+    return table(header, rows)
 
 
 def prepare(report: Mapping[str, Any]) -> str:
@@ -221,7 +219,7 @@ def prepare(report: Mapping[str, Any]) -> str:
     for split in SPLITS:
         kept, domains = report["kept"][split], report["domains"][split]
         rows.append([split, *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains))])
-    return markdown(["split", "rows", "phishing", "safe", "domains"], rows)
+    return table(["split", "rows", "phishing", "safe", "domains"], rows)
 
 
 def curves(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -233,7 +231,7 @@ def curves(runs: Sequence[Mapping[str, Any]]) -> str:
         [NAMES[model] + seed, *(f"{epoch['validation_f1']:.4f}" for epoch in curve), *[""] * (epochs - len(curve))]
         for (model, seed), curve in trained.items()
     ]
-    return markdown(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
+    return table(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
 
 
 def sweep(found: Sequence[Mapping[str, Any]]) -> str:
@@ -245,7 +243,7 @@ def sweep(found: Sequence[Mapping[str, Any]]) -> str:
         scores = [best[batch, dropout, seed] for seed in every]
         rate = "the teacher's (0.1)" if dropout is None else str(dropout)
         rows.append([str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"])
-    return markdown(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
+    return table(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
 
 
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
