@@ -43,6 +43,7 @@ def hop(before: str, after: str, **changes: Any) -> dict[str, Any]:
         "after": after,
         "f1": {"difference": 0.002, "low": -0.0041, "high": 0.0083},
         "roc_auc": {"difference": 0.001, "low": -0.002, "high": 0.004},
+        "tpr_at_fpr_1pct": None,
         "agreement": 0.9798,
         "worse": 41,
         "better": 1050,
@@ -109,7 +110,12 @@ METRICS: dict[str, Any] = {
             name: {
                 "temperature": 1.25,
                 "test": {"before": {"ece": 0.0312, "brier": 0.07, "nll": 0.2}, "after": {"ece": 0.0127}},
-                "decision": {"threshold": 0.0, "probability": 0.5, "test_fpr": 0.0871, "test_tpr": 0.9123},
+                "decision": {
+                    "threshold": 0.0,
+                    "probability_before_temperature": 0.5,
+                    "test_fpr": 0.0871,
+                    "test_tpr": 0.9123,
+                },
             }
             for name in JUDGED
         },

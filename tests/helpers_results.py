@@ -49,6 +49,7 @@ def hop(before: str, after: str, low: float, high: float, margin: float = 0.005)
         "after": after,
         "f1": {"difference": middle, "low": low, "high": high},
         "roc_auc": {"difference": middle, "low": low, "high": high},
+        "tpr_at_fpr_1pct": None,
         "agreement": 0.9753,
         "worse": 41,
         "better": 50,
@@ -70,7 +71,8 @@ def hops() -> dict[str, Any]:
 def calibrated(temperature: float) -> dict[str, Any]:
     before, after = {"ece": 0.0311, "brier": 0.0812, "nll": 0.2911}, {"ece": 0.0122, "brier": 0.0791, "nll": 0.2703}
     split = {"before": before, "after": after}
-    decision = {"threshold": 0.0, "probability": 0.5, "validation_fpr": 0.0812, "test_fpr": 0.0834, "test_tpr": 0.9212}
+    decision = {"threshold": 0.0, "probability_before_temperature": 0.5}
+    decision |= {"validation_fpr": 0.0812, "test_fpr": 0.0834, "test_tpr": 0.9212}
     return {"temperature": temperature, "validation": deepcopy(split), "test": split, "decision": decision}
 
 

@@ -15,7 +15,7 @@ import yaml
 
 import helpers_results as made_up
 from helpers_browser import Seen, chromium, framed, measured, see
-from minnow import page, store
+from minnow import page, store, verdicts
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.tools import plots_template
@@ -217,8 +217,18 @@ def test_the_report_is_light_or_dark_as_the_reader_wishes(report: Path, tmp_path
 
 
 def test_the_report_prints(report: Path, tmp_path: Path) -> None:
+    """The outline, which is not compressed, holds the headings, without the blanks at which lines break."""
     paper = tmp_path / "report.pdf"
     see_pdf = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     see_pdf += ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--no-pdf-header-footer"]
+    see_pdf += ["--generate-pdf-document-outline"]
     subprocess.run([*see_pdf, f"--print-to-pdf={paper}", report.as_uri()], check=True, capture_output=True, timeout=300)
-    assert paper.read_bytes().startswith(b"%PDF")
+    printed = paper.read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert 5 <= len(re.findall(rb"/Type /Page\b(?!s)", printed)) <= 30
+    titles = re.findall(rb"/Title (?:<FEFF([0-9A-F]+)>|\(([^)]*)\))", printed)
+    headings = [bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode() for wide, flat in titles]
+    found = made_up.hops()
+    verdict = verdicts.headline(found["hops"], found["margin"], found["rows"])
+    assert verdict.replace(" ", "") in [heading.replace(" ", "") for heading in headings]
+    assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(headings)

@@ -238,7 +238,17 @@ def test_a_damaged_release_is_not_loaded(copied: Path, name: str) -> None:
 def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
     card = Layout(copied).release / "README.md"
     card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1))
-    release.check(card.parent)
+    settings.check(card.parent)
+    card.unlink()
+    settings.check(card.parent)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"files": []}'])
+def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content: str) -> None:
+    folder = Layout(copied).release
+    (folder / store.MANIFEST).write_text(content)
+    with pytest.raises(MinnowError, match=r"manifest\.json lists no files"):
+        release.load(folder)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"labels": ["one"]}', '{"labels": 3}'])

@@ -14,7 +14,7 @@ import pytest
 
 import helpers_results as made_up
 from helpers_stage import new_project
-from minnow import page, sections, store, svg, verdicts
+from minnow import comparison, markdown, page, sections, store, svg, verdicts
 from minnow.display import defanged, plain
 from minnow.errors import MinnowError
 from minnow.layout import JUDGED, MODELS, Layout
@@ -173,10 +173,32 @@ def test_what_a_hop_means() -> None:
     assert said(*LARGE) == "The student loses at least 0.0100 of F1, more than the margin of 0.005."
     assert said(*WIDE) == (
         "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005. "
-        "About 21,034 would settle it, if the difference stayed what it is."
+        "About 21,034 rows would settle it in 4 of 5 cases, if the difference stayed what it is."
     )
     assert said(*SMALL) == "If the student loses any F1, then less than the margin of 0.005."
-    assert verdicts.needed(None).endswith("no number of rows would settle it.")
+    assert said(-0.0045, -0.0012) == "The student loses some F1, but less than the margin of 0.005."
+    assert said(-0.0045, 0.0) == "If the student loses any F1, then less than the margin of 0.005."
+    unknown = made_up.hop("teacher", "student", *WIDE) | {"rows_needed": None}
+    assert verdicts.meaning(unknown, 0.005, 450) == (
+        "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005."
+    )
+
+
+def test_a_rival_is_beaten_by_the_interval_before_rounding() -> None:
+    """0.00004 rounds to 0.0000; the JSON says which side of zero it was on."""
+    for better, word in ((True, "beats it"), (False, "not shown better")):
+        found = made_up.hop("baseline", "quantized", 0.0, 0.01) | {"better_than_before": better}
+        assert verdicts.label(found)[0] == word
+        assert ("beats" in verdicts.meaning(found, 0.005, 450)) == better
+
+
+@pytest.mark.parametrize("flips", [(0, 0), (1, 0), (12, 3), (3, 12), (7, 7), (8, 7), (700, 600), (2000, 0)])
+def test_the_p_of_flips_is_mcnemars(flips: tuple[int, int]) -> None:
+    assert verdicts.flips_p(*flips) == pytest.approx(comparison.mcnemar(*flips), rel=1e-9)
+
+
+def test_a_table_of_markdown() -> None:
+    assert markdown.table(["a", "b"], [["x", "1"], ["y", "2"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +213,7 @@ def test_numbers_in_words() -> None:
     assert verdicts.p_value(0.0312) == "p = 0.0312"
     assert verdicts.percent(0.0131, 2) == "1.31 %"
     assert [verdicts.short(value) for value in (0.005, 0.01, 1.0)] == ["0.005", "0.01", "1"]
-    assert [sections.size(value) for value in (438.2, 63.64, 0.941)] == ["438 MB", "63.6 MB", "0.94 MB"]
+    assert [verdicts.megabytes(value) for value in (438.2, 100, 63.64, 0.941)] == ["438", "100", "63.6", "0.94"]
 
 
 @pytest.mark.parametrize("source", ["synthetic", "hub", "file"])
@@ -333,22 +355,52 @@ def test_the_table_shows_estimates_with_their_intervals() -> None:
     ]
 
 
-def test_slices_that_lost_most_come_first_and_small_ones_last() -> None:
-    def lost(value: str, rows: int, change: float) -> dict[str, Any]:
+def test_slices_are_called_hurt_only_beyond_chance() -> None:
+    def lost(value: str, rows: int, change: float, worse: int = 12, better: int = 3) -> dict[str, Any]:
         each = made_up.one_slice("s", value, rows)
-        each["hops"][2]["change"] = change
+        each["hops"][2] |= {"change": change, "worse": worse, "better": better}
         return each
 
     found = [
         lost("a", 500, -0.01),
-        lost("b", 50, -0.2),
-        lost("c", 500, 0.0),
+        lost("small", 50, -0.2),
+        lost("same", 500, 0.0),
         lost("d", 500, -0.03),
-        lost("e", 500, 0.1),
+        lost("gained", 500, 0.1),
+        lost("by chance", 500, -0.2, 12, 4),  # p = 0.077
+        lost("more turned right", 500, -0.2, 3, 12),
     ]
-    assert [each["name"] for each in sections.hurt(found)] == ["s: d", "s: a", "s: b"]
-    assert [each["small"] for each in sections.hurt(found)] == [False, False, True]
-    assert "No slice lost anything." in rendered(slices={"small_below": 100, "slices": found[2:3]}).text
+    assert [each["name"] for each in sections.hurt(found)] == ["s: d", "s: a"]
+    assert sections.hurt(found)[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
+    shown = rendered(slices={"small_below": 100, "slices": found}).text
+    assert "No slice is shown to be hurt." not in shown
+    assert "Small slices aside, 6 slices were looked at." in shown
+    assert "chance does this to up to one slice in 40" in shown
+    unhurt = rendered(slices={"small_below": 100, "slices": found[1:3]}).text
+    assert "No slice is shown to be hurt. Small slices aside, 1 slice was looked at." in unhurt
+
+
+def test_what_the_intervals_leave_out_is_said_beside_them() -> None:
+    models = rendered().text.split("What each hop cost")[0]
+    assert "another training seed" in models
+    assert "rows of one domain for independent: they are rather too narrow" in models
+
+
+def test_a_hop_shows_what_is_found_at_few_false_alarms_where_that_is_known() -> None:
+    bare = made_up.hop("teacher", "student", *SMALL)
+    known = bare | {"tpr_at_fpr_1pct": {"difference": -0.0213, "low": -0.05, "high": 0.0074}}
+    without = {key: value for key, value in bare.items() if key != "tpr_at_fpr_1pct"}
+    facts = [dict(each["facts"]) for each in sections.hop_cards([known, bare, without], 0.005, 450)]
+    assert facts[0]["Found at 1 %"] == "−0.0213 (−0.0500 to +0.0074)"
+    assert "Found at 1 %" not in {**facts[1], **facts[2]}
+
+
+def test_a_threshold_on_the_page_says_which_probability_it_is() -> None:
+    found = made_up.findings().calibration
+    for each in found["models"].values():
+        each["decision"]["probability_before_temperature"] = 0.7312
+    (row,) = [row for row in sections.calibration_table(found)["rows"] if row["name"] == "Threshold"]
+    assert (row["note"], row["cells"][0]) == ("probability before temperature", "0.731")
 
 
 def test_other_sets_and_controls_are_there_when_there_are_any() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import ModelInfo, errors
 
 from helpers_release import SETTINGS
 from helpers_stage import complaint, entry_point, tree
@@ -66,9 +66,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, token: None) -> Calls:
         made.append(("create_repo", {"repo_id": repo_id, **options}))
         return ADDRESS
 
+    def model_info(self: Any, repo_id: str) -> ModelInfo:
+        return ModelInfo(id=repo_id)  # as of a repository that was made just now
+
     def upload_folder(self: Any, **options: Any) -> None:
         made.append(("upload_folder", options))
 
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
     monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", upload_folder)
     return made
@@ -86,7 +90,45 @@ def test_the_release_goes_up_in_one_commit(project: Path, calls: Calls, capsys: 
     assert sent["allow_patterns"] == FILES
     assert sent["delete_patterns"] == ["*.safetensors", "*.safetensors.index.json"]
     said = capsys.readouterr().out
-    assert f"uploaded 5 files, 0.0 MB to {ADDRESS}; it names no licence" in said
+    assert f"uploaded 5 files, 0.0 MB to {ADDRESS}; its model card names no licence: choose one, write it into" in said
+    assert "models/release/README.md (`license: ...`), and upload again" in said
+
+
+def give_licence(project: Path) -> None:
+    (Layout(project).release / "README.md").write_text("---\nlicense: mit\n---\n")
+
+
+def test_a_licence_in_the_card_is_no_damage(project: Path, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    give_licence(project)
+    push_to_hub.main(project, REPO)
+    assert "README.md" in calls[1][1]["allow_patterns"]
+    assert capsys.readouterr().out.endswith(f"to {ADDRESS}; its model card names the licence mit\n")
+
+
+def test_a_licence_on_the_hub_is_not_replaced_by_none(
+    project: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.model_info", lambda self, repo: ModelInfo(id=repo, cardData={"license": "apache-2.0"})
+    )
+    with pytest.raises(MinnowError, match=r"nothing was sent: .* names the licence apache-2\.0") as refusal:
+        push_to_hub.main(project, REPO)
+    assert "\n" not in str(refusal.value)
+    assert "models/release/README.md (`license: ...`)" in str(refusal.value)
+    assert [name for name, _ in calls] == ["create_repo"]
+    give_licence(project)
+    push_to_hub.main(project, REPO)
+    assert calls[-1][0] == "upload_folder"
+
+
+def test_a_card_on_the_hub_without_licence_is_replaced(
+    project: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.model_info", lambda self, repo: ModelInfo(id=repo, cardData={"language": "zxx"})
+    )
+    push_to_hub.main(project, REPO)
+    assert calls[-1][0] == "upload_folder"
 
 
 def test_it_is_public_only_if_asked(project: Path, calls: Calls) -> None:
@@ -109,10 +151,13 @@ def test_a_dry_run_lists_the_files_and_touches_no_network(
     *listed, last = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in listed] == FILES
     assert "          700 model.safetensors" in listed
-    assert last == f"dry run, nothing was sent: 5 files, 0.0 MB would go to {REPO} (private if it is made now)"
+    assert last == (
+        f"dry run, nothing was sent: 5 files, 0.0 MB would go to {REPO} (private if it is made now); a README.md there "
+        "would be replaced"
+    )
     assert tree(project) == before
     push_to_hub.main(project, REPO, "public", "dry-run")
-    assert capsys.readouterr().out.endswith("(public if it is made now)\n")
+    assert "(public if it is made now)" in capsys.readouterr().out
 
 
 # --- What is refused before anything is sent ------------------------------------------------------------------
@@ -153,10 +198,14 @@ def test_a_release_of_synthetic_data_is_refused_unless_asked_for(tmp_path: Path,
 def test_a_missing_or_damaged_release_is_refused(project: Path, calls: Calls) -> None:
     weights = Layout(project).release / "model.safetensors"
     weights.write_bytes(b"other")
-    with pytest.raises(MinnowError, match="differs from its manifest"):
+    with pytest.raises(MinnowError, match=r"model\.safetensors is missing or differs from the release's manifest"):
         push_to_hub.main(project, REPO)
     weights.unlink()
-    with pytest.raises(MinnowError, match="is missing"):
+    with pytest.raises(MinnowError, match=r"model\.safetensors is missing"):
+        push_to_hub.main(project, REPO)
+    weights.write_bytes(b"weights" * 100)
+    (weights.parent / "README.md").unlink()
+    with pytest.raises(MinnowError, match=r"README\.md is missing; `dvc repro package` makes it"):
         push_to_hub.main(project, REPO)
     with pytest.raises(MinnowError, match=r"models/release is missing; `dvc repro package` makes it"):
         push_to_hub.main(project / "empty", REPO)
@@ -204,7 +253,7 @@ def answer(status: int) -> errors.HfHubHTTPError:
         (503, f"the Hub failed for {REPO} (HfHubHTTPError: 503"),
     ],
 )
-@pytest.mark.parametrize("call", ["create_repo", "upload_folder"])
+@pytest.mark.parametrize("call", ["create_repo", "model_info", "upload_folder"])
 def test_each_refusal_of_the_hub_has_its_remedy(
     project: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, call: str, status: int, said: str
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from minnow import sweep_charts, sweeps
 from minnow.errors import MinnowError
 from minnow.sweeps import Point, Run
+from minnow.tools import dvc
 from minnow.tools import sweeps as tool
 
 # --- What DVC 3.67.1 printed for a sweep of a toy pipeline, its params and metrics cut short --------------------------
@@ -397,7 +398,7 @@ def test_what_dvc_complains_of_is_passed_on(tmp_path: Path) -> None:
 
 def test_a_repository_without_experiments(tmp_path: Path) -> None:
     """Asked of DVC itself."""
-    for command in (["git", "init", "-q"], [tool.dvc(), "init", "-q"]):
+    for command in (["git", "init", "-q"], [dvc(), "init", "-q"]):
         subprocess.run(command, cwd=tmp_path, check=True)
     with pytest.raises(MinnowError, match="no finished experiments that began from any commit; make some"):
         tool.main(tmp_path, "all")

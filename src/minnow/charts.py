@@ -170,7 +170,8 @@ def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> Spec:
         for rank, part in enumerate(names)
     ]
     totals: list[dict[str, Any]] = [
-        {"model": model, "mb": size / 1e6, "text": _megabytes(size)} for model, size in _totals(sizes)
+        {"model": model, "mb": size / 1e6, "text": f"{verdicts.megabytes(size / 1e6)} MB"}
+        for model, size in _totals(sizes)
     ]
     colour = {"domain": names, "range": [paint(part_role(rank)) for rank in range(len(names))]}
     longest = max((total["mb"] for total in totals), default=1.0)
@@ -202,10 +203,6 @@ def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> Spec:
 def _totals(sizes: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, int]]:
     for model, found in sizes.items():
         yield model, found.get("total", sum(found.values()))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 10e6 else f"{size / 1e6:.2f} MB"
 
 
 def training(tables: Mapping[str, pl.DataFrame], column: str, title: str) -> Spec:
@@ -275,15 +272,14 @@ def _floor(score: float) -> float:
     return max(0.0, (int(score * 10 - 1e-9)) / 10)
 
 
-def hop_name(hop: Hop) -> str:
-    """Return `before → after`."""
-    return f"{hop['before']} → {hop['after']}"
-
-
 def forest(hops: Sequence[Hop], margin: float) -> Spec:
     """Return each hop's difference of f1 with its interval, against zero and the margin (shaded beyond it)."""
     values: list[dict[str, Any]] = [
-        {"hop": hop_name(hop), "role": verdicts.label(hop)[1], **{key: hop["f1"][key] for key in INTERVAL}}
+        {
+            "hop": verdicts.arrow(hop["before"], hop["after"]),
+            "role": verdicts.label(hop)[1],
+            **{key: hop["f1"][key] for key in INTERVAL},
+        }
         for hop in hops
     ]
     reach = max([margin, *(abs(value[key]) for value in values for key in INTERVAL)]) * 1.15

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from minnow import charts, svg
 from minnow.display import plain
-from minnow.layout import JUDGED
+from minnow.layout import HOPS, JUDGED
+from minnow.verdicts import arrow
 
 if TYPE_CHECKING:
     import polars as pl
 
-HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
 TRAINED = ("teacher", "student")
 CURVES = ("roc", "pr", "calibration")
 # The tables of metrics/plots that are drawn, by name; sizes and slices come with more than their tables say.
@@ -42,11 +42,6 @@ def judged(models: Iterable[str]) -> list[str]:
     """Return the models there are, in the order of the tables."""
     there = set(models)
     return [model for model in JUDGED if model in there]
-
-
-def arrow(before: str, after: str) -> str:
-    """Return the name of a hop."""
-    return f"{before} → {after}"
 
 
 def drawn(

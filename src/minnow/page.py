@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from minnow import drawings, sections, verdicts
 from minnow.display import plain
-from minnow.drawings import HOPS, arrow, judged
+from minnow.drawings import judged
+from minnow.layout import HOPS
 from minnow.sections import Mistake
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ def content(found: Findings) -> dict[str, Any]:
         "calibration": sections.calibration_table(found.calibration),
         "slices": sections.slice_groups(slices),
         "hurt": sections.hurt(slices),
+        "chance_of_slices": verdicts.chance_of_slices(len(verdicts.watched(slices))),
         "small_below": found.slices["small_below"],
-        "slice_hops": [arrow(*hop) for hop in HOPS],
+        "slice_hops": [verdicts.arrow(*hop) for hop in HOPS],
         "extra": [sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())],
         "controls": [sections.control(name, each, margin) for name, each in sorted(found.controls.items())],
         "mistakes": sections.mistakes(found.missed, found.alarms),

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from minnow import models, settings, store
+from minnow import models, settings
 from minnow.batching import encode
 from minnow.errors import MinnowError
 from minnow.inference import predict_logits
@@ -57,21 +57,7 @@ def load(folder: str | Path, *, device: str | None = None) -> Classifier:
     """
     path = Path(folder)
     found = settings.read(path)
-    check(path)
+    settings.check(path)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = models.load_for_inference(path, Runtime(chosen, torch.float32))
     return Classifier(model, models.load_tokenizer(path), found, chosen)
-
-
-def check(folder: Path) -> None:
-    """Compare a release's files with its manifest, but for the card: its owner may write the licence into it.
-
-    Raises:
-        MinnowError: one is missing or differs.
-    """
-    for name, fact in store.read_json(folder / store.MANIFEST)["files"].items():
-        file = folder / name
-        if name != settings.CARD and not (file.is_file() and store.sha256(file) == fact["sha256"]):
-            raise MinnowError(
-                f"{file} is missing or differs from the release's manifest: download it, or build it, again"
-            )

@@ -6,14 +6,14 @@ from typing import Any
 
 from minnow import verdicts
 from minnow.display import defanged, plain
-from minnow.drawings import HOPS, judged
-from minnow.layout import BASELINE, JUDGED, MODELS, SPLITS
-from minnow.verdicts import NONE, count, number, percent, signed
+from minnow.drawings import judged
+from minnow.layout import BASELINE, HOPS, JUDGED, MODELS, SPLITS
+from minnow.verdicts import NONE, count, megabytes, number, percent, signed
 
 # Errors shown of each direction.
 SHOWN = 10
 # Slices named as hurt most.
-HURT = 6
+SHOWN_HURT = 6
 # Of a metric: its key, its name on the page, and what helps to read it.
 ESTIMATES = (
     ("f1", "F1", "of the class phishing"),
@@ -39,7 +39,7 @@ class Mistake:
 def tiles(final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the few figures that stand in large type; `final` and `f1` are those of the quantized student."""
     shown = [
-        ("Size", size(final["size_mb"]), f"{final['compression_x']:.1f} times smaller than the teacher’s"),
+        ("Size", f"{megabytes(final['size_mb'])} MB", f"{final['compression_x']:.1f} times smaller than the teacher’s"),
         ("F1", number(f1["value"], 3), f"{number(f1['low'], 3)} to {number(f1['high'], 3)}"),
     ]
     for before, title in (("teacher", "F1 against the teacher"), (BASELINE, "F1 against the baseline")):
@@ -49,23 +49,12 @@ def tiles(final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mappin
     return [dict(zip(("title", "figure", "note"), each, strict=True)) for each in shown]
 
 
-def size(megabytes: float) -> str:
-    """Return a size in MB (10⁶ bytes) with as many digits as matter."""
-    return (
-        f"{megabytes:.0f} MB"
-        if megabytes >= 100
-        else f"{megabytes:.1f} MB"
-        if megabytes >= 10
-        else f"{megabytes:.2f} MB"
-    )
-
-
 # Of headline figures without interval: name, note, and how it is spelled.
 HEADLINE: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("Precision", "", lambda each: number(each["precision"], 3)),
     ("Recall", "", lambda each: number(each["recall"], 3)),
     ("F1 on validation", "chooses epochs and settings", lambda each: number(each["validation_f1"], 3)),
-    ("Size", "all that it needs to run", lambda each: size(each["size_mb"])),
+    ("Size", "all that it needs to run", lambda each: f"{megabytes(each['size_mb'])} MB"),
     ("Parameters", "", lambda each: count(each["parameters"])),
     ("Smaller than the teacher", "", lambda each: f"{each['compression_x']:.1f} ×"),
 )
@@ -112,7 +101,7 @@ def hop_cards(hops: Sequence[Mapping[str, Any]], margin: float, rows: int) -> li
     cards = []
     for hop in hops:
         word, role = verdicts.label(hop)
-        f1, auc = hop["f1"], hop["roc_auc"]
+        f1, auc, few = hop["f1"], hop["roc_auc"], hop.get("tpr_at_fpr_1pct")
         cards.append(
             {
                 "before": words(hop["before"]),
@@ -123,6 +112,7 @@ def hop_cards(hops: Sequence[Mapping[str, Any]], margin: float, rows: int) -> li
                 "facts": [
                     ("F1", f"{signed(f1['difference'])} ({verdicts.interval(f1)})"),
                     ("ROC AUC", f"{signed(auc['difference'])} ({verdicts.interval(auc)})"),
+                    *([("Found at 1 %", f"{signed(few['difference'])} ({verdicts.interval(few)})")] if few else []),
                     ("Flips", f"{count(hop['worse'])} to wrong, {count(hop['better'])} to right"),
                     ("Agreement", f"{percent(hop['agreement'], 2)} of rows"),
                     ("McNemar", verdicts.p_value(hop["mcnemar_p"])),
@@ -138,7 +128,11 @@ CALIBRATION: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("Calibration error", "test, before → after", lambda each: before_after(each, "ece")),
     ("Brier score", "test, before → after", lambda each: before_after(each, "brier")),
     ("Log loss", "test, before → after", lambda each: before_after(each, "nll")),
-    ("Threshold", "probability from which it says phishing", lambda each: number(each["decision"]["probability"], 3)),
+    (
+        "Threshold",
+        "probability before temperature",
+        lambda each: number(each["decision"]["probability_before_temperature"], 3),
+    ),
     ("False alarms on validation", "share of safe rows", lambda each: percent(each["decision"]["validation_fpr"], 2)),
     ("False alarms on test", "share of safe rows", lambda each: percent(each["decision"]["test_fpr"], 2)),
     ("Phishing found on test", "share of phishing rows", lambda each: percent(each["decision"]["test_tpr"], 2)),
@@ -162,22 +156,15 @@ def before_after(each: Mapping[str, Any], key: str) -> str:
     return f"{number(test['before'][key], 3)} → {number(test['after'][key], 3)}"
 
 
-def hurt(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the slices that lost most from teacher to quantized, the worst first, small ones after all others."""
-    lost = []
-    for each in found:
-        hop = verdicts.between(each["hops"], "teacher", "quantized")
-        if hop is not None and hop["change"] is not None and hop["change"] < 0:
-            lost.append((each["small"], hop["change"], each, hop))
-    lost.sort(key=lambda one: one[:2])
+def hurt(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return in words the slices that compression is shown to hurt, the greatest loss first."""
     return [
         {
             "name": f"{plain(str(each['slice']), 40)}: {plain(str(each['value']), 40)}",
-            "small": small,
-            "text": f"{'F1' if each['measure'] == 'f1' else each['measure']} {signed(lost_there)}; of its "
+            "text": f"{'F1' if each['measure'] == 'f1' else each['measure']} {signed(hop['change'])}; of its "
             f"{count(each['rows'])} rows {count(hop['worse'])} turned wrong and {count(hop['better'])} right",
         }
-        for small, lost_there, each, hop in lost[:HURT]
+        for hop, each in verdicts.hurt(found)[:SHOWN_HURT]
     ]
 
 

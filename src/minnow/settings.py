@@ -102,6 +102,24 @@ def read(folder: Path) -> Settings:
         raise MinnowError(f"{folder / FILE} is broken ({error!r}); build or download the release again") from None
 
 
+def check(folder: Path) -> None:
+    """Compare a release's files with its manifest, but for the card: its owner may write the licence into it.
+
+    Raises:
+        MinnowError: one is missing or differs.
+    """
+    manifest = store.read_json(folder / store.MANIFEST)
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict):
+        raise MinnowError(f"{folder / store.MANIFEST} lists no files: download the release, or build it, again")
+    for name, fact in files.items():
+        file = folder / name
+        if name != CARD and not (file.is_file() and store.sha256(file) == fact["sha256"]):
+            raise MinnowError(
+                f"{file} is missing or differs from the release's manifest: download it, or build it, again"
+            )
+
+
 def of_model(model: Path, *, calibration: Mapping[str, Any], move_scheme: bool, synthetic: bool) -> Settings:
     """Return the settings for a model's folder; `calibration` is that model's in metrics/calibration.json."""
     labels = store.read_json(model / "config.json")["id2label"]

@@ -1,14 +1,18 @@
 """Results to plain words: the verdict in one sentence, what each hop's figures mean, and numbers for readers. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minnow.layout import BASELINE
 
 Hop = Mapping[str, Any]
+Slice = Mapping[str, Any]
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
+# Below this p, so unequal flips are not put down to chance.
+BEYOND_CHANCE = 0.05
 # How a sentence speaks of the models.
 SUBJECTS = {
     BASELINE: "the plain baseline",
@@ -58,6 +62,11 @@ def count(rows: float) -> str:
     return f"{rows:,.0f}"
 
 
+def megabytes(size_mb: float) -> str:
+    """Return a size in MB (10⁶ bytes), without its unit, with three digits or the whole number."""
+    return f"{size_mb:.{0 if size_mb >= 100 else 1 if size_mb >= 10 else 2}f}"
+
+
 def p_value(p: float) -> str:
     """Return `p = 0.0310`, or that it lies below what four decimals can say."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
@@ -73,6 +82,11 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def arrow(before: str, after: str) -> str:
+    """Return the name of a hop."""
+    return f"{before} → {after}"
+
+
 def subject(model: str) -> str:
     """Return how a sentence speaks of a model."""
     return SUBJECTS.get(model, model)
@@ -85,7 +99,7 @@ def between(hops: Sequence[Hop], before: str, after: str) -> Hop | None:
 
 def against_rival(hop: Hop) -> str:
     """Return `beats` or `worse` where the whole interval of the difference of f1 says so, else `open`."""
-    if hop["f1"]["low"] > 0:
+    if hop["better_than_before"]:
         return "beats"
     return "worse" if hop["f1"]["high"] < 0 else "open"
 
@@ -150,16 +164,56 @@ def meaning(hop: Hop, margin: float, rows: int) -> str:
         }[against_rival(hop)]
     if hop["better_than_before"]:
         return f"{after} is better than {before}: the whole interval lies above zero."
+    at_all = f"If {subject(hop['after'])} loses any F1, then" if f1["high"] >= 0 else f"{after} loses some F1, but"
     return {
-        "non_inferior": f"If {subject(hop['after'])} loses any F1, then less than the margin of {short(margin)}.",
+        "non_inferior": f"{at_all} less than the margin of {short(margin)}.",
         "inferior": f"{after} loses at least {number(-f1['high'])} of F1, more than the margin of {short(margin)}.",
         "inconclusive": f"With {count(rows)} rows it stays open whether the loss of F1 is below the margin of "
-        f"{short(margin)}. {needed(hop['rows_needed'])}",
+        f"{short(margin)}.{needed(hop['rows_needed'])}",
     }[hop["verdict"]]
 
 
 def needed(rows: int | None) -> str:
-    """Return how many rows would settle an open verdict."""
+    """Return how many rows would settle an open verdict, after a blank; nothing where no such number is known."""
     if rows is None:
-        return "The difference is the margin itself, so no number of rows would settle it."
-    return f"About {count(rows)} would settle it, if the difference stayed what it is."
+        return ""
+    return f" About {count(rows)} rows would settle it in 4 of 5 cases, if the difference stayed what it is."
+
+
+def watched(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
+    """Return the slices that are large enough to be judged, each with its hop from teacher to quantized student."""
+    found = [(between(each["hops"], "teacher", "quantized"), each) for each in slices if not each["small"]]
+    return [(hop, each) for hop, each in found if hop is not None and hop["change"] is not None]
+
+
+def hurt(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
+    """Return those of the watched slices that compression is shown to hurt, the greatest loss first."""
+    lost = [
+        (hop, each)
+        for hop, each in watched(slices)
+        if hop["change"] < 0 and hop["worse"] > hop["better"] and flips_p(hop["worse"], hop["better"]) < BEYOND_CHANCE
+    ]
+    return sorted(lost, key=lambda pair: (pair[0]["change"], str(pair[1]["slice"]), str(pair[1]["value"])))
+
+
+def flips_p(worse: int, better: int) -> float:
+    """Return the two-sided exact p of so unequal flips, were either direction equally likely.
+
+    The p of `comparison.mcnemar`, without scipy: page and card stay light.
+    """
+    flips = worse + better
+    logs = (
+        math.lgamma(flips + 1) - math.lgamma(each + 1) - math.lgamma(flips - each + 1) - flips * math.log(2)
+        for each in range(min(worse, better) + 1)
+    )
+    return min(1.0, 2 * math.fsum(map(math.exp, logs)))
+
+
+def chance_of_slices(watched_slices: int) -> str:
+    """Return what chance does to a list of slices that are shown to be hurt, in a sentence or two."""
+    looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
+    return (
+        f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than right and McNemar’s "
+        f"exact test gives p < {BEYOND_CHANCE}. Even where compression does no harm, chance does this to up to one "
+        f"slice in {2 / BEYOND_CHANCE:.0f}, and to more where rows of one domain flip together."
+    )

@@ -1,7 +1,8 @@
 """push_to_hub: upload models/release to the Hugging Face Hub, or with "dry-run" only say what would be uploaded.
 
 A repository that is not there yet is made, private unless "public" is given; one that is there stays as visible as it
-is. A release of synthetic data is refused unless "synthetic" is given.
+is, and its card is replaced. A card there that names a licence is not replaced by one without: the upload is refused. A
+release of synthetic data is refused unless "synthetic" is given.
 """
 
 from collections.abc import Iterator
@@ -35,11 +36,27 @@ def main(root: Path, repo: str = "", option: str = "", second_option: str = "", 
     if DRY_RUN in options:
         for name, size in sizes.items():
             print(f"{size:>13,} {name}")
-        print(f"dry run, nothing was sent: {total} would go to {target}")
+        print(f"dry run, nothing was sent: {total} would go to {target}; a {settings.CARD} there would be replaced")
         return
     with explained(repo):
-        address = upload(folder, repo, names=list(sizes), private=PUBLIC not in options)
-    print(f"uploaded {total} to {address}; it names no licence: choose one in the metadata of its model card")
+        named = licence(folder)
+        address = upload(folder, repo, names=list(sizes), private=PUBLIC not in options, licensed=named is not None)
+    card = folder / settings.CARD
+    said = f"names the licence {named}" if named else f"names no licence: choose one, {in_card(card)}, and upload again"
+    print(f"uploaded {total} to {address}; its model card {said}")
+
+
+def in_card(card: Path) -> str:
+    """Return how to write a licence into a card."""
+    return f"write it into the metadata of {card} (`license: ...`)"
+
+
+def licence(folder: Path) -> str | None:
+    """Return the licence that a release's card names."""
+    from huggingface_hub import ModelCard
+
+    named = ModelCard.load(folder / settings.CARD).data.get("license")
+    return str(named) if named else None
 
 
 def check_repo(repo: str) -> None:
@@ -70,7 +87,9 @@ def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
     """
     if not folder.is_dir():
         raise MinnowError(f"{folder} is missing; `dvc repro package` makes it, `dvc pull package` fetches it")
-    store.check_manifest(folder)
+    settings.check(folder)
+    if not (folder / settings.CARD).is_file():
+        raise MinnowError(f"{folder / settings.CARD} is missing; `dvc repro package` makes it")
     if settings.read(folder).synthetic and not allow_synthetic:
         raise MinnowError(
             "this release learned from synthetic URLs and can recognise no real phishing, so it is not uploaded; make "
@@ -80,10 +99,13 @@ def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in sorted(names)}
 
 
-def upload(folder: Path, repo: str, *, names: list[str], private: bool) -> str:
+def upload(folder: Path, repo: str, *, names: list[str], private: bool, licensed: bool) -> str:
     """Make the repository if needed, put these files into it in one commit, and return its address.
 
     Weights of an earlier release that this one does not replace are deleted: a loader would prefer them.
+
+    Raises:
+        MinnowError: there is no token, or a licence that the repository names would be lost.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -92,6 +114,12 @@ def upload(folder: Path, repo: str, *, names: list[str], private: bool) -> str:
     api = HfApi()
     # First, since it fails at once without a network; an upload tries for 23 s.
     address = str(api.create_repo(repo, private=private, exist_ok=True))
+    there = api.model_info(repo).card_data
+    if there is not None and there.get("license") and not licensed:
+        raise MinnowError(
+            f"nothing was sent: the card of {repo} names the licence {there.get('license')}, and this release's card, "
+            f"which would replace it, names none; {in_card(folder / settings.CARD)}"
+        )
     api.upload_folder(
         repo_id=repo,
         folder_path=folder,

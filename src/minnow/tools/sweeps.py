@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from minnow import store, sweep_charts, sweeps
 from minnow.errors import MinnowError, listed, shortened
 from minnow.layout import Layout
+from minnow.tools import dvc
 
 NAME = "sweeps"
 ALL = "all"
@@ -58,11 +58,6 @@ def experiments(root: Path, options: list[str]) -> list[dict[str, Any]]:
         ) from None
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
-
-
-def dvc() -> str:
-    """Return the dvc of this environment."""
-    return str(Path(sys.executable).parent / "dvc")
 
 
 def drawn(specification: dict[str, Any]) -> str:

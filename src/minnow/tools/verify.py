@@ -5,7 +5,6 @@ its TOLERANCE.
 """
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from minnow import store
 from minnow.errors import MinnowError
 from minnow.layout import JUDGED, Layout
+from minnow.tools import dvc
 
 # Largest difference that another kind of CPU is allowed, absolute. A key that is not here must be equal.
 TOLERANCE = {
@@ -57,10 +57,9 @@ def main(root: Path) -> None:
         clone = Path(folder) / "clone"
         run(["git", "clone", "--quiet", str(root), str(clone)], root)
         committed = read_metrics(Layout(clone))
-        dvc = str(Path(sys.executable).parent / "dvc")
         # A cache that the clone shared with others would give the committed outs back instead of building them.
-        run([dvc, "cache", "dir", "--quiet", "--local", str(clone / ".dvc" / "cache")], clone)
-        run([dvc, "repro"], clone)
+        run([dvc(), "cache", "dir", "--quiet", "--local", str(clone / ".dvc" / "cache")], clone)
+        run([dvc(), "repro"], clone)
         judgements = list(judge(committed, read_metrics(Layout(clone))))
     moved = [each for each in judgements if each.rebuilt != each.committed]
     for each in moved:
