@@ -511,3 +511,15 @@ def test_mistakes_show_what_every_model_thought() -> None:
     shown = sections.mistakes([Mistake("a.b", {"teacher": 0.5, "student": 0.25, "quantized": 0.0})], [])
     assert shown[0]["rows"] == [{"url": "a[.]b", "cells": ["50.0 %", "25.0 %", "0.0 %"]}]
     assert shown[1]["rows"] == []
+
+
+def test_a_control_on_another_split_is_set_against_the_pipeline() -> None:
+    moved = {"f1": {"difference": 0.03, "low": 0.01, "high": 0.05}}
+    line = sections.against_pipeline("teacher", moved)
+    assert (
+        line
+        == "The teacher: +0.0300 of F1 against this pipeline’s own split (+0.0100 to +0.0500, two independent samples)."
+    )
+    assert sections.against_pipeline("student", {"f1": {"difference": 0.0, "low": -0.1, "high": 0.1}}).endswith(
+        "; the interval holds zero."
+    )

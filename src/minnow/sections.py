@@ -8,7 +8,7 @@ from minnow import verdicts
 from minnow.display import defanged, plain
 from minnow.drawings import judged
 from minnow.layout import BASELINE, HOPS, JUDGED, MODELS, SPLITS
-from minnow.verdicts import NONE, count, megabytes, number, percent, signed
+from minnow.verdicts import NONE, capital, count, megabytes, number, percent, signed, subject
 
 # Errors shown of each direction.
 SHOWN = 10
@@ -236,9 +236,20 @@ def control(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any
     return {
         "name": words(name),
         "about": CONTROLS.get(name, ""),
+        "against": [against_pipeline(model, moved) for model, moved in found.get("against_pipeline", {}).items()],
         "facts": [(words(key), value) for key, value in flattened(found["facts"])],
         **comparison(found, margin),
     }
+
+
+def against_pipeline(model: str, moved: Mapping[str, Any]) -> str:
+    """Return in a sentence how far a control's model lies from the pipeline's, on other test rows."""
+    f1 = moved["f1"]
+    sure = "" if f1["low"] > 0 or f1["high"] < 0 else "; the interval holds zero"
+    return (
+        f"{capital(subject(model))}: {signed(f1['difference'])} of F1 against this pipeline’s own split "
+        f"({signed(f1['low'])} to {signed(f1['high'])}, two independent samples){sure}."
+    )
 
 
 def mistakes(missed: Sequence[Mistake], alarms: Sequence[Mistake]) -> list[dict[str, Any]]:
