@@ -166,6 +166,7 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
     for seed in SEEDS:
         controls = "[no_teacher]" if seed in case.control_seeds else "[]"
         changed = {**overrides(case), "distill.seed": seed, "controls": controls}
+        clone.reproduce(changed, "teacher_eval")  # evaluate needs the teacher's logits, not its metrics
         clone.reproduce({**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}}, "evaluate")
         run = {name: store.read_json(layout.metrics(name)) for name in TOLD}
         curves = {model: curve(layout, model) for model in ("teacher", "student")}
