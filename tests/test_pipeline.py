@@ -162,7 +162,8 @@ def test_repro_is_complete_and_a_second_one_does_nothing(project: Path) -> None:
 def test_metrics_show_has_a_row_for_each_model(project: Path) -> None:
     table = run(project, "dvc", "metrics", "show", "--md")
     rows = [line for line in table.splitlines() if line.startswith("| metrics/")]
-    assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in (*JUDGED, "candidate")]
+    names = ("teacher", "baseline", "student", "quantized", "candidate")
+    assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in names]
     assert table.splitlines()[0].count("|") == 13
 
 
