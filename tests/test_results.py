@@ -187,6 +187,14 @@ def test_a_sweep_takes_each_runs_best_epoch_and_averages_over_seeds(tmp_path: Pa
     assert "| 64 | 0 | 0.9000 | 0.9100 | 0.9050 |" in rendered(tmp_path, "sweep", sweep=runs)
 
 
+def test_a_ladder_shows_bytes_and_what_they_cost(tmp_path: Path) -> None:
+    f1 = {"value": 0.94, "low": 0.93, "high": 0.95}
+    rung = {"name": "nf4", "bytes": 27_400_000, "validation_f1": 0.95, "estimates": {"f1": f1}}
+    lines = rendered(tmp_path, "ladder", ladder=[{**rung, "hop": hop("teacher", "nf4", -0.002, "non_inferior")}])
+    wanted = "| nf4 | 27.40 | 0.9500 | 0.9400 [0.9300, 0.9500] | -0.0020 | [-0.0120, +0.0080] | non-inferior |"
+    assert wanted in lines
+
+
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
     store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "file"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))

@@ -246,6 +246,16 @@ def sweep(found: Sequence[Mapping[str, Any]]) -> str:
     return table(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
 
 
+def ladder(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per way to quantize one student: bytes, F1 that chooses, F1 on test, and the hop from its teacher."""
+    rows = []
+    for each in found:
+        f1, cells = each["estimates"]["f1"], judged(each["hop"])
+        size, test = f"{each['bytes'] / 1e6:.2f}", f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]"
+        rows.append([each["name"], size, f"{each['validation_f1']:.4f}", test, *cells[:2], cells[-1]])
+    return table(["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows)
+
+
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return key and title of the models that are there, in the order of the tables."""
     return [(model, title) for model, title in NAMES.items() if model in found]
@@ -259,4 +269,5 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "prepare": prepare,
     "curves": curves,
     "sweep": sweep,
+    "ladder": ladder,
 }
