@@ -230,8 +230,9 @@ def test_the_teacher_runs_once() -> None:
         assert not {name for name in names(STAGES[stage]["params"]) if name.endswith(".student")}
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
-    # distill copies its layers, and so do controls, one of which has a teacher of its own
-    assert with_teacher == {"teacher_logits", "distill", "control"}
+    # distill copies its layers, and so do controls, one of which has a teacher
+    # of their own; package reads manifests alone
+    assert with_teacher == {"teacher_logits", "distill", "control", "package"}
     # on rows that it has not seen yet, and whatever is swept
     assert not swept & names(STAGES["predict_extra"]["params"])
 

@@ -164,7 +164,8 @@ def test_metrics_show_has_a_row_for_each_model(project: Path) -> None:
     rows = [line for line in table.splitlines() if line.startswith("| metrics/")]
     names = ("teacher", "baseline", "student", "quantized", "candidate")
     assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in names]
-    assert table.splitlines()[0].count("|") == 13
+    # So few rows know nothing of one false alarm in a hundred, and DVC shows no column of nulls.
+    assert table.splitlines()[0].count("|") == 12
 
 
 def test_two_cold_runs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
