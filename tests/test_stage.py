@@ -102,6 +102,8 @@ def started(root: Path, *wrapper: str, **environment: str) -> subprocess.Popen[s
         env={**inherited, **environment},
         stderr=subprocess.PIPE,
         text=True,
+        # A test run under nohup would hand its deafness on.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     wait_for(root / "ready", there=True)
     assert list(root.glob(".out.*.partial"))
