@@ -12,7 +12,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="minnow-hf-")
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,3 +71,19 @@ def base_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "base" / "file"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, str], tuple[int, str]]:
+    """Call the entry point's `main` on a project, in this process: exit code, and stderr without progress bars."""
+    from helpers_stage import entry_point
+
+    def call(root: Path, command: str) -> tuple[int, str]:
+        stage = entry_point()
+        monkeypatch.setattr(stage, "ROOT", root)
+        monkeypatch.setattr(stage, "prepare_process", lambda: None)
+        capsys.readouterr()
+        code = stage.main(command.split())
+        return code, "\n".join(line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line)
+
+    return call

@@ -23,26 +23,6 @@ BASE = "data/base/embedded/model"
 GOOD = "url,label\n" + "".join(f"{number}.com,{number % 2}\n" for number in range(60))
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the entry point's `main` on a project, in this process: exit code and stderr."""
-
-    def call(root: Path, command: str) -> tuple[int, str]:
-        stage = entry_point()
-        monkeypatch.setattr(stage, "ROOT", root)
-        monkeypatch.setattr(stage, "prepare_process", lambda: None)
-        capsys.readouterr()
-        code = stage.main(command.split())
-        return code, without_bars(capsys.readouterr().err)
-
-    return call
-
-
-def without_bars(stderr: str) -> str:
-    """Leave out what progress bars have written."""
-    return "\n".join(line for line in stderr.splitlines() if line and "%|" not in line)
-
-
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages have all run once. Tests copy it."""

@@ -124,8 +124,10 @@ def test_another_split_is_judged_by_itself(layout: Layout) -> None:
     assert moved["difference"] == pytest.approx(difference, abs=1e-4)
 
 
-def test_a_control_of_other_rows_is_refused(layout: Layout) -> None:
-    keep_control(layout, "no_teacher", {"validation": table(90, 3), "test": table(400, 4)}, ("student",))
+def test_a_control_of_other_rows_is_refused_though_its_labels_are_the_same(layout: Layout) -> None:
+    ours = {split: store.read_table(layout.split(split)) for split in ("validation", "test")}
+    others = {split: rows.with_columns(pl.format("other-{}", "id").alias("id")) for split, rows in ours.items()}
+    keep_control(layout, "no_teacher", others, ("student",))
     with pytest.raises(MinnowError, match="belongs to other rows"):
         controlled(layout, ["no_teacher"])
 

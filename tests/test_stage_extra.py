@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from helpers_models import classifier
-from helpers_stage import FILE, ROOT, edit, entry_point, new_project, refused, tree
+from helpers_stage import FILE, ROOT, edit, new_project, refused, tree
 from minnow import baseline, models, store, synthetic
 from minnow.layout import JUDGED, Layout
 from minnow.stages import baseline as baseline_stage
@@ -43,21 +43,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(prepared: Path, tmp_path: Path) -> Path:
     """A copy of the prepared project."""
     return shutil.copytree(prepared, tmp_path / "project")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the entry point's `main` on a project, in this process: exit code and stderr."""
-
-    def call(root: Path, command: str) -> tuple[int, str]:
-        stage = entry_point()
-        monkeypatch.setattr(stage, "ROOT", root)
-        monkeypatch.setattr(stage, "prepare_process", lambda: None)
-        capsys.readouterr()
-        code = stage.main(command.split())
-        return code, capsys.readouterr().err
-
-    return call
 
 
 def with_sets(root: Path, **sets: str | bytes) -> Path:

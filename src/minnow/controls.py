@@ -48,9 +48,10 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class Finished:
-    """What a control left: facts, labels by split, and logits (rows, labels) by model and split, in the same order."""
+    """What a control left: facts; by split ids and labels; by model and split logits (rows, labels), in that order."""
 
     facts: dict[str, Any]
+    ids: dict[str, list[str]]
     labels: dict[str, Any]
     logits: dict[str, dict[str, Any]]
 
@@ -172,6 +173,7 @@ def read_control(layout: Layout, name: str) -> Finished:
     tables = {split: store.read_table(_labels(folder, split)) for split in KEPT_SPLITS}
     return Finished(
         facts=store.read_json(folder / FACTS),
+        ids={split: table["id"].to_list() for split, table in tables.items()},
         labels={split: table["label"].to_numpy() for split, table in tables.items()},
         logits={
             model: {

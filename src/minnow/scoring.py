@@ -13,10 +13,14 @@ def labels_of(layout: Layout, split: str) -> metrics.Array:
     return np.asarray(store.read_table(layout.split(split))["label"].to_numpy())
 
 
+def ids_of(layout: Layout, split: str) -> list[str]:
+    """Return the ids of a split, in the order of its rows."""
+    return store.read_table(layout.split(split))["id"].to_list()
+
+
 def logits(layout: Layout, model: str, split: str) -> metrics.Array:
     """Return a model's stored logits of a split, joined by id, shape (rows, labels)."""
-    ids = store.read_table(layout.split(split))["id"].to_list()
-    return np.asarray(store.read_logits(layout.logits_of(model, split), ids))
+    return np.asarray(store.read_logits(layout.logits_of(model, split), ids_of(layout, split)))
 
 
 def size(layout: Layout, model: str) -> int:
