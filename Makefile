@@ -29,8 +29,8 @@ $(PLOTS_PAGE): $(STAMP) src/minnow/tools/plots_template.py
 repro: install check  ## Run the pipeline: whatever changed, and what depends on it
 	$(VENV)/bin/dvc repro
 
-test: install lint  ## Lint, type-check and run all tests
-	$(VENV)/bin/pytest
+test: install lint  ## Lint, type-check and run all tests, file by file on every core
+	$(VENV)/bin/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/page.html", "10.0.0.1/verify/account"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take minutes, lest one worker be left with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def hugging_face_home() -> Iterator[None]:
     """Remove the temporary cache at the end."""
