@@ -1,0 +1,267 @@
+"""How small a student can get on real URLs, and by which way: losses, shapes, and the rungs of quantization.
+
+    python benchmarks/compression.py psu screen      # every loss on 10,000 rows, one seed, judged by validation alone
+    python benchmarks/compression.py psu losses      # the best of them on all rows, three seeds, judged on test as well
+    python benchmarks/compression.py psu ladder      # one student: float, 4 bits, small vocabulary, packed embeddings, recovery
+    python benchmarks/compression.py psu shapes      # size against F1 over students' shapes
+
+Also `hannousse`. Teacher, splits and baseline are those of the clone that benchmarks/real_data.py made (`--clone`, by
+default /tmp/minnow_real/NAME): one teacher for everything. Its logits are computed once, by today's code.
+
+Each run calls the pipeline's own stages in a checkout of its own below `--work`, with the committed params.yaml and the
+changes that stand here, and is written to docs/results/NAME_WHAT.json as it finishes, with the commit of its code. What
+has finished there is not run again: take another folder for that.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "benchmarks")]
+
+import numpy as np  # noqa: E402
+import polars as pl  # noqa: E402
+import yaml  # noqa: E402
+from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
+
+from minnow import controls, logits, params, runtime, scoring, selection, store  # noqa: E402
+from minnow.layout import Layout  # noqa: E402
+from minnow.params import RuntimeParams  # noqa: E402
+from minnow.stages import distill, evaluate, predict, predict_extra, quantize, teacher_logits  # noqa: E402
+
+Changes = Mapping[str, Any]
+SEEDS = (0, 1, 2)
+SCREENED_ROWS = 10_000
+STUDENT = "presets.file.student"
+SMALL_VOCABULARY = {f"{STUDENT}.vocabulary": {"method": "train", "min_count": None, "size": 4096}}
+# A new vocabulary takes longer to learn than the layers that were copied.
+LONGER = {f"{STUDENT}.training.epochs": 5, f"{STUDENT}.training.learning_rate": 2.0e-4}
+# Three layers of MiniLM with 4,096 pieces, all of it in 4 bits: 4.0 MB.
+SMALLEST = {**SMALL_VOCABULARY, **LONGER, "quantize.embeddings": "nf4"}
+LOSSES: dict[str, Changes] = {
+    "labels alone": {"distill.soft_weight": 0.0},
+    "forward_kl": {},
+    "forward_kl, T = 4": {"distill.temperature": 4.0},
+    "forward_kl, no labels": {"distill.soft_weight": 1.0},
+    "reverse_kl": {"distill.loss": "reverse_kl"},
+    "jensen_shannon": {"distill.loss": "jensen_shannon"},
+    "mse": {"distill.loss": "mse"},
+}
+
+
+# A run
+
+
+def document(case: str, changes: Changes) -> dict[str, Any]:
+    """Return params.yaml with what the case and the run set."""
+    return controls.with_changes(params.read(Layout(PROJECT).params), {**overrides(CASES[case]), **changes})
+
+
+def link(source: Path, target: Path) -> None:
+    """Let `target` point to `source`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(source.resolve())
+
+
+def shared(case: str, clone: Layout, root: Path) -> Layout:
+    """Lay out, once, what all runs of a case share: splits, teacher, baseline, and what they say of every row."""
+    layout = Layout(root)
+    if root.exists():
+        return layout
+    with store.replacing(root) as fresh:
+        made = Layout(fresh)
+        for path in (layout.prepared, layout.model("teacher"), layout.model("baseline"), layout.logits("baseline")):
+            link(clone.root / path.relative_to(root), fresh / path.relative_to(root))
+        link(clone.raw("file"), made.raw("file"))
+        made.params.write_text(yaml.safe_dump(with_exact_rows(document(case, {}))))
+        teacher_logits.main(fresh)
+        for model in ("baseline", "teacher"):
+            predict_extra.main(fresh, model)
+    return layout
+
+
+def with_exact_rows(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the params with the exact 1,000 rows of the public original as a further test set."""
+    given["evaluate"]["extra"] = {EXACT: f"{RAW}/{EXACT_FILE}"}
+    return given
+
+
+def checkout(
+    case: str, changes: Changes, common: Layout, root: Path, *, student: Path | None, rows: int | None
+) -> Layout:
+    """Lay out the checkout of one run; `rows` None takes all training rows, `student` a finished one."""
+    shutil.rmtree(root, ignore_errors=True)
+    layout = Layout(root)
+    layout.root.mkdir(parents=True)
+    given = document(case, changes)
+    layout.params.write_text(yaml.safe_dump(given if rows else with_exact_rows(given)))
+    for path in (common.model("teacher"), common.model("baseline"), common.raw("file")):
+        link(path, root / path.relative_to(common.root))
+    layout.base("file").mkdir(parents=True)
+    if student is not None:
+        link(student, layout.model("student"))
+    if rows:
+        sample(common, layout, rows)
+    else:
+        for path in (
+            common.prepared,
+            common.logits("teacher"),
+            common.logits("baseline"),
+            common.extra("teacher"),
+            common.extra("baseline"),
+        ):
+            link(path, root / path.relative_to(common.root))
+    return layout
+
+
+def sample(common: Layout, layout: Layout, rows: int) -> None:
+    """Take training rows by chance, always the same ones, and validation; test stays out of reach."""
+    table = store.read_table(common.split("train"))
+    kept = np.sort(np.random.default_rng(0).permutation(table.height)[:rows])
+    store.write_table(layout.split("train"), table[kept.tolist()])
+    store.write_table(
+        layout.logits_of("teacher", "train"), store.read_table(common.logits_of("teacher", "train"))[kept.tolist()]
+    )
+    for split in (common.split("validation"), common.logits_of("teacher", "validation")):
+        link(split, layout.root / split.relative_to(common.root))
+
+
+def train(layout: Layout, *, distilled: bool) -> None:
+    """Distil, unless the student stands there, and quantize."""
+    if not distilled:
+        distill.main(layout.root)
+    quantize.main(layout.root)
+
+
+def screened(layout: Layout) -> dict[str, Any]:
+    """Return what validation says of a run."""
+    run = runtime.start(params.validated(RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""))
+    table = {"validation": store.read_table(layout.split("validation"))}
+    for model in predict.PREDICTED:
+        logits.store_logits(layout.model(model), layout.logits(model), table, run)
+    return {
+        "models": {
+            model: {"validation_f1": round(f1(layout, model), 4), "bytes": scoring.size(layout, model)}
+            for model in predict.PREDICTED
+        }
+    }
+
+
+def judged(layout: Layout) -> dict[str, Any]:
+    """Return what validation and test say of a run, in the shapes of metrics/*.json."""
+    for model in predict.PREDICTED:
+        predict.main(layout.root, model)
+        predict_extra.main(layout.root, model)
+    evaluate.main(layout.root)
+    read = {name: store.read_json(layout.metrics(name)) for name in ("intervals", "hops", "sizes", "extra")}
+    return {
+        "models": {model: store.read_json(layout.metrics(model)) for model in ("baseline", *predict.PREDICTED)},
+        **read,
+    }
+
+
+def measured(
+    case: str,
+    name: str,
+    changes: Changes,
+    work: Path,
+    common: Layout,
+    *,
+    rows: int | None = None,
+    student: Path | None = None,
+) -> dict[str, Any]:
+    """Return the result of one run, from its checkout if it is finished there."""
+    asked = {"changes": dict(changes), "rows": rows}
+    if student is not None:
+        asked["student"] = student.parent.parent.name
+    root = work / "runs" / hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    finished = root / "result.json"
+    if not finished.exists():
+        print(f"--- {case}: {name}", flush=True)
+        layout = checkout(case, changes, common, root, student=student, rows=rows)
+        train(layout, distilled=student is not None)
+        found = screened(layout) if rows else judged(layout)
+        curves = {} if student else {"curve": curve(layout, "student")}
+        store.write_json(finished, {"name": name, **asked, **curves, **found, "code": code(), "run": root.name})
+    return store.read_json(finished)
+
+
+def code() -> str:
+    """Return the commit of the last change to the package."""
+    command = ["git", "log", "-1", "--format=%h", "--", "src/minnow", "params.yaml"]
+    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+# What is compared
+
+
+class Study:
+    """The runs of one kind on one data set, and their file."""
+
+    def __init__(self, case: str, what: str, work: Path, common: Layout) -> None:
+        self.case, self.what, self.work, self.common = case, what, work, common
+        self.runs: list[dict[str, Any]] = []
+
+    def add(self, name: str, changes: Changes, **options: Any) -> dict[str, Any]:
+        """Run, or read, and write down what there is so far."""
+        found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name}
+        self.runs.append(found)
+        teacher = {
+            "validation_f1": round(f1(self.common, "teacher"), 4),
+            "bytes": scoring.size(self.common, "teacher"),
+        }
+        results = {"runs": self.runs, "teacher": teacher, "machine": machine()}
+        store.write_json(PROJECT / "docs" / "results" / f"{self.case}_{self.what}.json", results)
+        print(name, json.dumps({model: each for model, each in found["models"].items()}), flush=True)
+        return found
+
+
+def f1(layout: Layout, model: str) -> float:
+    """Return a model's F1 on validation."""
+    labels = scoring.labels_of(layout, "validation")
+    return selection.validation_f1(scoring.logits(layout, model, "validation"), labels)
+
+
+def screen(study: Study, names: Sequence[str]) -> None:
+    """Run each loss on a sample, one seed."""
+    for name in names or LOSSES:
+        study.add(name, {**SMALLEST, **LOSSES[name]}, rows=SCREENED_ROWS)
+
+
+def losses(study: Study, names: Sequence[str]) -> None:
+    """Run the losses named on all rows with every seed."""
+    for seed in SEEDS:
+        for name in names:
+            study.add(name, {**SMALLEST, **LOSSES[name], "distill.seed": seed})
+
+
+KINDS = {"screen": screen, "losses": losses}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one kind of comparison on one data set and write its results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("what", choices=KINDS)
+    parser.add_argument("names", nargs="*", help="of what to run; all if none is given")
+    parser.add_argument("--clone", type=Path, help="a checkout in which the pipeline has run on this data set")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/minnow_compression"), help="folder for the runs")
+    options = parser.parse_args(arguments)
+    clone = Layout((options.clone or Path("/tmp/minnow_real") / options.case).resolve())
+    work = options.work.resolve() / options.case
+    KINDS[options.what](
+        Study(options.case, options.what, work, shared(options.case, clone, work / "shared")), options.names
+    )
+
+
+if __name__ == "__main__":
+    main()
