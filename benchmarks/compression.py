@@ -2,7 +2,7 @@
 
     python benchmarks/compression.py psu screen      # every loss on 10,000 rows, one seed, judged by validation alone
     python benchmarks/compression.py psu losses      # the best of them on all rows, three seeds, judged on test as well
-    python benchmarks/compression.py psu ladder      # one student: float, 4 bits, small vocabulary, packed embeddings, recovery
+    python benchmarks/compression.py psu ladder      # float, 4 bits, small vocabulary, packed embeddings, recovery
     python benchmarks/compression.py psu shapes      # size against F1 over students' shapes
 
 Also `hannousse`. Teacher, splits and baseline are those of the clone that benchmarks/real_data.py made (`--clone`, by
@@ -29,14 +29,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "benchmarks")]
 
 import numpy as np  # noqa: E402
-import polars as pl  # noqa: E402
 import yaml  # noqa: E402
-from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
 
 from minnow import controls, logits, params, runtime, scoring, selection, store  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.params import RuntimeParams  # noqa: E402
 from minnow.stages import distill, evaluate, predict, predict_extra, quantize, teacher_logits  # noqa: E402
+from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
 
 Changes = Mapping[str, Any]
 SEEDS = (0, 1, 2)
@@ -63,7 +62,9 @@ LOSSES: dict[str, Changes] = {
 
 def document(case: str, changes: Changes) -> dict[str, Any]:
     """Return params.yaml with what the case and the run set."""
-    return controls.with_changes(params.read(Layout(PROJECT).params), {**overrides(CASES[case]), **changes})
+    wanted = {**overrides(CASES[case]), **changes}
+    preset = wanted.pop("preset")
+    return {**controls.with_changes(params.read(Layout(PROJECT).params), wanted), "preset": preset}
 
 
 def link(source: Path, target: Path) -> None:
@@ -221,7 +222,7 @@ class Study:
         }
         results = {"runs": self.runs, "teacher": teacher, "machine": machine()}
         store.write_json(PROJECT / "docs" / "results" / f"{self.case}_{self.what}.json", results)
-        print(name, json.dumps({model: each for model, each in found["models"].items()}), flush=True)
+        print(name, json.dumps(found["models"]), flush=True)
         return found
 
 
