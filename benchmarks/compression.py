@@ -38,13 +38,15 @@ from minnow.stages import distill, evaluate, predict, predict_extra, quantize, t
 from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
 
 Changes = Mapping[str, Any]
+# The same in every run of a case.
+REFERENCES = ("baseline", "teacher")
 SEEDS = (0, 1, 2)
 # A screen ranks; it need not train to the end.
 SCREENED_ROWS, SCREENED_EPOCHS = 10_000, 3
 STUDENT = "presets.file.student"
 SMALL_VOCABULARY = {f"{STUDENT}.vocabulary": {"method": "train", "min_count": None, "size": 4096}}
 # A new vocabulary takes longer to learn than the layers that were copied.
-LONGER = {f"{STUDENT}.training.epochs": 5, f"{STUDENT}.training.learning_rate": 2.0e-4}
+LONGER = {f"{STUDENT}.training.epochs": 4, f"{STUDENT}.training.learning_rate": 2.0e-4}
 # Three layers of MiniLM with 4,096 pieces, all of it in 4 bits: 4.0 MB.
 SMALLEST = {**SMALL_VOCABULARY, **LONGER, "quantize.embeddings": "nf4"}
 LOSSES: dict[str, Changes] = {
@@ -144,30 +146,42 @@ def train(layout: Layout, *, distilled: bool) -> None:
 
 
 def screened(layout: Layout) -> dict[str, Any]:
-    """Return what validation says of a run."""
+    """Return what validation says of each model; test is not looked at."""
     run = runtime.start(params.validated(RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""))
     table = {"validation": store.read_table(layout.split("validation"))}
     for model in predict.PREDICTED:
         logits.store_logits(layout.model(model), layout.logits(model), table, run)
-    return {
-        "models": {
-            model: {"validation_f1": round(f1(layout, model), 4), "bytes": scoring.size(layout, model)}
-            for model in predict.PREDICTED
-        }
-    }
+    return {model: on_validation(layout, model) for model in predict.PREDICTED}
+
+
+def on_validation(layout: Layout, model: str) -> dict[str, Any]:
+    """Return a model's bytes and the number that chooses."""
+    score = selection.validation_f1(
+        scoring.logits(layout, model, "validation"), scoring.labels_of(layout, "validation")
+    )
+    return {"bytes": scoring.size(layout, model), "validation_f1": round(score, 4)}
 
 
 def judged(layout: Layout) -> dict[str, Any]:
-    """Return what validation and test say of a run, in the shapes of metrics/*.json."""
+    """Return what validation and test say of each model: estimates, and the hops that lead to it.
+
+    `elsewhere` is the same on the exact 1,000 rows.
+    """
     for model in predict.PREDICTED:
         predict.main(layout.root, model)
         predict_extra.main(layout.root, model)
     evaluate.main(layout.root)
-    read = {name: store.read_json(layout.metrics(name)) for name in ("intervals", "hops", "sizes", "extra")}
+    test = {**store.read_json(layout.metrics("intervals")), **store.read_json(layout.metrics("hops"))}
+    exact = store.read_json(layout.metrics("extra"))[EXACT]
     return {
-        "models": {model: store.read_json(layout.metrics(model)) for model in ("baseline", *predict.PREDICTED)},
-        **read,
+        model: {**on_validation(layout, model), **told(test, model), "elsewhere": told(exact, model)}
+        for model in (*REFERENCES, *predict.PREDICTED)
     }
+
+
+def told(found: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return a model's part of what `evaluate` wrote on one test set."""
+    return {"estimates": found["models"][model], "hops": [hop for hop in found["hops"] if hop["after"] == model]}
 
 
 def measured(
@@ -212,24 +226,16 @@ class Study:
         self.case, self.what, self.work, self.common = case, what, work, common
         self.runs: list[dict[str, Any]] = []
 
-    def add(self, name: str, changes: Changes, **options: Any) -> dict[str, Any]:
-        """Run, or read, and write down what there is so far."""
-        found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name}
+    def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> Path:
+        """Run, or read, and write down what there is so far; the table shows `model`. Return the student's folder."""
+        found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name, "model": model}
+        student = Layout(self.work / "runs" / found["run"]).model("student")
+        references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
         self.runs.append(found)
-        teacher = {
-            "validation_f1": round(f1(self.common, "teacher"), 4),
-            "bytes": scoring.size(self.common, "teacher"),
-        }
-        results = {"runs": self.runs, "teacher": teacher, "machine": machine()}
+        results = {"runs": self.runs, "references": references, "machine": machine()}
         store.write_json(PROJECT / "docs" / "results" / f"{self.case}_{self.what}.json", results)
-        print(name, json.dumps(found["models"]), flush=True)
-        return found
-
-
-def f1(layout: Layout, model: str) -> float:
-    """Return a model's F1 on validation."""
-    labels = scoring.labels_of(layout, "validation")
-    return selection.validation_f1(scoring.logits(layout, model, "validation"), labels)
+        print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
+        return student
 
 
 def screen(study: Study, names: Sequence[str]) -> None:
@@ -246,7 +252,22 @@ def losses(study: Study, names: Sequence[str]) -> None:
             study.add(name, {**SMALLEST, **LOSSES[name], "distill.seed": seed})
 
 
-KINDS = {"screen": screen, "losses": losses}
+def ladder(study: Study, names: Sequence[str]) -> None:
+    """Go down rung by rung, on a student with the teacher's vocabulary and on one with its own."""
+    whole = {"quantize.embeddings": "none"}
+    study.add("3 layers, float32", whole, model="student")
+    study.add("linear layers in nf4", whole)
+    student = study.add("4,096 pieces of its own", {**SMALLEST, **LOSSES[names[0]], **whole})
+    study.add("embeddings in nf4", {**SMALLEST, **LOSSES[names[0]]}, student=student)
+
+
+def shapes(study: Study, names: Sequence[str]) -> None:
+    """Run every shape with one loss, one seed."""
+    for name, shape in SHAPES.items():
+        study.add(name, {**SMALLEST, **LOSSES[names[0]], **shape})
+
+
+KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "shapes": shapes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -195,6 +195,43 @@ def test_a_ladder_shows_bytes_and_what_they_cost(tmp_path: Path) -> None:
     assert wanted in lines
 
 
+def compressed_run(name: str, f1: float, **given: Any) -> dict[str, Any]:
+    """Return a run as benchmarks/compression.py writes it, student and quantized alike."""
+    test = {key: {"value": f1, "low": f1 - 0.01, "high": f1 + 0.01} for key in ("f1", "roc_auc")}
+    hops = [hop("teacher", "quantized", f1 - 0.95, "inconclusive"), hop("baseline", "quantized", f1 - 0.89, None)]
+    exact = {"estimates": {"f1": {"value": f1 + 0.01}}}
+    model = {"bytes": 4_010_000, "validation_f1": f1, "estimates": test, "hops": hops, "elsewhere": exact}
+    return {"name": name, "model": "quantized", "student": model, "quantized": model, **given}
+
+
+def compressed_results(*runs: dict[str, Any]) -> dict[str, Any]:
+    return {"runs": list(runs), "references": {model: compressed_run("", 0.95)["student"] for model in JUDGED[:2]}}
+
+
+def test_a_screen_shows_validation_alone(tmp_path: Path) -> None:
+    runs = [
+        {"name": "mse", **{model: {"validation_f1": f1} for model, f1 in (("student", 0.9412), ("quantized", 0.9401))}}
+    ]
+    references = {model: {"validation_f1": 0.95} for model in ("baseline", "teacher")}
+    lines = rendered(tmp_path, "screen", runs=runs, references=references)
+    assert "| teacher | 0.9500 |  |" in lines
+    assert "| mse | 0.9412 | 0.9401 |" in lines
+
+
+def test_losses_are_means_over_their_own_seeds(tmp_path: Path) -> None:
+    runs = [compressed_run("mse", 0.94), compressed_run("kl", 0.9), compressed_run("mse", 0.96)]
+    lines = rendered(tmp_path, "losses", **compressed_results(*runs))
+    assert "| mse | 2 | 4.01 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9600 ± 0.0141 |" in lines
+    assert "| kl | 1 | 4.01 | 0.9000 | 0.9000 | 0.9000 | 0.9100 |" in lines
+
+
+def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -> None:
+    lines = rendered(tmp_path, "compressed", **compressed_results(compressed_run("3 layers", 0.93)))
+    wanted = "| 3 layers | 4.01 | 0.9300 | 0.9300 [0.9200, 0.9400] | -0.0200 | [-0.0300, -0.0100] | inconclusive"
+    assert any(line.startswith(wanted) and line.endswith("| +0.0400 [+0.0300, +0.0500] |") for line in lines)
+    assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
+
+
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
     store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "file"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))

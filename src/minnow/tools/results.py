@@ -106,6 +106,8 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
         hops = store.read_json(layout.metrics("hops"))
         return {"models": {model: store.read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
     results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
+    if "references" in results:  # of benchmarks/compression.py
+        return {"screen": results, "losses": results, "compressed": results}
     if "runs" not in results:
         return results
     runs = results["runs"]
@@ -256,6 +258,57 @@ def ladder(found: Sequence[Mapping[str, Any]]) -> str:
     return table(["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows)
 
 
+def screen(found: Mapping[str, Any]) -> str:
+    """Return what validation says of each way to train a student, baseline and teacher first."""
+    rows = [
+        [NAMES[model], f"{found['references'][model]['validation_f1']:.4f}", ""] for model in ("baseline", "teacher")
+    ]
+    for run in found["runs"]:
+        rows.append([run["name"], *(f"{run[model]['validation_f1']:.4f}" for model in ("student", "quantized"))])
+    return table(["validation F1", "student", "quantized"], rows)
+
+
+def losses(found: Mapping[str, Any]) -> str:
+    """Return mean ± standard deviation over the seeds of the quantized student, for each way to train it."""
+    rows = [[NAMES[model], *scores([found["references"][model]])] for model in ("baseline", "teacher")]
+    for name in dict.fromkeys(run["name"] for run in found["runs"]):
+        rows.append([name, *scores([run["quantized"] for run in found["runs"] if run["name"] == name])])
+    return table(["model", "seeds", "MB", "validation F1", "F1", "roc_auc", "F1, exact 1,000"], rows)
+
+
+def scores(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table's cells for one model, or for one of several seeds."""
+    tested = [[each["estimates"][key]["value"] for each in models] for key in ("f1", "roc_auc")]
+    exact = [each["elsewhere"]["estimates"]["f1"]["value"] for each in models]
+    columns = [[each["validation_f1"] for each in models], *tested, exact]
+    return [str(len(models)), f"{models[0]['bytes'] / 1e6:.2f}", *(spread("f1", column) for column in columns)]
+
+
+def compressed(found: Mapping[str, Any]) -> str:
+    """Return one row per run, or per seed of it: bytes, scores, and the hops from teacher and baseline."""
+    rows = []
+    for model in ("baseline", "teacher"):
+        each = found["references"][model]
+        rows.append([NAMES[model], *sized(each), "", "", "", ""])
+    for run in found["runs"]:
+        each = run[run.get("model", "quantized")]
+        by_origin = {hop["before"]: hop for hop in each["hops"]}
+        against, rival = judged(by_origin["teacher"]), by_origin.get("baseline")
+        rows.append(
+            [run["name"], *sized(each), *against[:2], against[-1], "" if rival is None else " ".join(judged(rival)[:2])]
+        )
+    return table(
+        ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict", "against n-grams"], rows
+    )
+
+
+def sized(model: Mapping[str, Any]) -> list[str]:
+    """Return bytes, F1 on validation, and F1 on test with its interval."""
+    f1 = model["estimates"]["f1"]
+    test = f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]"
+    return [f"{model['bytes'] / 1e6:.2f}", f"{model['validation_f1']:.4f}", test]
+
+
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return key and title of the models that are there, in the order of the tables."""
     return [(model, title) for model, title in NAMES.items() if model in found]
@@ -270,4 +323,7 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "curves": curves,
     "sweep": sweep,
     "ladder": ladder,
+    "screen": screen,
+    "losses": losses,
+    "compressed": compressed,
 }
