@@ -58,6 +58,13 @@ LOSSES: dict[str, Changes] = {
     "mse": {"distill.loss": "mse"},
 }
 
+SHAPES: dict[str, Changes] = {
+    "1 x 384": {f"{STUDENT}.layers": 1},
+    "2 x 384": {f"{STUDENT}.layers": 2},
+    "3 x 384": {},
+    "4 x 384": {f"{STUDENT}.layers": 4},
+}
+
 
 # A run
 
