@@ -33,6 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "layout": set(),
     "losses": {"training"},
+    "alignment": {"batching", "errors"},
+    "states": {"batching", "errors", "inference", "models", "progress", "runtime", "store"},
+    "states_params": {"params"},
+    "whitebox": {"alignment", "errors", "losses", "models", "runtime", "states", "store", "training"},
     "selection": set(),
     "urls": set(),
     "synthetic": set(),
@@ -178,6 +182,7 @@ def artefacts() -> dict[str, set[str]]:
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
         "teacher_logits": {LAYOUT.logits_of("teacher", split) for split in SPLITS},
         "teacher_eval": {LAYOUT.metrics("teacher")},
+        "teacher_states": {LAYOUT.teacher_states},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
         "quantize": {LAYOUT.model("quantized")},
         "predict": {LAYOUT.logits("${item.model}")},
@@ -210,7 +215,8 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["teacher", "teacher_logits", "distill", "quantize", "predict", "predict_extra", "control"]
+    "stage",
+    ["teacher", "teacher_logits", "teacher_states", "distill", "quantize", "predict", "predict_extra", "control"],
 )
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
@@ -231,8 +237,9 @@ def test_the_teacher_runs_once() -> None:
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
     # distill copies its layers, and so do controls, one of which has a teacher
-    # of their own; package reads manifests alone
-    assert with_teacher == {"teacher_logits", "distill", "control", "package"}
+    # of their own; package reads manifests alone. teacher_states runs it for what no weight decides
+    assert with_teacher == {"teacher_logits", "teacher_states", "distill", "control", "package"}
+    assert swept & names(STAGES["teacher_states"]["params"]) == {"distill.hidden_states", "distill.stored_layers"}
     # on rows that it has not seen yet, and whatever is swept
     assert not swept & names(STAGES["predict_extra"]["params"])
 

@@ -32,13 +32,16 @@ class Encoded:
 
     def batch(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask` of shape (rows, longest of these rows)."""
-        lengths = self.lengths[rows]
-        starts = self.starts[rows]
-        columns = torch.arange(int(lengths.max()))
-        mask = columns < lengths[:, None]
-        ids = self.ids[(starts[:, None] + columns).clamp(max=len(self.ids) - 1)]
-        padded = torch.where(mask, ids, self.pad_id)
+        places, mask = self.places(rows)
+        padded = torch.where(mask, self.ids[places], self.pad_id)
         return {"input_ids": padded.to(device), "attention_mask": mask.long().to(device)}
+
+    def places(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where these rows' tokens stand in `ids`, shape (rows, longest of these rows), and which are real."""
+        lengths = self.lengths[rows]
+        columns = torch.arange(int(lengths.max()))
+        places = (self.starts[rows][:, None] + columns).clamp(max=len(self.ids) - 1)
+        return places, columns < lengths[:, None]
 
     @cached_property
     def starts(self) -> Tensor:

@@ -38,7 +38,12 @@ class Control:
 
 CONTROLS = {
     "no_teacher": Control(
-        {"distill.soft_weight": 0.0},
+        {
+            "distill.soft_weight": 0.0,
+            "distill.hidden_weight": 0.0,
+            "distill.attention_weight": 0.0,
+            "distill.relation_weight": 0.0,
+        },
         ("student",),
         lambda layout: (layout.prepared, layout.model("teacher"), layout.logits("teacher")),
     ),
@@ -67,17 +72,18 @@ def named(name: str) -> Control:
 
 
 def changes(layout: Layout, name: str) -> dict[str, Any]:
-    """Return what the control sets, by dotted key of params.yaml.
+    """Return what the control sets otherwise than it is, by dotted key of params.yaml.
 
     Raises:
         MinnowError: all of it stands there already.
     """
     document = read(layout.params)
     wanted = {at(place, active_preset(document)): value for place, value in named(name).changes.items()}
-    if all(pick(document, key) == value for key, value in wanted.items()):
+    changed = {key: value for key, value in wanted.items() if pick(document, key) != value}
+    if not changed:
         shown = ", ".join(f"{key} {value}" for key, value in wanted.items())
         raise MinnowError(f"control {name} sets {shown}, as it is already: take {name} off `controls` in params.yaml")
-    return wanted
+    return changed
 
 
 def with_changes(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from minnow.models import count_parameters
 from minnow.params import TrainingParams
 from minnow.runtime import Runtime
 from minnow.selection import validation_f1
-from minnow.training import Loss, Targets, fit
+from minnow.training import Guide, Loss, Targets, fit
 
 # Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its successor's too.
 COPIES_IN_CHECKPOINTS = 8
@@ -37,15 +37,16 @@ def fit_tables(
     desc: str,
     checkpoint: Path,
     teacher_logits: Any = None,
+    guide: Guide | None = None,
 ) -> pl.DataFrame:
     """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
 
-    `teacher_logits` has shape (rows of train, labels) and the order of train.
+    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide` knows by number.
 
     Raises:
         MinnowError: the disk has too little space for the weights.
     """
-    store.require_space(checkpoint, bytes_on_disk(model))
+    store.require_space(checkpoint, bytes_on_disk(model, guide))
     soft = None if teacher_logits is None else torch.from_numpy(teacher_logits)
     labels = validation["label"].to_numpy()
     history = fit(
@@ -60,13 +61,15 @@ def fit_tables(
         seed=seed,
         desc=desc,
         checkpoint=checkpoint,
+        guide=guide,
     )
     return pl.DataFrame(history).with_columns(pl.col("loss", "validation_f1").round(4))
 
 
-def bytes_on_disk(model: PreTrainedModel) -> int:
+def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:
     """Return the bytes that a training may need on disk at most, checkpoints and DVC's copy of the model included."""
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    weights = [*model.parameters(), *(guide.parameters() if guide else [])]
+    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     return 4 * (COPIES_IN_CHECKPOINTS * trained + COPIES_OF_OUT * count_parameters(model))
 
 

@@ -51,6 +51,11 @@ class Layout:
     def logits_of(self, model: str, split: str) -> Path:
         return self.logits(model) / f"{split}.parquet"
 
+    @property
+    def teacher_states(self) -> Path:
+        """The teacher's hidden states of the training split."""
+        return self.root / "data" / "states" / "teacher"
+
     def extra(self, model: str) -> Path:
         """A model's logits of the test sets beside the split, with their labels."""
         return self.root / "data" / "extra" / model

@@ -1,4 +1,4 @@
-"""Distillation losses: tensors in, a scalar out, computed in float32. Every loss is a mean over the batch.
+"""Distillation losses: tensors in, a scalar out, computed in float32. Every loss on logits is a mean over the batch.
 
 Logits have shape (batch, labels), and p_T = softmax(logits / T). A divergence of softened distributions shrinks with
 1/T² as T grows; times T² its gradient keeps its scale at every temperature (Hinton, Vinyals, Dean 2015, arXiv
@@ -7,8 +7,9 @@ with c = 1 for both directions of KL and β(1 − β) for Jensen-Shannon.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -97,3 +98,69 @@ def _softened(logits: Tensor, temperature: float) -> Tensor:
 def _kl(p: Tensor, q: Tensor) -> Tensor:
     """Return KL(p ‖ q), a mean over the batch, of log-probabilities."""
     return F.kl_div(q, p, reduction="batchmean", log_target=True)
+
+
+# --- White-box terms ----------------------------------------------------------------------------------------
+#
+# They compare what happens inside student and teacher. `mask` (batch, tokens) is true where a token is real: nothing
+# that stands elsewhere changes a value. Every real token of a batch weighs the same.
+
+
+def hidden_states(student: Tensor, teacher: Tensor, mask: Tensor, *, measure: Literal["cosine", "mse"]) -> Tensor:
+    """Return how far apart states (batch, tokens, width) are, averaged over real tokens.
+
+    `cosine` is 1 − cos(student, teacher) (DistilBERT: Sanh et al. 2019, arXiv 1910.01108), from 0 to 2, whatever the
+    lengths of the states. `mse` is the mean of (student − teacher)² over the width too (TinyBERT: Jiao et al. 2020,
+    arXiv 1909.10351, equation 8, with the student's states already projected).
+    """
+    student, teacher = student[mask].float(), teacher[mask].float()
+    if measure == "mse":
+        return F.mse_loss(student, teacher)
+    return (1 - F.cosine_similarity(student, teacher, dim=-1)).mean()
+
+
+def attention_scores(query: Tensor, key: Tensor, *, heads: int) -> Tensor:
+    """Return query · key / √(width of a head), shape (batch, heads, tokens, tokens), of (batch, tokens, width)."""
+    query, key = _cut(query, heads), _cut(key, heads)
+    return torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
+
+
+def attention(student_scores: Tensor, teacher_scores: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of (student − teacher)² over heads and all pairs of real tokens of a text.
+
+    Of the scores before softmax, (batch, heads, tokens, tokens), since TinyBERT learned faster and better from them
+    than from the maps that softmax makes (arXiv 1909.10351, section 3.1, equation 7).
+    """
+    pairs = (mask[:, None, :, None] & mask[:, None, None, :]).expand_as(student_scores)
+    return F.mse_loss(student_scores[pairs].float(), teacher_scores[pairs].float())
+
+
+def relations(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, *, heads: int) -> Tensor:
+    """Return the sum over queries, keys and values of KL(teacher's relation ‖ student's relation), in nats.
+
+    `student` and `teacher` hold three tensors (batch, tokens, width) each, all heads side by side. They are cut anew
+    into as many relation heads of width d, whatever heads attention has; the relation of x is softmax(x xᵀ / √d), a
+    distribution over the text's tokens for each token. KL is averaged over relation heads and real tokens.
+
+    MiniLMv2 (Wang et al. 2021, arXiv 2012.15828, equations 3 to 5), which leaves both widths free.
+    """
+    terms = [_relation_kl(ours, theirs, mask, heads=heads) for ours, theirs in zip(student, teacher, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def _relation_kl(student: Tensor, teacher: Tensor, mask: Tensor, *, heads: int) -> Tensor:
+    log_q, log_p = (_log_relation(each, mask, heads=heads) for each in (student, teacher))
+    divergence = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+    return divergence[mask[:, None, :].expand_as(divergence)].mean()
+
+
+def _log_relation(states: Tensor, mask: Tensor, *, heads: int) -> Tensor:
+    """Return ln softmax(x xᵀ / √d) over real tokens, shape (batch, heads, tokens, tokens)."""
+    scores = attention_scores(states.float(), states.float(), heads=heads)
+    # The lowest number, not −∞, which times a probability of 0 would be undefined.
+    return F.log_softmax(scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min), dim=-1)
+
+
+def _cut(states: Tensor, heads: int) -> Tensor:
+    """Return (batch, heads, tokens, width / heads) of (batch, tokens, width)."""
+    return states.unflatten(-1, (heads, -1)).transpose(1, 2)

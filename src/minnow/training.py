@@ -9,7 +9,7 @@ import math
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,18 @@ Loss = Callable[[Tensor, Targets], Tensor]
 Score = Callable[[Tensor], float]
 
 
+class Guide(nn.Module):
+    """A further term of the loss, which looks into the model; its own weights are trained beside the model's."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Look into the model until the block ends."""
+        raise NotImplementedError
+
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return the term for these rows, right after the model's forward pass with this attention mask."""
+        raise NotImplementedError
+
+
 @dataclass
 class Progress:
     """Where a training stands: all that a killed run needs besides weights, optimiser and random state."""
@@ -78,13 +90,14 @@ def fit(
     seed: int,
     desc: str,
     checkpoint: Path | None = None,
+    guide: Guide | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
 
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
     `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
     that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
-    and a later call with the same arguments goes on from it.
+    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss.
 
     Raises:
         MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
@@ -92,10 +105,10 @@ def fit(
     body: nn.Module = model
     used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
     with only_used_embeddings(model.float(), used):
-        run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint)
+        run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint, guide)
         run.resume()
         while run.progress.epoch < params.epochs:
-            with short_attention(model, train, runtime.device):
+            with short_attention(model, train, runtime.device), guide.watching() if guide else nullcontext():
                 _epoch(run, train, targets, loss, seed, desc)
             name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
             run.end_epoch(score(predict_logits(model, validation, device=runtime.device, desc=name)))
@@ -113,24 +126,33 @@ def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int,
     done = sum(len(rows) for rows in batches[: progress.batch])
     with row_bar(len(train), name, initial=done) as bar:
         for rows in batches[progress.batch :]:
-            logits = run.model(**train.batch(rows, run.device)).logits
-            value = loss(logits, targets.of(rows, run.device))
+            batch = train.batch(rows, run.device)
+            value = loss(run.model(**batch).logits, targets.of(rows, run.device))
+            if run.guide is not None:
+                value = value + run.guide(rows, batch["attention_mask"])
             run.step(value, rows=len(rows))
             bar.update(len(rows))
             bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
 
 
 class _Run:
-    """A model under training with its optimiser, schedule, best weights and progress."""
+    """A model under training, and what guides it, with optimiser, schedule, best weights and progress."""
 
     def __init__(
-        self, model: nn.Module, rows: int, params: TrainingParams, runtime: Runtime, checkpoint: Path | None
+        self,
+        model: nn.Module,
+        rows: int,
+        params: TrainingParams,
+        runtime: Runtime,
+        checkpoint: Path | None,
+        guide: Guide | None,
     ) -> None:
-        self.model, self.rows, self.params, self.checkpoint = model, rows, params, checkpoint
+        self.model, self.rows, self.params, self.checkpoint, self.guide = model, rows, params, checkpoint, guide
         self.device = runtime.device
         self.progress = Progress()
-        self.origin = fingerprint(model) if checkpoint else ""
-        self.weights = Weights(model, runtime)
+        trained = model if guide is None else nn.ModuleList([model, guide.to(runtime.device)])
+        self.origin = fingerprint(trained) if checkpoint else ""
+        self.weights = Weights(trained, runtime)
         self.best: list[Tensor] = []
         self.optimizer = torch.optim.AdamW(
             self.weights.groups(params.weight_decay), lr=params.learning_rate, fused=True

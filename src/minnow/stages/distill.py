@@ -1,17 +1,23 @@
 """distill: train the student on the teacher's stored logits and the labels."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from minnow import store
 from minnow.layout import Layout
 from minnow.params import Architecture, Block, BuildParams, RuntimeParams, Seed, StageParams, TrainingParams
+from minnow.states_params import StatesParams
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from minnow.runtime import Runtime
+    from minnow.training import Guide
 
 
 class VocabularyParams(Block):
@@ -69,12 +75,23 @@ class StudentParams(Block):
         return self
 
 
-class DistillParams(Block):
-    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature."""
+class DistillParams(StatesParams):
+    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature.
+
+    To that the white-box terms are added, each times its weight.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
     temperature: Annotated[float, Field(gt=0, le=100)]
     soft_weight: Annotated[float, Field(ge=0, le=1)]
+    hidden_weight: Annotated[float, Field(ge=0)]
+    hidden_measure: Literal["cosine", "mse"]
+    attention_weight: Annotated[float, Field(ge=0)]
+    relation_weight: Annotated[float, Field(ge=0)]
+    relation_heads: Annotated[int, Field(ge=1)] | None
+    layer_map: list[Annotated[int, Field(ge=0)]] | None
     seed: Seed
 
 
@@ -97,7 +114,9 @@ def main(root: Path) -> None:
     teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
     texts = train["text"].to_list()
     model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts)
+    guide = guide_of(params, model, tokenizer, layout, train, run)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
+    inputs += [layout.manifest("teacher")] if guide else []
     curve = fitting.fit_tables(
         model,
         tokenizer,
@@ -110,6 +129,7 @@ def main(root: Path) -> None:
         seed=distill.seed,
         desc="student",
         checkpoint=fitting.checkpoint_of(layout, "student", params.model_dump_json(), inputs),
+        guide=guide,
     )
     with store.replacing(layout.model("student")) as out:
         models.save(model, tokenizer, out, facts=facts)
@@ -143,6 +163,38 @@ def origin(
         source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers, dropout=student.dropout
     )
     return model, tokenizer, facts
+
+
+def guide_of(
+    params: Params,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    layout: Layout,
+    train: "pl.DataFrame",
+    run: "Runtime",
+) -> "Guide | None":
+    """Return the white-box terms that params ask for, None if none; they run the teacher, or read what it stored."""
+    from minnow import models, students, whitebox
+
+    student, distill, teacher = params.student, params.distill, layout.model("teacher")
+    terms = whitebox.Terms(**{field.name: getattr(distill, field.name) for field in fields(whitebox.Terms)})
+    if not terms.any:
+        return None
+    copied = None
+    if student.init == "teacher" and student.layers is not None:
+        total = models.load_config(teacher).num_hidden_layers
+        copied = students.chosen_layers(student.layers, total, student.copy_layers)
+    return whitebox.guide(
+        terms,
+        model,
+        tokenizer,
+        teacher,
+        train,
+        run,
+        given_map=distill.layer_map,
+        copied=copied,
+        stored=layout.teacher_states if distill.hidden_states == "stored" else None,
+    )
 
 
 def source_of(
