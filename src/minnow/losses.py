@@ -163,4 +163,5 @@ def _log_relation(states: Tensor, mask: Tensor, *, heads: int) -> Tensor:
 
 def _cut(states: Tensor, heads: int) -> Tensor:
     """Return (batch, heads, tokens, width / heads) of (batch, tokens, width)."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, tokens, width = states.shape
+    return states.view(batch, tokens, heads, width // heads).transpose(1, 2)

@@ -154,7 +154,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Online:
-    """A teacher that runs on each batch, in eval mode; of its body alone what comes before the last needed layer's end."""
+    """A teacher that runs on each batch, in eval mode; what comes after the last layer in need is cut off."""
 
     model: PreTrainedModel
     encoded: Encoded
