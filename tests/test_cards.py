@@ -171,6 +171,8 @@ def test_whether_it_beats_the_plain_baseline_is_said(f1: dict[str, float], beate
 def test_a_student_that_never_saw_the_teacher_is_not_called_distilled() -> None:
     card = made(replace(BUILT, soft_weight=0.0))
     assert "learned from the labels alone, **not** from the teacher" in card
+    inside = made(replace(BUILT, soft_weight=0.0, states=True))
+    assert "learned from the states inside the teacher and the labels" in inside
     assert "distillation" not in ModelCard(card).data.tags
     assert "distillation" in ModelCard(made()).data.tags
 

@@ -123,7 +123,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "predict@quantized", "evaluate", "report"]
     assert [stage for stage in order if stage in chain] == chain
     extra = {f"predict_extra@{model}" for model in JUDGED}
-    assert set(order) == {*chain, *AFTER_DISTILL, *extra, "teacher_eval", "baseline"}
+    assert set(order) == {*chain, *AFTER_DISTILL, *extra, "teacher_eval", "teacher_states", "baseline"}
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "results")
     return folder
@@ -213,6 +213,16 @@ def test_without_the_committed_cache_what_was_trained_is_restored(built: Path, t
     output = run(clone, *changed)
     assert not {"teacher", "teacher_logits", "distill", "quantize"} & set(stages_run(output))
     assert metrics(clone) == before
+
+
+def test_stored_states_of_the_teacher_outlive_a_new_weight(project: Path) -> None:
+    stored = ["-S", "distill.hidden_states=stored", "-S", "distill.stored_layers=[1]"]
+    weights = [["-S", f"distill.relation_weight={weight}"] for weight in (1.0, 2.0)]
+    output = run(project, "dvc", "exp", "run", *stored, *weights[0], "distill")
+    assert stages_run(output) == ["teacher_states", "distill"]
+    assert "the teacher's hidden states of" in output
+    assert (project / "data/states/teacher/layer_01.npy").is_file()
+    assert stages_run(run(project, "dvc", "exp", "run", *weights[1], "distill")) == ["distill"]
 
 
 def test_an_edit_of_an_inactive_preset_runs_nothing(project: Path) -> None:

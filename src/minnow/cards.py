@@ -71,8 +71,8 @@ class Base:
 class Origin:
     """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
 
-    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
-    data file.
+    `embeddings` is the scheme that they are packed in, None where they are float, `file` the name of the user's own
+    data file, and `states` whether the student was held against what happens inside the teacher.
     """
 
     teacher: Base | None
@@ -85,6 +85,7 @@ class Origin:
     quantization: Mapping[str, Any]
     embeddings: str | None
     file: str | None
+    states: bool = False
 
     @property
     def weights(self) -> Base | None:
@@ -149,7 +150,7 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
     prepare, weights = evidence.prepare, origin.weights
     data_id, commit = _hub_data(prepare)
     tags = ["phishing", "url-classification", "bitsandbytes", origin.scheme]
-    tags += ["distillation"] if origin.soft_weight else []
+    tags += ["distillation"] if origin.soft_weight or origin.states else []
     tags += ["synthetic-data", "demonstration"] if prepare["source"] == "synthetic" else []
     results = [
         EvalResult(
@@ -189,9 +190,11 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     start = "layers of the teacher" if origin.copied else start
     start += VOCABULARIES[origin.vocabulary]
     temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
+    logits = f"the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g})"
+    given = ([logits] if origin.soft_weight else []) + (["the states inside the teacher"] if origin.states else [])
     learned = (
-        f"learned from the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g}) and the labels"
-        if origin.soft_weight
+        f"learned from {', '.join(given)} and the labels"
+        if given
         else "learned from the labels alone, **not** from the teacher (weight 0)"
     )
     tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""

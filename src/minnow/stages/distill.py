@@ -94,6 +94,11 @@ class DistillParams(StatesParams):
     layer_map: list[Annotated[int, Field(ge=0)]] | None
     seed: Seed
 
+    @property
+    def inside(self) -> bool:
+        """Whether there is a white-box term."""
+        return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
+
 
 class Params(StageParams):
     """What `distill` reads of params.yaml."""
