@@ -56,6 +56,11 @@ LOSSES: dict[str, Changes] = {
     "reverse_kl": {"distill.loss": "reverse_kl"},
     "jensen_shannon": {"distill.loss": "jensen_shannon"},
     "mse": {"distill.loss": "mse"},
+    # White-box terms beside forward_kl.
+    "+ hidden states, cosine": {"distill.hidden_weight": 1.0},
+    "+ hidden states, mse": {"distill.hidden_weight": 1.0, "distill.hidden_measure": "mse"},
+    "+ attention": {"distill.attention_weight": 0.1},
+    "+ relations": {"distill.relation_weight": 1.0},
 }
 
 SHAPES: dict[str, Changes] = {
