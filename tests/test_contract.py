@@ -60,6 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evidence": {"calibration", "comparison", "metrics", "resampling"},
     "slices": {"comparison", "metrics", "urls"},
     "baseline": {"errors", "store"},
+    "augmentation": {"urls"},
+    "unlabelled": {"augmentation", "data", "errors", "urls"},
+    "unlabelled_params": {"params"},
     "extra": {"data", "errors", "sources"},
     "extra_params": {"errors", "params"},
     "controls": {"errors", "layout", "params", "store"},
@@ -177,6 +180,7 @@ def artefacts() -> dict[str, set[str]]:
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
         "teacher_logits": {LAYOUT.logits_of("teacher", split) for split in SPLITS},
+        "teacher_unlabelled": {LAYOUT.unlabelled},
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
         "quantize": {LAYOUT.model("quantized")},
@@ -210,7 +214,11 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["teacher", "teacher_logits", "distill", "quantize", "predict", "predict_extra", "control"]
+    "stage",
+    [
+        *("teacher", "teacher_logits", "teacher_unlabelled", "distill", "quantize"),
+        *("predict", "predict_extra", "control"),
+    ],
 )
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
@@ -228,11 +236,17 @@ def test_the_teacher_runs_once() -> None:
     for stage in ("prepare", "teacher", "teacher_logits", "baseline"):
         assert not swept & names(STAGES[stage]["params"])
         assert not {name for name in names(STAGES[stage]["params"]) if name.endswith(".student")}
+    # the rows it alone labels follow what says which ones they are, and nothing else that is swept
+    asked = {"distill.unlabelled", "distill.augmentation"}
+    own = names(STAGES["teacher_unlabelled"]["params"])
+    assert own == {"preset", *asked, "presets.${preset}.data", "presets.${preset}.runtime"}
+    made_by_students = {name for name in names(STAGES["teacher_unlabelled"]["deps"]) if name.startswith("models/")}
+    assert made_by_students == {"models/teacher"}
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
     # distill copies its layers, and so do controls, one of which has a teacher
     # of their own; package reads manifests alone
-    assert with_teacher == {"teacher_logits", "distill", "control", "package"}
+    assert with_teacher == {"teacher_logits", "teacher_unlabelled", "distill", "control", "package"}
     # on rows that it has not seen yet, and whatever is swept
     assert not swept & names(STAGES["predict_extra"]["params"])
 

@@ -38,7 +38,8 @@ class Control:
 
 CONTROLS = {
     "no_teacher": Control(
-        {"distill.soft_weight": 0.0},
+        # Rows that only the teacher labelled are its gift too.
+        {"distill.soft_weight": 0.0, "distill.unlabelled": None, "distill.augmentation.copies": 0},
         ("student",),
         lambda layout: (layout.prepared, layout.model("teacher"), layout.logits("teacher")),
     ),
@@ -67,17 +68,18 @@ def named(name: str) -> Control:
 
 
 def changes(layout: Layout, name: str) -> dict[str, Any]:
-    """Return what the control sets, by dotted key of params.yaml.
+    """Return what the control sets to something else, by dotted key of params.yaml.
 
     Raises:
         MinnowError: all of it stands there already.
     """
     document = read(layout.params)
     wanted = {at(place, active_preset(document)): value for place, value in named(name).changes.items()}
-    if all(pick(document, key) == value for key, value in wanted.items()):
+    changed = {key: value for key, value in wanted.items() if pick(document, key) != value}
+    if not changed:
         shown = ", ".join(f"{key} {value}" for key, value in wanted.items())
         raise MinnowError(f"control {name} sets {shown}, as it is already: take {name} off `controls` in params.yaml")
-    return wanted
+    return changed
 
 
 def with_changes(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

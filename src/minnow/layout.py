@@ -51,6 +51,23 @@ class Layout:
     def logits_of(self, model: str, split: str) -> Path:
         return self.logits(model) / f"{split}.parquet"
 
+    @property
+    def unlabelled(self) -> Path:
+        """Texts that the teacher alone labelled, its logits of them, and how they came about."""
+        return self.root / "data" / "unlabelled"
+
+    @property
+    def unlabelled_texts(self) -> Path:
+        return self.unlabelled / "texts.parquet"
+
+    @property
+    def unlabelled_logits(self) -> Path:
+        return self.unlabelled / "logits.parquet"
+
+    @property
+    def unlabelled_report(self) -> Path:
+        return self.unlabelled / "report.json"
+
     def extra(self, model: str) -> Path:
         """A model's logits of the test sets beside the split, with their labels."""
         return self.root / "data" / "extra" / model

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from minnow import controls, store
 from minnow.layout import SPLITS, Layout
 from minnow.params import RuntimeParams, StageParams
-from minnow.stages import distill, predict, prepare, teacher, teacher_logits
+from minnow.stages import distill, predict, prepare, teacher, teacher_logits, teacher_unlabelled
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,6 +34,7 @@ STEPS: dict[str, list[controls.Step]] = {
         controls.require_carved,
         teacher.main,
         teacher_logits.main,
+        teacher_unlabelled.main,
         distill.main,
         predict_student,
     ],

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from minnow import store
 from minnow.layout import Layout
 from minnow.params import Architecture, Block, BuildParams, RuntimeParams, Seed, StageParams, TrainingParams
+from minnow.unlabelled_params import UnlabelledParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -69,13 +70,27 @@ class StudentParams(Block):
         return self
 
 
-class DistillParams(Block):
-    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature."""
+class DistillParams(UnlabelledParams):
+    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature.
+
+    Rows that only the teacher labelled have no cross-entropy.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
     temperature: Annotated[float, Field(gt=0, le=100)]
     soft_weight: Annotated[float, Field(ge=0, le=1)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _teacher_for_its_rows(self) -> Self:
+        if self.more_text and not self.soft_weight:
+            raise ValueError(
+                "with soft_weight 0 there is nothing to learn from rows that only the teacher labels; set unlabelled "
+                "to null and augmentation.copies to 0, or raise soft_weight"
+            )
+        return self
 
 
 class Params(StageParams):
@@ -98,6 +113,11 @@ def main(root: Path) -> None:
     texts = train["text"].to_list()
     model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
+    if distill.more_text:
+        more = store.read_table(layout.unlabelled_texts)
+        more_logits = store.read_logits(layout.unlabelled_logits, more["id"].to_list())
+        train, teacher_logits = fitting.with_unlabelled(train, teacher_logits, more["text"].to_list(), more_logits)
+        inputs += [layout.unlabelled_texts, layout.unlabelled_logits]
     curve = fitting.fit_tables(
         model,
         tokenizer,

@@ -70,4 +70,5 @@ def origin(params: Params, layout: Layout) -> "Origin":
         quantization=settings.quantization(layout.model("quantized")),
         embeddings=settings.embeddings(layout.model("quantized")),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
+        unlabelled=store.read_json(layout.unlabelled_report) if params.distill.more_text else None,
     )
