@@ -78,6 +78,31 @@ def test_equal_results_give_equal_bytes() -> None:
 # --- What it says -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("file", "copies", "words"),
+    [
+        (None, 6400, "6,400 URLs without labels, 6,400 altered copies of URLs."),
+        (
+            {"name": "data/raw/file/a`b.csv", "kept": 1200},
+            0,
+            "1,200 URLs without labels, 1,200 of the file `a?b.csv`.",
+        ),
+        (
+            {"name": "data/raw/file/more.csv", "kept": 1200},
+            80,
+            "1,200 of the file `more.csv` and 80 altered copies of URLs.",
+        ),
+    ],
+)
+def test_what_the_teacher_alone_labelled_is_told(file: dict[str, Any] | None, copies: int, words: str) -> None:
+    rows = copies + (file["kept"] if file else 0)
+    report = {"file": file, "copies": {"asked": 9999, "kept": copies}, "rows": rows}
+    said = made(replace(PRETRAINED, unlabelled=report)).replace("\n", " ")
+    assert "and the labels; and from the teacher's logits alone on " in said
+    assert words in said
+    assert "without labels" not in made(PRETRAINED)
+
+
 def test_a_model_of_synthetic_data_says_so_before_anything_else() -> None:
     card = made(synthetic=True)
     head = ModelCard(card).text.strip().split("\n\n")[1]

@@ -64,6 +64,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evidence": {"calibration", "comparison", "metrics", "resampling"},
     "slices": {"comparison", "metrics", "urls"},
     "baseline": {"errors", "store"},
+    "augmentation": {"urls"},
+    "unlabelled": {"augmentation", "data", "errors", "urls"},
+    "unlabelled_params": {"params"},
     "extra": {"data", "errors", "sources"},
     "extra_params": {"errors", "params"},
     "controls": {"errors", "layout", "params", "store"},
@@ -181,6 +184,7 @@ def artefacts() -> dict[str, set[str]]:
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
         "teacher_logits": {LAYOUT.logits_of("teacher", split) for split in SPLITS},
+        "teacher_unlabelled": {LAYOUT.unlabelled},
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "teacher_states": {LAYOUT.teacher_states},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
@@ -216,7 +220,10 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    ["teacher", "teacher_logits", "teacher_states", "distill", "quantize", "predict", "predict_extra", "control"],
+    [
+        *("teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "distill", "quantize"),
+        *("predict", "predict_extra", "control"),
+    ],
 )
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
@@ -234,11 +241,18 @@ def test_the_teacher_runs_once() -> None:
     for stage in ("prepare", "teacher", "teacher_logits", "baseline"):
         assert not swept & names(STAGES[stage]["params"])
         assert not {name for name in names(STAGES[stage]["params"]) if name.endswith(".student")}
+    # the rows it alone labels follow what says which ones they are, and nothing else that is swept
+    asked = {"distill.unlabelled", "distill.augmentation"}
+    own = names(STAGES["teacher_unlabelled"]["params"])
+    assert own == {"preset", *asked, "presets.${preset}.data", "presets.${preset}.runtime"}
+    made_by_students = {name for name in names(STAGES["teacher_unlabelled"]["deps"]) if name.startswith("models/")}
+    assert made_by_students == {"models/teacher"}
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
     # distill copies its layers, and so do controls, one of which has a teacher
     # of their own; package reads manifests alone. teacher_states runs it for what no weight decides
-    assert with_teacher == {"teacher_logits", "teacher_states", "distill", "control", "package"}
+    runners = {"teacher_logits", "teacher_states", "teacher_unlabelled"}
+    assert with_teacher == {*runners, "distill", "control", "package"}
     assert swept & names(STAGES["teacher_states"]["params"]) == {"distill.hidden_states", "distill.stored_layers"}
     # on rows that it has not seen yet, and whatever is swept
     assert not swept & names(STAGES["predict_extra"]["params"])

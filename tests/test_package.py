@@ -60,6 +60,14 @@ def folder(project: Path) -> Path:
     return Layout(project).release
 
 
+def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> None:
+    edit(copied, {"distill.augmentation.copies": 3})
+    report = {"file": None, "copies": {"asked": 9, "kept": 7}, "rows": 7}
+    store.write_json(Layout(copied).unlabelled_report, report)
+    package.main(copied)
+    assert "7 altered copies" in (Layout(copied).release / settings.CARD).read_text()
+
+
 # --- The folder ---------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ MODELS = ("teacher", "student", "quantized")
 JUDGED = ("baseline", *MODELS)
 # What follows when a student changes.
 AFTER_QUANTIZE = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
+BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline"}
 AFTER_DISTILL = AFTER_QUANTIZE | {"quantize", "predict@student", "predict_extra@student"}
 NEW_URLS = [f"shop{number}.example-{number}.org/cart/{number}" for number in range(40)]
 TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2.0e-3, "warmup": 0.1, "weight_decay": 0.01}
@@ -85,6 +86,8 @@ def checkout(folder: Path) -> Path:
         "distill__temperature": 2.0,
         "distill__soft_weight": 0.5,
         "distill__seed": 0,
+        "distill__unlabelled": None,
+        "distill__augmentation": {"copies": 0, "seed": 0},
         "quantize__scheme": "nf4",
         "quantize__double_quantization": True,
         "quantize__embeddings": "none",
@@ -123,7 +126,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "predict@quantized", "evaluate", "report"]
     assert [stage for stage in order if stage in chain] == chain
     extra = {f"predict_extra@{model}" for model in JUDGED}
-    assert set(order) == {*chain, *AFTER_DISTILL, *extra, "teacher_eval", "teacher_states", "baseline"}
+    assert set(order) == {*chain, *AFTER_DISTILL, *extra, *BESIDE}
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "results")
     return folder
@@ -193,6 +196,22 @@ def test_a_new_temperature_never_runs_the_teacher(project: Path) -> None:
     assert after["metrics/plots/student_training.csv"] != before["metrics/plots/student_training.csv"]
 
 
+def test_more_text_runs_the_teacher_on_that_alone_and_once(project: Path) -> None:
+    (project / "data/raw/embedded/more.csv").write_text("\n".join(["text", *NEW_URLS]) + "\n")
+    more = ("-S", "distill.unlabelled=data/raw/embedded/more.csv", "-S", "distill.augmentation.copies=1")
+    run(project, "dvc", "repro", "prepare")  # the folder changed, not what comes out of it
+    output = run(project, "dvc", "exp", "run", *more, "distill")
+    assert stages_run(output) == ["teacher_unlabelled", "distill"]
+    report = json.loads((project / "data/unlabelled/report.json").read_text())
+    assert report["file"]["kept"] == len(NEW_URLS)
+    output = run(project, "dvc", "exp", "run", *more, "-S", "distill.temperature=4", "distill")
+    assert stages_run(output) == ["distill"]
+    output = run(project, "dvc", "exp", "run", *more, "-S", "distill.temperature=4")
+    assert set(stages_run(output)) == AFTER_DISTILL | {f"predict_extra@{model}" for model in JUDGED}
+    card = (project / "models/release/README.md").read_text().replace("\n", " ")
+    assert f"{len(NEW_URLS)} of the file `more.csv`" in card
+
+
 def test_no_teacher_and_pure_imitation_both_run(project: Path) -> None:
     curves = {(project / "metrics/plots/student_training.csv").read_bytes()}
     for weight in ("0.0", "1.0"):
@@ -253,7 +272,7 @@ def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> Non
     (project / "data/raw/embedded/new.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     output = run(project, "dvc", "exp", "run", "-S", "+evaluate.extra.new=data/raw/embedded/new.csv")
     again = {f"predict_extra@{model}" for model in JUDGED} | {"evaluate", "report", "package"}
-    assert set(stages_run(output)) - {"prepare", "compare"} == again
+    assert set(stages_run(output)) - {"prepare", "teacher_unlabelled", "compare"} == again
     found = json.loads((project / "metrics/extra.json").read_text())["new"]
     assert (found["rows"], found["removed_seen"]) == (len(NEW_URLS), 5)
     assert set(found["models"]) == set(JUDGED)

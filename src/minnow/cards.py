@@ -7,6 +7,7 @@ nor a link. No URL of the data is shown.
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from minnow import verdicts
@@ -71,8 +72,9 @@ class Base:
 class Origin:
     """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
 
-    `embeddings` is the scheme that they are packed in, None where they are float, `file` the name of the user's own
-    data file, and `states` whether the student was held against what happens inside the teacher.
+    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
+    data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
+    on the rows that the teacher alone labelled, None where there are none.
     """
 
     teacher: Base | None
@@ -86,6 +88,7 @@ class Origin:
     embeddings: str | None
     file: str | None
     states: bool = False
+    unlabelled: Mapping[str, Any] | None = None
 
     @property
     def weights(self) -> Base | None:
@@ -197,6 +200,7 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
         if given
         else "learned from the labels alone, **not** from the teacher (weight 0)"
     )
+    learned += more_text(origin.unlabelled) if origin.unlabelled else ""
     tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""
     return f"""\
 A classifier of URLs with two labels, safe and phishing. Minnow made it in three steps:
@@ -208,6 +212,14 @@ A classifier of URLs with two labels, safe and phishing. Minnow made it in three
 
 What lies here is the quantized student: {megabytes(final["size_mb"])} MB with tokenizer and config,
 {final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
+
+
+def more_text(report: Mapping[str, Any]) -> str:
+    """Return on how many rows without labels the student learned from the teacher alone."""
+    file, copies = report["file"], report["copies"]["kept"]
+    parts = [f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}"] if file else []
+    parts += [f"{copies:,} altered copies of URLs"] if copies else []
+    return f"; and from the teacher's logits alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
 
 
 def data_section(prepare: Mapping[str, Any], origin: Origin) -> str:

@@ -38,11 +38,14 @@ class Control:
 
 CONTROLS = {
     "no_teacher": Control(
+        # Rows that only the teacher labelled are its gift too.
         {
             "distill.soft_weight": 0.0,
             "distill.hidden_weight": 0.0,
             "distill.attention_weight": 0.0,
             "distill.relation_weight": 0.0,
+            "distill.unlabelled": None,
+            "distill.augmentation.copies": 0,
         },
         ("student",),
         lambda layout: (layout.prepared, layout.model("teacher"), layout.logits("teacher")),
@@ -81,7 +84,7 @@ def changes(layout: Layout, name: str) -> dict[str, Any]:
     wanted = {at(place, active_preset(document)): value for place, value in named(name).changes.items()}
     changed = {key: value for key, value in wanted.items() if pick(document, key) != value}
     if not changed:
-        shown = ", ".join(f"{key} {value}" for key, value in wanted.items())
+        shown = ", ".join(f"{key} {'null' if value is None else value}" for key, value in wanted.items())
         raise MinnowError(f"control {name} sets {shown}, as it is already: take {name} off `controls` in params.yaml")
     return changed
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,7 +17,7 @@ from minnow.models import count_parameters
 from minnow.params import TrainingParams
 from minnow.runtime import Runtime
 from minnow.selection import validation_f1
-from minnow.training import Guide, Loss, Targets, fit
+from minnow.training import NO_LABEL, Guide, Loss, Targets, fit
 
 # Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its successor's too.
 COPIES_IN_CHECKPOINTS = 8
@@ -41,7 +42,8 @@ def fit_tables(
 ) -> pl.DataFrame:
     """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
 
-    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide` knows by number.
+    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide` knows by number. A
+    label of train may be `NO_LABEL`, as `with_unlabelled` sets it.
 
     Raises:
         MinnowError: the disk has too little space for the weights.
@@ -64,6 +66,17 @@ def fit_tables(
         guide=guide,
     )
     return pl.DataFrame(history).with_columns(pl.col("loss", "validation_f1").round(4))
+
+
+def with_unlabelled(
+    train: pl.DataFrame, teacher_logits: Any, texts: Sequence[str], logits: Any
+) -> tuple[pl.DataFrame, Any]:
+    """Return train as `text` and `label`, and the teacher's logits (rows, labels), with the rows it alone labelled."""
+    rows = train.select("text", "label")
+    more = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_columns(
+        label=pl.lit(NO_LABEL, rows["label"].dtype)
+    )
+    return pl.concat([rows, more]), np.concatenate([teacher_logits, logits])
 
 
 def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:

@@ -56,6 +56,23 @@ class Layout:
         """The teacher's hidden states of the training split."""
         return self.root / "data" / "states" / "teacher"
 
+    @property
+    def unlabelled(self) -> Path:
+        """Texts that the teacher alone labelled, its logits of them, and how they came about."""
+        return self.root / "data" / "unlabelled"
+
+    @property
+    def unlabelled_texts(self) -> Path:
+        return self.unlabelled / "texts.parquet"
+
+    @property
+    def unlabelled_logits(self) -> Path:
+        return self.unlabelled / "logits.parquet"
+
+    @property
+    def unlabelled_report(self) -> Path:
+        return self.unlabelled / "report.json"
+
     def extra(self, model: str) -> Path:
         """A model's logits of the test sets beside the split, with their labels."""
         return self.root / "data" / "extra" / model

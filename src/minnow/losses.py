@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minnow.training import Loss, Targets
+from minnow.training import Loss, Targets, hard_loss
 
 SoftLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -74,7 +74,8 @@ def distillation(*, loss: str, temperature: float, soft_weight: float) -> Loss:
     """Return soft_weight · soft + (1 − soft_weight) · cross-entropy, where `loss` names soft among `soft_losses`.
 
     It takes logits of shape (batch, labels) and `Targets` with labels (batch,) and the teacher's logits. A term of
-    weight 0 is not computed: `soft_weight` 0 is the control without a teacher, 1 pure imitation.
+    weight 0 is not computed: `soft_weight` 0 is the control without a teacher, 1 pure imitation. Both terms are means
+    over the whole batch: a row without a label has the soft one alone, and a labelled row's two keep their proportion.
     """
     soft = soft_losses(temperature=temperature)[loss]
 
@@ -84,7 +85,7 @@ def distillation(*, loss: str, temperature: float, soft_weight: float) -> Loss:
             assert targets.teacher_logits is not None, "the distill stage always joins the teacher's logits"
             total = total + soft_weight * soft(student_logits, targets.teacher_logits)
         if soft_weight < 1:
-            total = total + (1 - soft_weight) * F.cross_entropy(student_logits.float(), targets.labels)
+            total = total + (1 - soft_weight) * hard_loss(student_logits, targets)
         return total
 
     return mixed

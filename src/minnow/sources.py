@@ -39,6 +39,18 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """Which column to read where there are no labels."""
+
+    text: str
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Our name → the file's name."""
+        return {"text": self.text}
+
+
+@dataclass(frozen=True)
 class Source:
     """Loaded rows with columns `text`, `label` (Int8 or null) and `split` (null where none is published)."""
 
@@ -78,7 +90,23 @@ def load_hub(name: str, *, revision: str | None, folder: Path | None, columns: C
     return Source(rows, facts={"id": name, "commit": None if folder else snapshot.name})
 
 
-def read(path: Path, columns: Columns) -> pl.DataFrame:
+def load_texts(path: Path, column: str) -> pl.DataFrame:
+    """Read texts without labels: a column of what `read` takes, or the lines of a .txt; the column `text`.
+
+    Raises:
+        MinnowError: the file is missing, empty, unreadable or lacks the column.
+    """
+    table = read(path, Texts(column), {**READERS, ".txt": _lines})
+    if column not in table.columns:
+        shown = listed(map(shortened, table.columns))
+        raise MinnowError(
+            f"{path.name} has no column '{column}', which the preset's text column is called; it has: {shown}"
+            f"{nearest(column, table.columns)}; rename the column"
+        )
+    return _strings(table, {"text": column}, path.name)
+
+
+def read(path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] | None" = None) -> pl.DataFrame:
     """Read CSV, TSV, JSONL (each plain or .gz) or Parquet; undecodable bytes become U+FFFD.
 
     Raises:
@@ -87,11 +115,12 @@ def read(path: Path, columns: Columns) -> pl.DataFrame:
     raw = _bytes(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if kind not in READERS:
-        raise MinnowError(f"{path.name} is of no known kind; allowed: {listed(READERS, 20)}, also with .gz")
+    readers = readers or READERS
+    if kind not in readers:
+        raise MinnowError(f"{path.name} is of no known kind; allowed: {listed(readers, 20)}, also with .gz")
     try:
         content = gzip.decompress(raw) if suffixes[-1] == ".gz" else raw
-        table = READERS[kind](content, columns)
+        table = readers[kind](content, columns)
     except (OSError, EOFError, ValueError, zlib.error, pl.exceptions.PolarsError) as error:
         cause = reason(error)
         if "straddling" in cause:
@@ -111,7 +140,7 @@ def _bytes(path: Path) -> bytes:
         present = sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
         raise MinnowError(
             f"{path} is missing{nearest(path.name, present)}; put the file there and run `dvc add` on it, "
-            "or name another one in params.yaml"
+            f"or name another one in params.yaml (its folder holds {listed(present) or 'no file'})"
         ) from None
     except OSError as error:
         raise MinnowError(f"{path} cannot be read: {error.strerror}; name a readable file") from None
@@ -125,12 +154,13 @@ def _utf8(raw: bytes) -> bytes:
     return raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").encode()
 
 
+Reader = Callable[[bytes, Columns | Texts], pl.DataFrame]
 # Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never closed ends here.
 CSV_BLOCK = 1 << 24
 
 
-def _delimited(delimiter: str) -> Callable[[bytes, Columns], pl.DataFrame]:
-    def parse(raw: bytes, columns: Columns) -> pl.DataFrame:
+def _delimited(delimiter: str) -> Reader:
+    def parse(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
         # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the file.
         table = csv.read_csv(
             pa.BufferReader(_utf8(raw)),
@@ -147,15 +177,21 @@ def _delimited(delimiter: str) -> Callable[[bytes, Columns], pl.DataFrame]:
     return parse
 
 
-def _jsonl(raw: bytes, columns: Columns) -> pl.DataFrame:
+def _jsonl(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
     return pl.read_ndjson(_utf8(raw), infer_schema_length=None)
 
 
-def _parquet(raw: bytes, columns: Columns) -> pl.DataFrame:
+def _parquet(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
     return pl.read_parquet(raw)
 
 
-READERS: dict[str, Callable[[bytes, Columns], pl.DataFrame]] = {
+def _lines(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
+    """Return the lines that are not blank under the name of the text column."""
+    lines = [line for line in _utf8(raw).decode().splitlines() if line.strip()]
+    return pl.DataFrame({columns.text: pl.Series(lines, dtype=pl.String)})
+
+
+READERS: dict[str, Reader] = {
     ".csv": _delimited(","),
     ".tsv": _delimited("\t"),
     ".jsonl": _jsonl,
@@ -192,17 +228,23 @@ def _picked(table: pl.DataFrame, columns: Columns, name: str, published: str | N
             shown = listed(map(shortened, table.columns))
             near = nearest(theirs, table.columns)
             raise MinnowError(f"{name} has no column '{theirs}'; it has: {shown}{near}; set {ours}_column")
-        if table[theirs].dtype.is_nested() or table[theirs].dtype == pl.Binary:
-            raise MinnowError(f"{name}: column '{theirs}' holds {table[theirs].dtype}; text or numbers are needed")
-    picked = table.select(
-        (pl.col(theirs).fill_nan(None) if table[theirs].dtype.is_float() else pl.col(theirs))
-        .cast(pl.String)
-        .alias(ours)
-        for ours, theirs in columns.named.items()
-    )
+    picked = _strings(table, columns.named, name)
     if columns.split is None:
         return _rows(picked, published)
     return picked.with_columns(pl.col("split").fill_null(""))
+
+
+def _strings(table: pl.DataFrame, named: Mapping[str, str], name: str) -> pl.DataFrame:
+    """Return columns under our names, as strings."""
+    for theirs in named.values():
+        if table[theirs].dtype.is_nested() or table[theirs].dtype == pl.Binary:
+            raise MinnowError(f"{name}: column '{theirs}' holds {table[theirs].dtype}; text or numbers are needed")
+    return table.select(
+        (pl.col(theirs).fill_nan(None) if table[theirs].dtype.is_float() else pl.col(theirs))
+        .cast(pl.String)
+        .alias(ours)
+        for ours, theirs in named.items()
+    )
 
 
 def _rows(table: pl.DataFrame, published: str | None = None) -> pl.DataFrame:

@@ -87,7 +87,7 @@ def read_table(path: Path) -> pl.DataFrame:
 def write_logits(path: Path, ids: Sequence[str], logits: Any) -> None:
     """Write float32 logits of shape (rows, labels) as columns `id, logit_0, logit_1, ...`."""
     columns = {f"logit_{label}": logits[:, label] for label in range(logits.shape[1])}
-    write_table(path, pl.DataFrame({"id": list(ids), **columns}))
+    write_table(path, pl.DataFrame({"id": list(ids), **columns}, schema_overrides={"id": pl.String}))
 
 
 def read_logits(path: Path, ids: Sequence[str]) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from minnow import controls, store
 from minnow.layout import SPLITS, Layout
 from minnow.params import RuntimeParams, StageParams
-from minnow.stages import distill, predict, prepare, teacher, teacher_logits, teacher_states
+from minnow.stages import distill, predict, prepare, teacher, teacher_logits, teacher_states, teacher_unlabelled
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,6 +35,7 @@ STEPS: dict[str, list[controls.Step]] = {
         teacher.main,
         teacher_logits.main,
         teacher_states.main,
+        teacher_unlabelled.main,
         distill.main,
         predict_student,
     ],

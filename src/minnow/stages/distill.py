@@ -11,6 +11,7 @@ from minnow import store
 from minnow.layout import Layout
 from minnow.params import Architecture, Block, BuildParams, RuntimeParams, Seed, StageParams, TrainingParams
 from minnow.states_params import StatesParams
+from minnow.unlabelled_params import UnlabelledParams
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,10 +76,11 @@ class StudentParams(Block):
         return self
 
 
-class DistillParams(StatesParams):
+class DistillParams(StatesParams, UnlabelledParams):
     """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature.
 
-    To that the white-box terms are added, each times its weight.
+    To that the white-box terms are added, each times its weight. Rows that only the teacher labelled have no
+    cross-entropy.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,6 +100,20 @@ class DistillParams(StatesParams):
     def inside(self) -> bool:
         """Whether there is a white-box term."""
         return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
+
+    @model_validator(mode="after")
+    def _teacher_for_its_rows(self) -> Self:
+        if self.more_text and not self.soft_weight:
+            raise ValueError(
+                "with soft_weight 0 there is nothing to learn from rows that only the teacher labels; set unlabelled "
+                "to null and augmentation.copies to 0, or raise soft_weight"
+            )
+        if self.more_text and self.inside and self.hidden_states == "stored":
+            raise ValueError(
+                "hidden_states 'stored' holds those of the training split alone; with unlabelled or augmentation set "
+                "it to 'online'"
+            )
+        return self
 
 
 class Params(StageParams):
@@ -119,8 +135,13 @@ def main(root: Path) -> None:
     teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
     texts = train["text"].to_list()
     model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts)
-    guide = guide_of(params, model, tokenizer, layout, train, run)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
+    if distill.more_text:
+        more = store.read_table(layout.unlabelled_texts)
+        more_logits = store.read_logits(layout.unlabelled_logits, more["id"].to_list())
+        train, teacher_logits = fitting.with_unlabelled(train, teacher_logits, more["text"].to_list(), more_logits)
+        inputs += [layout.unlabelled_texts, layout.unlabelled_logits]
+    guide = guide_of(params, model, tokenizer, layout, train, run)
     inputs += [layout.manifest("teacher")] if guide else []
     curve = fitting.fit_tables(
         model,

@@ -71,4 +71,5 @@ def origin(params: Params, layout: Layout) -> "Origin":
         embeddings=settings.embeddings(layout.model("quantized")),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
         states=params.distill.inside,
+        unlabelled=store.read_json(layout.unlabelled_report) if params.distill.more_text else None,
     )
