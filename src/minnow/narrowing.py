@@ -306,7 +306,7 @@ def completed(start: Tensor, cross: Tensor, square: Tensor) -> Tensor:
     `cross` (n, k) and `square` (k, k) are covariances of wanted with given, and of given. Where `start` already makes
     no error, it is the result.
     """
-    ridge = RIDGE * square.diagonal().mean().clamp_min(torch.finfo(square.dtype).tiny)
+    ridge = (RIDGE * square.diagonal().mean()).clamp_min(torch.finfo(square.dtype).tiny)
     left = cross - start @ square
     return start + torch.linalg.solve(square + ridge * torch.eye(len(square), dtype=square.dtype), left.T).T
 
@@ -373,7 +373,7 @@ def plan(
         heads = largest(scores["heads", number], math.ceil(shape.width / size))
         kept["heads", number] = columns_of(heads, size)[: shape.width]
         kept["neurons", number] = largest(scores["neurons", number], shape.neurons)
-    basis = _basis(model, sample, scores, layers, shape.width, method)
+    basis = _basis(model, sample, layers, scores, shape.width, method)
     moments = _moments(model, sample, layers, basis, kept)
     places = [_place(norm, basis, moments["stream", place]) for place, norm in enumerate(_norms(model, layers))]
     guesses = {

@@ -107,7 +107,7 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the student's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import fitting, losses, models, runtime
+    from minnow import fitting, losses, models, runtime, students
 
     distill = params.distill
     run = runtime.start(params.runtime, seed=distill.seed)
@@ -116,6 +116,7 @@ def main(root: Path) -> None:
     texts = train["text"].to_list()
     labels = train["label"].to_list()
     model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts, labels)
+    students.check_blocks(model)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
     curve = fitting.fit_tables(
         model,
