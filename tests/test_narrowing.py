@@ -16,7 +16,7 @@ from minnow import narrowing, students
 from minnow.batching import Encoded
 from minnow.errors import MinnowError
 from minnow.inference import predict_logits
-from minnow.models import load_model, save
+from minnow.models import classification_layer, load_model, save
 from minnow.narrowing import Method, Moments, Plan, Shape
 
 KINDS = ("bert", "roberta", "distilbert")
@@ -130,7 +130,7 @@ def low_rank(kind: str, rank: int) -> PreTrainedModel:
 
 def keep_units(model: PreTrainedModel, number: int) -> None:
     """Let the classification layer read the first units alone."""
-    narrowing.classification_layer(model).weight[:, number:] = 0
+    classification_layer(model).weight[:, number:] = 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,14 +194,14 @@ def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
             total += abs(loss(row, module, up, gives=gives) - loss(row, module, down, gives=gives)) / (2 * epsilon)
         return total
 
-    head, neuron, dimension, unit = 1, 17, 40, int(found["units", 0].argmax())
-    norms = narrowing._norms(model, [1])
+    head, neuron, dimension, unit = 1, 17, 40, int(found["units", 0].argmax().item())
+    norms: list[nn.Module] = narrowing._norms(model, [1])
     expected = [
         (found["heads", 0][head], slopes(part(model, 1, "context"), list(range(32, 64)), 64)),
         (found["neurons", 0][neuron], slopes(part(model, 1, "down"), [neuron], 96)),
         (found["stream", 0][dimension], slopes(norms[0], [dimension], 64, gives=True)),
         (found["stream", 2][dimension], slopes(norms[2], [dimension], 64, gives=True)),
-        (found["units", 0][unit], slopes(narrowing.classification_layer(model), [unit], 64)),
+        (found["units", 0][unit], slopes(classification_layer(model), [unit], 64)),
     ]
     for given, wanted in expected:
         assert wanted > 1e-6
@@ -212,7 +212,7 @@ def test_without_labels_the_head_does_not_matter() -> None:
     model, texts = classifier(), sample()
     before = narrowing.importance(model, texts, None, [0, 1])
     with torch.no_grad():
-        narrowing.classification_layer(model).weight.normal_()
+        classification_layer(model).weight.normal_()
         model.get_submodule("bert.pooler.dense").weight.normal_()
     after = narrowing.importance(model, texts, None, [0, 1])
     assert all(torch.equal(before[key], after[key]) for key in before)

@@ -282,22 +282,27 @@ class Guess:
 
 
 class Moments:
-    """Means and covariances, over tokens, of `given` numbers and of those of `wanted` with them; summed in float64."""
+    """Means and covariances, over tokens, of `given` numbers and of those of `wanted` with them."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.sums: list[Tensor | float] = [0.0] * 4
+        self.sums: list[Tensor] = []
+        # About the means, so that float32 products lose nothing where a number is large and hardly varies.
+        self.origin: list[Tensor] = []
 
     def add(self, wanted: Tensor, given: Tensor) -> None:
         """Count tokens in: wanted (tokens, n), given (tokens, k)."""
+        self.origin = self.origin or [wanted.mean(0), given.mean(0)]
+        wanted, given = (numbers - origin for numbers, origin in zip((wanted, given), self.origin, strict=True))
+        parts = [part.double() for part in (wanted.sum(0), given.sum(0), wanted.T @ given, given.T @ given)]
+        self.sums = [total + part for total, part in zip(self.sums, parts, strict=True)] if self.sums else parts
         self.count += len(given)
-        parts = (wanted.sum(0), given.sum(0), wanted.T @ given, given.T @ given)
-        self.sums = [total + part.double() for total, part in zip(self.sums, parts, strict=True)]
 
     def result(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the means (n,) and (k,), and the covariances (n, k) and (k, k)."""
-        wanted, given, cross, square = (torch.as_tensor(total) / self.count for total in self.sums)
-        return wanted, given, cross - wanted[:, None] * given, square - given[:, None] * given
+        """Return the means (n,) and (k,), and the covariances (n, k) and (k, k), in float64."""
+        wanted, given, cross, square = (total / self.count for total in self.sums)
+        covariances = cross - wanted[:, None] * given, square - given[:, None] * given
+        return wanted + self.origin[0], given + self.origin[1], *covariances
 
 
 def completed(start: Tensor, cross: Tensor, square: Tensor) -> Tensor:
@@ -308,7 +313,8 @@ def completed(start: Tensor, cross: Tensor, square: Tensor) -> Tensor:
     """
     ridge = (RIDGE * square.diagonal().mean()).clamp_min(torch.finfo(square.dtype).tiny)
     left = cross - start @ square
-    return start + torch.linalg.solve(square + ridge * torch.eye(len(square), dtype=square.dtype), left.T).T
+    rest: Tensor = torch.linalg.solve(square + ridge * torch.eye(len(square), dtype=square.dtype), left.T)
+    return start + rest.T
 
 
 # --- The plan -----------------------------------------------------------------------------------------------
@@ -425,7 +431,7 @@ def principal(covariance: Tensor, width: int) -> Tensor:
     LayerNorm finds nothing to take off, and scales as that of the source, as far as the directions hold what there is.
     """
     centre = torch.eye(len(covariance), dtype=covariance.dtype) - 1 / len(covariance)
-    directions = torch.linalg.eigh(centre @ covariance @ centre).eigenvectors.flip(1)[:, : width - 1]
+    directions: Tensor = torch.linalg.eigh(centre @ covariance @ centre).eigenvectors.flip(1)[:, : width - 1]
     # The sign of an eigenvector is the library's whim: its largest number becomes positive.
     signs = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True)).sign()
     rows = torch.arange(1, width, dtype=covariance.dtype)
@@ -442,16 +448,20 @@ def _moments(
     basis: Tensor,
     kept: Tape,
 ) -> dict[Key, Moments]:
-    """Return of each place the moments of the stream with the narrower one, of `kept` those of the rest with it."""
+    """Return of each place the moments of the stream with the narrower one, of `kept` those of the rest with it.
+
+    There are none where nothing is left out.
+    """
     norms, moments = _norms(model, layers), defaultdict[Key, Moments](Moments)
     with torch.no_grad():
         for _, tape, real, _ in passes(model, sample, layers):
-            for place, norm in enumerate(norms):
+            for place, norm in enumerate(norms if basis.shape[0] > basis.shape[1] else []):
                 before = tape["before", place][real] @ basis
                 moments["stream", place].add(tape["stream", place][real], normalised(before, norm.eps))
             for key, chosen in kept.items():
                 numbers = tape[key][real]
-                moments[key].add(numbers[:, rest_of(chosen, numbers.shape[1])], numbers[:, chosen])
+                if rest := rest_of(chosen, numbers.shape[1]).tolist():
+                    moments[key].add(numbers[:, rest], numbers[:, chosen])
     return moments
 
 
@@ -531,7 +541,8 @@ def narrowed(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
             *plan.stream[2 * layer + 1].read_by(_part(model, layer, parts.up), plan.kept[layer]),
         )
         write(parts.down, layer, plan.neurons[layer])
-    put(narrow.get_submodule(parts.hidden), *plan.stream[-1].read_by(model.get_submodule(parts.hidden), plan.units))
+    hidden: Any = model.get_submodule(parts.hidden)
+    put(narrow.get_submodule(parts.hidden), *plan.stream[-1].read_by(hidden, plan.units))
     last = classification_layer(model)
     put(classification_layer(narrow), last.weight.detach()[:, plan.units], last.bias.detach())
     for name, module in narrow.named_modules():
@@ -539,4 +550,5 @@ def narrowed(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
             raise MinnowError(
                 f"{name} of this {model.config.model_type!r} model cannot be made narrower: take init: scratch"
             )
-    return narrow.eval()
+    narrow.eval()
+    return narrow
