@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"embeddings", "errors", "runtime", "store"},
     "pretrained": {"errors", "hub", "models", "params"},
     "students": {"errors", "models"},
+    "narrowing": {"batching", "errors", "models"},
     "vocabularies": {"errors"},
     "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime"},
     "logits": {"batching", "errors", "inference", "models", "runtime", "store"},

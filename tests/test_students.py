@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from helpers_models import classifier, logits, padded_batch
-from minnow import students
+from minnow import quantization, students
 from minnow.errors import MinnowError
 
 LAYERS = {
@@ -182,3 +182,12 @@ def test_what_another_architecture_cannot_express_is_refused(
 ) -> None:
     with pytest.raises(MinnowError, match=said):
         students.as_architecture(classifier(kind, **options), architecture)
+
+
+def test_what_four_bits_will_refuse_is_said_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (students.INPUT_BLOCK, students.OUTPUT_BLOCK) == (quantization.INPUT_BLOCK, quantization.OUTPUT_BLOCK)
+    students.check_blocks(classifier("bert", intermediate_size=128))
+    assert capsys.readouterr().err == ""
+    students.check_blocks(classifier("bert", layers=2))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bert.encoder.layer.0.output.dense has 96 inputs and 64 outputs" in line

@@ -5,14 +5,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DistilBertConfig, PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError, listed, warn
-from minnow.models import from_config, name_labels
+from minnow.models import classification_layer, from_config, name_labels
 
 # The number of a layer in a weight's name, in the ways that transformers' encoders spell it.
 LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<after>\..*)$")
+# What 4-bit schemes need of a layer's inputs and outputs: quantization's, whose libraries training does not load.
+INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
 
 
 def shrink(
@@ -96,6 +98,21 @@ def check_heads(heads: int, width: int) -> None:
     if width % heads:
         allowed = [number for number in range(1, width + 1) if width % number == 0 and width // number >= 16]
         raise MinnowError(f"heads is {heads}, which does not divide the width {width}; allowed: {listed(allowed, 20)}")
+
+
+def check_blocks(model: PreTrainedModel) -> None:
+    """Warn of linear layers that 4-bit schemes will refuse, before a training is paid for."""
+    last = classification_layer(model)
+    for name, layer in model.named_modules():
+        if not isinstance(layer, nn.Linear) or layer is last:
+            continue
+        if layer.in_features % INPUT_BLOCK or layer.out_features % OUTPUT_BLOCK:
+            warn(
+                f"the student's {name} has {layer.in_features} inputs and {layer.out_features} outputs, and 4-bit "
+                f"schemes need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width, or quantize.scheme "
+                "int8"
+            )
+            return
 
 
 def renumbered(state: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from minnow.narrowing import Plan
     from minnow.runtime import Runtime
     from minnow.training import Guide
 
@@ -48,6 +49,9 @@ class StudentParams(Block):
     revision: str | None
     architecture: Architecture | None
     layers: Annotated[int, Field(ge=1)] | None
+    hidden_size: Annotated[int, Field(ge=16)] | None
+    intermediate_size: Annotated[int, Field(ge=16)] | None
+    narrowing: Literal["importance", "projection"] | None
     heads: Annotated[int, Field(ge=1)] | None
     copy_layers: list[Annotated[int, Field(ge=0)]] | None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None
@@ -58,9 +62,10 @@ class StudentParams(Block):
 
     @model_validator(mode="after")
     def _fields_of_init(self) -> Self:
+        copied = {"layers", "hidden_size", "intermediate_size", "narrowing", "heads", "copy_layers", "dropout"}
         allowed = {
-            "checkpoint": {"base", "revision", "layers", "heads", "copy_layers", "dropout"},
-            "teacher": {"architecture", "layers", "heads", "copy_layers", "dropout"},
+            "checkpoint": {"base", "revision", *copied},
+            "teacher": {"architecture", *copied},
             "scratch": {"build"},
         }
         needed = {"checkpoint": {"base", "layers"}, "teacher": {"layers"}, "scratch": {"build"}}
@@ -73,6 +78,18 @@ class StudentParams(Block):
                 raise ValueError(f"init {self.init!r} needs {name}")
         if self.copy_layers is not None and len(self.copy_layers) != self.layers:
             raise ValueError(f"copy_layers names {len(self.copy_layers)} layers and layers is {self.layers}")
+        return self
+
+    @model_validator(mode="after")
+    def _narrowing_narrows(self) -> Self:
+        if self.narrowing is None:
+            for name in ("hidden_size", "intermediate_size"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} needs narrowing: importance or projection")
+        elif self.hidden_size is None and self.narrowing == "projection":
+            raise ValueError("narrowing 'projection' needs hidden_size; for fewer neurons alone take importance")
+        elif self.hidden_size is None and self.intermediate_size is None:
+            raise ValueError("narrowing needs hidden_size or intermediate_size: set it to null where nothing narrows")
         return self
 
 
@@ -127,14 +144,16 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the student's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import fitting, losses, models, runtime
+    from minnow import fitting, losses, models, runtime, students
 
     distill = params.distill
     run = runtime.start(params.runtime, seed=distill.seed)
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = store.read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
     texts = train["text"].to_list()
-    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts)
+    labels = train["label"].to_list()
+    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts, labels)
+    students.check_blocks(model)
     inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
     if distill.more_text:
         more = store.read_table(layout.unlabelled_texts)
@@ -164,18 +183,24 @@ def main(root: Path) -> None:
 
 
 def origin(
-    student: StudentParams, teacher: Path, folder: Path, texts: Sequence[str]
+    student: StudentParams,
+    teacher: Path,
+    folder: Path,
+    texts: Sequence[str],
+    labels: Sequence[int] | None = None,
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the student before distillation, its tokenizer, and its base.
 
-    The tokenizer is a checkpoint's own, or the teacher's, with the vocabulary that params ask for; `texts` are those of
-    the training split, by which that is chosen.
+    The tokenizer is a checkpoint's own, or the teacher's, with the vocabulary that params ask for. `texts` are those of
+    the training split, by which that is chosen; by them and their labels too, what a narrower student keeps.
     """
-    from minnow import pretrained, students, vocabularies
+    from minnow import narrowing, pretrained, students, vocabularies
 
-    source, tokenizer, facts = source_of(student, teacher, folder)
+    found, tokenizer, facts = source_of(student, teacher, folder)
+    source = None if found is None else students.as_architecture(found, student.architecture)
     if source is not None:
         pretrained.check_fits(source, tokenizer)
+    plan = None if found is None else plan_of(student, found, tokenizer, texts, labels)
     if student.vocabulary.method != "keep":
         vocabulary = vocabularies.changed(tokenizer, texts, **student.vocabulary.model_dump())
         tokenizer = vocabularies.retokenized(tokenizer, vocabulary)
@@ -186,9 +211,46 @@ def origin(
         return pretrained.build(student.build, tokenizer), tokenizer, facts
     assert student.layers is not None, "StudentParams demands layers unless it has build"
     model = students.shrink(
-        source, layers=student.layers, heads=student.heads, copy_layers=student.copy_layers, dropout=student.dropout
+        source,
+        layers=student.layers,
+        heads=student.heads if plan is None else None,
+        copy_layers=student.copy_layers,
+        dropout=student.dropout,
     )
-    return model, tokenizer, facts
+    return model if plan is None else narrowing.narrowed(model, plan), tokenizer, facts
+
+
+def plan_of(
+    student: StudentParams,
+    source: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    texts: Sequence[str],
+    labels: Sequence[int] | None,
+) -> "Plan | None":
+    """Return how the source becomes narrower, by what it computes in its own architecture and vocabulary.
+
+    None where it stays as wide as it is. A checkpoint's head need not be trained: its labels are not looked at.
+    """
+    from minnow import narrowing, students
+
+    if student.narrowing is None:
+        return None
+    assert student.layers is not None, "StudentParams demands layers unless it has build"
+    shape = narrowing.narrower(
+        narrowing.shape_of(source),
+        hidden_size=student.hidden_size,
+        heads=student.heads,
+        intermediate_size=student.intermediate_size,
+    )
+    return narrowing.planned(
+        source,
+        tokenizer,
+        texts,
+        labels if student.init == "teacher" else None,
+        layers=students.chosen_layers(student.layers, source.config.num_hidden_layers, student.copy_layers),
+        shape=shape,
+        method=student.narrowing,
+    )
 
 
 def guide_of(
@@ -227,7 +289,7 @@ def source_of(
     student: StudentParams, teacher: Path, folder: Path
 ) -> tuple["PreTrainedModel | None", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the model that layers are copied from, None where the student is built; its tokenizer; and its base."""
-    from minnow import models, pretrained, students
+    from minnow import models, pretrained
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
@@ -240,4 +302,4 @@ def source_of(
     tokenizer.model_max_length = student.max_length
     if student.build is not None:
         return None, tokenizer, {}
-    return students.as_architecture(models.load_model(teacher), student.architecture), tokenizer, {}
+    return models.load_model(teacher), tokenizer, {}
