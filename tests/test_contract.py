@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "states": {"batching", "errors", "inference", "models", "progress", "runtime", "store"},
     "states_params": {"params"},
     "whitebox": {"alignment", "errors", "losses", "models", "runtime", "states", "store", "training"},
+    "curves": set(),
     "selection": set(),
     "urls": set(),
     "synthetic": set(),
@@ -49,13 +50,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batching": set(),
     "inference": {"batching", "progress", "errors"},
     "training": {"batching", "errors", "inference", "params", "progress", "runtime", "store"},
-    "fitting": {"batching", "errors", "layout", "models", "params", "runtime", "selection", "store", "training"},
+    "fitting": {
+        "batching",
+        "curves",
+        "errors",
+        "layout",
+        "models",
+        "params",
+        "runtime",
+        "selection",
+        "store",
+        "training",
+    },
     "embeddings": {"errors"},
-    "models": {"embeddings", "errors", "runtime", "store"},
+    "adapters": {"errors"},
+    "models": {"adapters", "embeddings", "errors", "runtime", "store"},
     "pretrained": {"errors", "hub", "models", "params"},
     "students": {"errors", "models"},
     "vocabularies": {"errors"},
     "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime"},
+    "recovery": {
+        *("adapters", "batching", "curves", "embeddings", "errors", "fitting", "inference", "models", "params"),
+        *("quantization", "runtime", "selection", "store", "training"),
+    },
     "logits": {"batching", "errors", "inference", "models", "runtime", "store"},
     "metrics": {"selection"},
     "resampling": {"metrics"},
@@ -184,7 +201,8 @@ def artefacts() -> dict[str, set[str]]:
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "teacher_states": {LAYOUT.teacher_states},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
-        "quantize": {LAYOUT.model("quantized")},
+        "quantize": {LAYOUT.model("packed")},
+        "recover": {LAYOUT.model("quantized"), LAYOUT.plot("recovery_training")},
         "predict": {LAYOUT.logits("${item.model}")},
         "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
         "predict_extra": {LAYOUT.extra("${item.model}")},
@@ -216,7 +234,10 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    ["teacher", "teacher_logits", "teacher_states", "distill", "quantize", "predict", "predict_extra", "control"],
+    [
+        *("teacher", "teacher_logits", "teacher_states", "distill", "quantize", "recover", "predict", "predict_extra"),
+        "control",
+    ],
 )
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
@@ -224,7 +245,7 @@ def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
 
 
 def test_only_reporting_stages_see_the_test_split() -> None:
-    for stage in ("teacher", "distill", "quantize"):
+    for stage in ("teacher", "distill", "quantize", "recover"):
         assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), stage
 
 

@@ -48,7 +48,7 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the teacher's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import fitting, models, runtime, training
+    from minnow import curves, fitting, models, runtime, training
 
     teacher = params.teacher
     run = runtime.start(params.runtime, seed=teacher.seed)
@@ -58,7 +58,7 @@ def main(root: Path) -> None:
         layout, "teacher", params.model_dump_json(), [layout.split("train"), layout.split("validation")]
     )
     if teacher.method == "none":
-        curve = fitting.no_curve()
+        curve = curves.of([])
     else:
         curve = fitting.fit_tables(
             model,
