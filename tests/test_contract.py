@@ -69,10 +69,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "students": {"errors", "models"},
     "vocabularies": {"errors"},
     "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime"},
+    "unpacking": {"adapters", "embeddings", "models"},
     "recovery": {
         *("adapters", "batching", "curves", "embeddings", "errors", "fitting", "inference", "models", "params"),
-        *("quantization", "runtime", "selection", "store", "training"),
+        *("quantization", "runtime", "selection", "store", "training", "unpacking"),
     },
+    "qlora": {"adapters", "models", "pretrained", "quantization", "unpacking"},
     "logits": {"batching", "errors", "inference", "models", "runtime", "store"},
     "metrics": {"selection"},
     "resampling": {"metrics"},
