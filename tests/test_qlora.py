@@ -24,7 +24,7 @@ from minnow.unpacking import float_copy, packed_layers
 CPU = torch.device("cpu")
 TEXTS = ["a.com", "b.org/login/" + "long/" * 30, "user/verify", "x"]
 SHAPE: dict[str, Any] = {
-    "vocab_size": 300,
+    "vocab_size": 320,
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
@@ -68,9 +68,12 @@ def loaded(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
     return model.eval(), tokenizer
 
 
-def test_a_decoder_is_padded_with_the_end_of_a_text_and_cut_at_its_end(checkpoint: Checkpoint) -> None:
+def test_a_decoder_is_padded_and_cut_at_the_end_of_a_text(checkpoint: Checkpoint) -> None:
+    """With the token that ends a text, unless the tokenizer's class brings a padding token, as Qwen's does."""
     model, tokenizer = loaded(checkpoint)
-    assert tokenizer.pad_token_id == tokenizer.eos_token_id == model.config.pad_token_id
+    own = model.config.model_type == "qwen2"
+    assert tokenizer.pad_token == ("<|endoftext|>" if own else tokenizer.eos_token)
+    assert model.config.pad_token_id == tokenizer.pad_token_id
     assert (tokenizer.padding_side, tokenizer.truncation_side) == ("right", "right")
     encoded = encode(tokenizer, TEXTS)
     assert int(encoded.lengths.max()) == 16
@@ -109,7 +112,9 @@ def test_an_encoder_keeps_its_own_padding(tokenizer: PreTrainedTokenizerBase) ->
 TRAIN = pl.DataFrame({"text": [f"site-{n}.org/{('account', 'login')[n % 2]}" for n in range(64)], "label": [0, 1] * 32})
 
 
-def fitted(checkpoint: Checkpoint, folder: Path, **changes: Any) -> tuple[Any, PreTrainedTokenizerBase, pl.DataFrame]:
+def fitted(
+    checkpoint: Checkpoint, folder: Path, *, loss: training.Loss = training.hard_loss
+) -> tuple[Any, PreTrainedTokenizerBase, pl.DataFrame]:
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=24)
     torch.manual_seed(0)
     model = qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
@@ -119,7 +124,7 @@ def fitted(checkpoint: Checkpoint, folder: Path, **changes: Any) -> tuple[Any, P
         tokenizer,
         TRAIN,
         TRAIN,
-        loss=training.hard_loss,
+        loss=loss,
         params=training_params(epochs=6, batch_size=16, learning_rate=1e-2),
         run=FLOAT32,
         seed=0,
@@ -149,6 +154,30 @@ def test_adapters_learn_over_frozen_4_bit_weights_and_merge_into_an_ordinary_mod
     # 4-bit layers compute in bfloat16, the merged ones in float32
     assert float((logits - expected).abs().max()) < 0.1 * float(expected.std())
     assert torch.equal(logits.argmax(dim=1), expected.argmax(dim=1))
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("checkpoint", ["llama"], indirect=True)
+def test_a_killed_training_goes_on_to_the_same_weights(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = qlora.merged(fitted(checkpoint, tmp_path / "whole")[0]).state_dict()
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    steps = iter(range(1000))
+
+    def killed(logits: torch.Tensor, targets: training.Targets) -> torch.Tensor:
+        if next(steps) == 10:
+            raise KilledError
+        return training.hard_loss(logits, targets)
+
+    with pytest.raises(KilledError):
+        fitted(checkpoint, tmp_path / "killed", loss=killed)
+    assert (tmp_path / "killed" / "qlora.pt").is_file()
+    resumed = qlora.merged(fitted(checkpoint, tmp_path / "killed")[0]).state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
 def test_validation_leaves_the_packed_weights_alone(checkpoint: Checkpoint) -> None:

@@ -98,9 +98,9 @@ def fit(
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
     `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
     that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
-    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss. `validate` returns
-    the validation logits of a model in training, where they are not what the model itself computes, as when it is
-    rounded before it is used.
+    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss. `validate`
+    returns the validation logits of a model in training, where they are not what the model itself computes, as when it
+    is rounded before it is used.
 
     Raises:
         MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
