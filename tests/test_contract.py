@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "states": {"batching", "errors", "inference", "models", "progress", "runtime", "store"},
     "states_params": {"params"},
     "whitebox": {"alignment", "errors", "losses", "models", "runtime", "states", "store", "training"},
+    "curves": set(),
     "selection": set(),
     "urls": set(),
     "synthetic": set(),
@@ -49,14 +50,32 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batching": set(),
     "inference": {"batching", "progress", "errors"},
     "training": {"batching", "errors", "inference", "params", "progress", "runtime", "store"},
-    "fitting": {"batching", "errors", "layout", "models", "params", "runtime", "selection", "store", "training"},
+    "fitting": {
+        "batching",
+        "curves",
+        "errors",
+        "layout",
+        "models",
+        "params",
+        "runtime",
+        "selection",
+        "store",
+        "training",
+    },
     "embeddings": {"errors"},
-    "models": {"embeddings", "errors", "runtime", "store"},
+    "adapters": {"errors"},
+    "models": {"adapters", "embeddings", "errors", "runtime", "store"},
     "pretrained": {"errors", "hub", "models", "params"},
     "students": {"errors", "models"},
     "narrowing": {"batching", "errors", "models"},
     "vocabularies": {"errors"},
     "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime"},
+    "unpacking": {"adapters", "embeddings", "models"},
+    "recovery": {
+        *("adapters", "batching", "curves", "embeddings", "errors", "fitting", "inference", "models", "params"),
+        *("quantization", "runtime", "selection", "store", "training", "unpacking"),
+    },
+    "qlora": {"adapters", "models", "pretrained", "quantization", "unpacking"},
     "logits": {"batching", "errors", "inference", "models", "runtime", "store"},
     "metrics": {"selection"},
     "resampling": {"metrics"},
@@ -189,7 +208,8 @@ def artefacts() -> dict[str, set[str]]:
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "teacher_states": {LAYOUT.teacher_states},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
-        "quantize": {LAYOUT.model("quantized")},
+        "quantize": {LAYOUT.model("packed")},
+        "recover": {LAYOUT.model("quantized"), LAYOUT.plot("recovery_training")},
         "predict": {LAYOUT.logits("${item.model}")},
         "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
         "predict_extra": {LAYOUT.extra("${item.model}")},
@@ -222,7 +242,7 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        *("teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "distill", "quantize"),
+        *("teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "distill", "quantize", "recover"),
         *("predict", "predict_extra", "control"),
     ],
 )
@@ -232,7 +252,7 @@ def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
 
 
 def test_only_reporting_stages_see_the_test_split() -> None:
-    for stage in ("teacher", "distill", "quantize"):
+    for stage in ("teacher", "distill", "quantize", "recover"):
         assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), stage
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from helpers_training import FLOAT32, encoded, tiny_model, training_params
-from minnow import fitting
+from minnow import curves, fitting
 from minnow.batching import Encoded
 from minnow.errors import MinnowError
 from minnow.fitting import bytes_on_disk, checkpoint_of, discard_checkpoints, fit_tables
@@ -48,8 +48,8 @@ def fit(tmp_path: Path, **changes: Any) -> pl.DataFrame:
 def test_the_curve_has_a_row_an_epoch_and_the_columns_of_no_curve(tmp_path: Path) -> None:
     curve = fit(tmp_path)
     assert curve["epoch"].to_list() == [1, 2, 3]
-    assert curve.schema == fitting.no_curve().schema
-    assert fitting.no_curve().height == 0
+    assert curve.schema == curves.of([]).schema
+    assert curves.of([]).height == 0
     assert all(value == round(value, 4) for value in curve["loss"])
 
 

@@ -18,8 +18,10 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from helpers_release import METRICS, SETTINGS, TEXTS, packable
 from helpers_stage import ROOT, edit, tree
-from minnow import data, embeddings, release, settings, store, urls
+from minnow import adapters, data, embeddings, models, recovery, release, settings, store, unpacking, urls
+from minnow.batching import encode
 from minnow.errors import MinnowError
+from minnow.inference import predict_logits
 from minnow.layout import Layout
 from minnow.logits import store_logits
 from minnow.params import BuildParams
@@ -190,6 +192,34 @@ def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["margins"].tolist() == release.load(folder, device="cpu").margins(asked)
+
+
+def test_a_release_carries_adapters_and_says_so(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
+    assert settings.ADAPTERS == adapters.KEY
+    root = packable(tmp_path / "project", tokenizer, shape)
+    layout, cpu = Layout(root), torch.device("cpu")
+    layout.model("quantized").rename(layout.model("packed"))
+    folders = recovery.Folders(layout.model("packed"), layout.model("student"))
+    layers = unpacking.packed_layers(recovery.load_packed(folders.packed, cpu))
+    pairs = {
+        name: adapters.Pair(torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5)
+        for name, layer in layers.items()
+    }
+    model = recovery.rebuilt(folders, recovery.Learnt({}, pairs), shipped=True, device=cpu)
+    recovery.write(folders.packed, layout.model("quantized"), model, model.state_dict(), {"kept": True})
+    package.main(root)
+    card = (layout.release / "README.md").read_text()
+    assert "adapters (rank 2) lie beside the packed weights" in card
+    assert "finds no `model.safetensors` and stops" in card
+    assert ModelCard.load(layout.release / "README.md").data.library_name == "minnow"
+    ours, plain = release.load(layout.release, device="cpu"), models.load_model(folders.packed)
+    shipped = models.with_float32_logits(models.load_model(layout.model("quantized")))
+    texts = ["example.org", "login.example.com/verify?account=1"]
+    logits = predict_logits(shipped, encode(tokenizer, texts), device=cpu).double()
+    assert ours.margins(texts) == (logits[:, 1] - logits[:, 0]).tolist()
+    assert not torch.equal(logits, predict_logits(plain, encode(tokenizer, texts), device=cpu).double())
 
 
 @pytest.mark.parametrize("packed", ["int8", "nf4"])

@@ -31,7 +31,8 @@ ENVIRONMENT = {
 MODELS = ("teacher", "student", "quantized")
 JUDGED = ("baseline", *MODELS)
 # What follows when a student changes.
-AFTER_QUANTIZE = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
+AFTER_RECOVER = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
+AFTER_QUANTIZE = AFTER_RECOVER | {"recover"}
 BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline"}
 AFTER_DISTILL = AFTER_QUANTIZE | {"quantize", "predict@student", "predict_extra@student"}
 NEW_URLS = [f"shop{number}.example-{number}.org/cart/{number}" for number in range(40)]
@@ -91,6 +92,7 @@ def checkout(folder: Path) -> Path:
         "quantize__scheme": "nf4",
         "quantize__double_quantization": True,
         "quantize__embeddings": "none",
+        "recover__epochs": 0,
         "evaluate__threshold__fpr": None,
         "evaluate__extra": {},
         "controls": [],
@@ -123,7 +125,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = checkout(tmp_path_factory.mktemp("built"))
     output = run(folder, "dvc", "repro")
     order = stages_run(output)
-    chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "predict@quantized", "evaluate", "report"]
+    chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "recover"]
+    chain += ["predict@quantized", "evaluate", "report"]
     assert [stage for stage in order if stage in chain] == chain
     extra = {f"predict_extra@{model}" for model in JUDGED}
     assert set(order) == {*chain, *AFTER_DISTILL, *extra, *BESIDE}
@@ -254,6 +257,18 @@ def test_quantization_alone_follows_its_params(project: Path) -> None:
     assert set(stages_run(output)) == {"quantize"} | AFTER_QUANTIZE
     config = json.loads((project / "models/quantized/config.json").read_text())
     assert config["quantization_config"]["load_in_8bit"] is True
+
+
+def test_recovery_trains_what_was_quantized(project: Path) -> None:
+    files = sorted(file.name for file in (project / "models/packed").iterdir())
+    for name in files:
+        assert (project / "models/quantized" / name).read_bytes() == (project / "models/packed" / name).read_bytes()
+    output = run(project, "dvc", "exp", "run", "-S", "recover.epochs=1", "-S", "recover.learning_rate=0.002")
+    assert set(stages_run(output)) - AFTER_RECOVER == {"recover"}
+    told = json.loads((project / "models/quantized/manifest.json").read_text())["recovery"]
+    assert told["kept"] == (told["validation_f1_after"] > told["validation_f1_before"])
+    curve = (project / "metrics/plots/recovery_training.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in curve] == ["epoch", "0", "1"]
 
 
 def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:

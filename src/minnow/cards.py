@@ -74,7 +74,8 @@ class Origin:
 
     `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
     data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
-    on the rows that the teacher alone labelled, None where there are none.
+    on the rows that the teacher alone labelled, None where there are none. `recovered` says whether the student learned
+    again after it was quantized, and `adapters` is the rank of those beside its weights.
     """
 
     teacher: Base | None
@@ -89,6 +90,8 @@ class Origin:
     file: str | None
     states: bool = False
     unlabelled: Mapping[str, Any] | None = None
+    recovered: bool = False
+    adapters: int | None = None
 
     @property
     def weights(self) -> Base | None:
@@ -104,6 +107,11 @@ class Origin:
 def base(manifest: Mapping[str, Any]) -> Base | None:
     """Return what a model's manifest says that it was made from."""
     return Base(manifest["base"], manifest["commit"]) if manifest.get("base") else None
+
+
+def recovered(manifest: Mapping[str, Any]) -> bool:
+    """Return whether the manifest of a quantized student says that it kept what it learnt after quantization."""
+    return bool(manifest.get("recovery", {}).get("kept"))
 
 
 def card(evidence: Evidence, origin: Origin, settings: Settings) -> str:
@@ -172,8 +180,8 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
     return str(
         ModelCardData(
             language=LANGUAGE,
-            # The Hub shows code for the library named here; transformers cannot read packed embeddings.
-            library_name="minnow" if origin.embeddings else "transformers",
+            # The Hub shows code for the library named here; transformers cannot read what is our own.
+            library_name="minnow" if origin.embeddings or origin.adapters else "transformers",
             pipeline_tag="text-classification",
             base_model=weights.name if weights and weights.commit else None,
             datasets=[data_id] if data_id else None,
@@ -208,7 +216,7 @@ A classifier of URLs with two labels, safe and phishing. Minnow made it in three
 1. A *teacher* of {teacher["parameters"]:,} parameters and {megabytes(teacher["size_mb"])} MB; it {came}.
 2. A *student* of {student["parameters"]:,} parameters and {megabytes(student["size_mb"])} MB, {start}, {learned}.
 3. The student's linear layers were *quantized* to {origin.scheme} by bitsandbytes{tables}; what is left is in
-   bfloat16, and the last layer computes in float32.
+   bfloat16, and the last layer computes in float32.{recovery(origin)}
 
 What lies here is the quantized student: {megabytes(final["size_mb"])} MB with tokenizer and config,
 {final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
@@ -220,6 +228,14 @@ def more_text(report: Mapping[str, Any]) -> str:
     parts = [f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}"] if file else []
     parts += [f"{copies:,} altered copies of URLs"] if copies else []
     return f"; and from the teacher's logits alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
+
+
+def recovery(origin: Origin) -> str:
+    """Return what the student learnt after it was quantized, nothing where it did not."""
+    if not origin.recovered:
+        return ""
+    beside = f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights" if origin.adapters else ""
+    return f" Then it learned\n   again from the same logits and labels, to recover what that had cost{beside}."
 
 
 def data_section(prepare: Mapping[str, Any], origin: Origin) -> str:
@@ -420,13 +436,17 @@ Where Minnow is installed:
 {WITH_MINNOW}
 ```
 
-{only_minnow(origin.embeddings) if origin.embeddings else without_minnow()}"""
+{only_minnow(origin) if origin.embeddings or origin.adapters else without_minnow()}"""
 
 
-def only_minnow(scheme: str) -> str:
+def only_minnow(origin: Origin) -> str:
     """Return why there is no code without Minnow."""
+    if origin.adapters:
+        return """\
+**There is no other way to load it.** Adapters lie beside its weights, in a format of Minnow's own: `from_pretrained` of
+transformers alone finds no `model.safetensors` and stops. `recover.adapters: merged` makes a model without them."""
     return f"""\
-**There is no other way to load it.** Its embeddings are packed in {scheme}, in a format of Minnow's own:
+**There is no other way to load it.** Its embeddings are packed in {origin.embeddings}, in a format of Minnow's own:
 `from_pretrained` of transformers alone stops with a size mismatch of the embeddings. `ignore_mismatched_sizes=True`
 would put random numbers in their place. `quantize.embeddings: none` makes a model that transformers loads by itself."""
 

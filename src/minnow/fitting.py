@@ -1,16 +1,17 @@
 """From tables and a model to a trained model: tokenise once, fit, and survive being killed."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from minnow import store
+from minnow import curves, store
 from minnow.batching import encode
 from minnow.layout import Layout
 from minnow.models import count_parameters
@@ -39,11 +40,12 @@ def fit_tables(
     checkpoint: Path,
     teacher_logits: Any = None,
     guide: Guide | None = None,
+    validate: Callable[[PreTrainedModel], Tensor] | None = None,
 ) -> pl.DataFrame:
     """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
 
     `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide` knows by number. A
-    label of train may be `NO_LABEL`, as `with_unlabelled` sets it.
+    label of train may be `NO_LABEL`, as `with_unlabelled` sets it. `validate` is `training.fit`'s.
 
     Raises:
         MinnowError: the disk has too little space for the weights.
@@ -64,8 +66,9 @@ def fit_tables(
         desc=desc,
         checkpoint=checkpoint,
         guide=guide,
+        validate=validate,
     )
-    return pl.DataFrame(history).with_columns(pl.col("loss", "validation_f1").round(4))
+    return curves.of(history)
 
 
 def with_unlabelled(
@@ -84,11 +87,6 @@ def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:
     weights = [*model.parameters(), *(guide.parameters() if guide else [])]
     trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     return 4 * (COPIES_IN_CHECKPOINTS * trained + COPIES_OF_OUT * count_parameters(model))
-
-
-def no_curve() -> pl.DataFrame:
-    """Return the curve of a model that was not trained: its columns, no rows."""
-    return pl.DataFrame(schema={"epoch": pl.Int64, "loss": pl.Float64, "validation_f1": pl.Float64})
 
 
 def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path]) -> Path:

@@ -40,6 +40,7 @@ class Layout:
         return self.prepared / f"{name}.parquet"
 
     def model(self, name: str) -> Path:
+        """A model's folder: one of JUDGED, or `packed`, the student as quantized, which recovery begins with."""
         return self.root / "models" / name
 
     def manifest(self, model: str) -> Path:

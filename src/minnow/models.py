@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from minnow import embeddings, store
+from minnow import adapters, embeddings, store
 from minnow.errors import MinnowError
 from minnow.runtime import Runtime
 
@@ -104,8 +104,13 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     Raises:
         MinnowError: a library that the model needs is missing or too old, or its embeddings are packed in a new way.
     """
+    config = load_config(folder)
+    adapted = adapters.of_config(config)
+    if adapted is not None:
+        config.transformers_weights = adapters.WEIGHTS
+        options = {"config": config, **options}
     try:
-        model: PreTrainedModel = model_class(load_config(folder)).from_pretrained(
+        model: PreTrainedModel = model_class(config).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
         )
     except ImportError as error:
@@ -113,6 +118,9 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
         raise MinnowError(
             f"{folder} cannot be loaded here ({reason}); `make install` installs what is missing"
         ) from None
+    if adapted is not None:
+        del model.config.transformers_weights
+        adapters.connect(model, adapted.layers, adapted.scale)
     model.eval()
     return model
 
@@ -124,16 +132,19 @@ def load_config(folder: Path) -> PreTrainedConfig:
 
 
 def model_class(config: PreTrainedConfig) -> type[Any]:
-    """Return what loads a config's model: transformers' own class, with room for packed embeddings where it says so."""
-    packed = embeddings.of_config(config)
-    if packed is None:
+    """Return what loads a config's model: transformers' own class, with room for what else the config speaks of."""
+    packed, adapted = embeddings.of_config(config), adapters.of_config(config)
+    if packed is None and adapted is None:
         return AutoModelForSequenceClassification
     classes: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
     plain: type[Any] = classes[type(config)]
 
     def make(self: PreTrainedModel, *args: Any, **options: Any) -> None:
         plain.__init__(self, *args, **options)
-        embeddings.make_room(self, *packed)
+        if packed is not None:
+            embeddings.make_room(self, *packed)
+        if adapted is not None:
+            adapters.make_room(self, adapted.layers, adapted.rank)
 
     # Under the same name: that is what a save writes into config.json.
     return type(plain.__name__, (plain,), {"__init__": make, "__module__": plain.__module__})
@@ -204,6 +215,6 @@ def tensor_bytes(file: Path) -> dict[str, int]:
 
 def part_of(name: str, prefix: str) -> str:
     """Return which part a weight belongs to, by its name and the prefix of the body's names."""
-    if not name.startswith(prefix):
+    if not name.startswith((prefix, adapters.KEY)):
         return "head"
     return "embeddings" if "embeddings." in name else "body"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -17,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from minnow import hub
@@ -98,10 +100,12 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
-    """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens.
+    """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens and pads them, both at the end.
+
+    Where it has no padding token, as many decoders', the token that ends a text takes its place.
 
     Raises:
-        MinnowError: it is missing, damaged, or has no padding token.
+        MinnowError: it is missing, damaged, or has neither of these tokens.
     """
     with _explained(checkpoint):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -115,24 +119,30 @@ def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
             "save_pretrained(...)"
         )
     if tokenizer.pad_token_id is None:
-        raise MinnowError(
-            f"the tokenizer of base model {checkpoint.name!r} has no padding token; take a BERT-like encoder"
-        )
+        if tokenizer.eos_token_id is None:
+            raise MinnowError(
+                f"the tokenizer of base model {checkpoint.name!r} has no padding token and none that ends a text; set "
+                "one, or take a BERT-like encoder"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    for side in ("padding_side", "truncation_side"):
+        if getattr(tokenizer, side) != "right":
+            setattr(tokenizer, side, "right")
     tokenizer.model_max_length = max_length
     return tokenizer
 
 
-def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False) -> PreTrainedModel:
-    """Return the checkpoint as a float32 classifier with two labels.
-
-    A missing head is drawn from torch's generator, and its labels are Minnow's; with `ready_made` it must be there.
+def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
+    """Return the config of the checkpoint as a classifier with two labels.
 
     Raises:
-        MinnowError: it is damaged, is no sequence classifier, has another number of labels, or lacks its head.
+        MinnowError: it is damaged, is no sequence classifier, or has another number of labels.
     """
     name = checkpoint.name
     with _explained(checkpoint):
-        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False
+        )
     if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES or config.is_encoder_decoder:
         raise MinnowError(
             f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no classifier; take a "
@@ -145,15 +155,28 @@ def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False) -> PreT
             f"base model {name!r} classifies into {config.num_labels} labels and Minnow needs {len(LABELS)}; take the "
             "model that it was fine-tuned from"
         )
+    return config
+
+
+def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False, **options: Any) -> PreTrainedModel:
+    """Return the checkpoint as a classifier with two labels, float32 unless `options` for transformers say otherwise.
+
+    A missing head is drawn from torch's generator, and its labels are Minnow's; with `ready_made` it must be there.
+
+    Raises:
+        MinnowError: it is damaged, is no sequence classifier, has another number of labels, or lacks its head.
+    """
+    name = checkpoint.name
+    config = classifier_config(checkpoint)
     with _explained(checkpoint):
         loaded = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.folder,
             config=config,
-            dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            **{"dtype": torch.float32, **options},
         )
     model: PreTrainedModel = loaded[0]
     missing: list[str] = sorted(loaded[1]["missing_keys"])
@@ -289,6 +312,16 @@ def phishing_index(names: Mapping[str, int], phishing_label: str | None) -> int:
             f"the base's labels are {listed(names)}: set teacher.phishing_label to the one that is phishing"
         )
     return known[0]
+
+
+def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Tell the model the tokenizer's padding token where it does not know one, or finds the end of a text by it.
+
+    Decoders classify by the last token that is not padding; with another idea of padding they would classify by that.
+    """
+    config = model.config
+    if config.pad_token_id is None or isinstance(model, GenericForSequenceClassification):
+        config.pad_token_id = tokenizer.pad_token_id
 
 
 def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

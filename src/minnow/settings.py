@@ -15,8 +15,9 @@ from minnow.errors import MinnowError
 
 FILE = "minnow.json"
 CARD = "README.md"
-# The key of config.json that `minnow.embeddings` writes, which loads torch.
+# The keys of config.json that `minnow.embeddings` and `minnow.adapters` write, which load torch.
 EMBEDDINGS = "minnow_embeddings"
+ADAPTERS = "minnow_adapters"
 # What `normalise` does, in words, for whoever writes it anew in another language.
 CLEANING = (
     "resolve HTML escapes that end with a semicolon, until none is left",
@@ -143,6 +144,12 @@ def embeddings(model: Path) -> str | None:
     """Return the scheme that a model's folder says its embeddings are packed in, None if they are not."""
     found: Mapping[str, str] | None = store.read_json(model / "config.json").get(EMBEDDINGS)
     return found["scheme"] if found else None
+
+
+def adapters(model: Path) -> int | None:
+    """Return the rank of the adapters that lie beside a model's weights, None if there are none."""
+    found: Mapping[str, int] | None = store.read_json(model / "config.json").get(ADAPTERS)
+    return found["rank"] if found else None
 
 
 def normalise(text: str, *, move_scheme: bool) -> str:

@@ -104,27 +104,37 @@ def fit(
     desc: str,
     checkpoint: Path | None = None,
     guide: Guide | None = None,
+    validate: Callable[[PreTrainedModel], Tensor] | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
 
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
     `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
     that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
-    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss.
+    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss. `validate`
+    returns the validation logits of a model in training, where they are not what the model itself computes, as when it
+    is rounded before it is used.
 
     Raises:
         MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
     """
     body: nn.Module = model
     used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
-    with only_used_embeddings(model.float(), used):
+    # Of 4-bit layers this casts all but the packed weights; transformers' own `float` refuses them.
+    nn.Module.float(model)
+    with only_used_embeddings(model, used):
         run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint, guide)
         run.resume()
         while run.progress.epoch < params.epochs:
             with short_attention(model, train, runtime.device), guide.watching() if guide else nullcontext():
                 _epoch(run, train, targets, loss, seed, desc)
             name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
-            run.end_epoch(score(predict_logits(model, validation, device=runtime.device, desc=name)))
+            logits = (
+                predict_logits(model, validation, device=runtime.device, desc=name)
+                if validate is None
+                else validate(model)
+            )
+            run.end_epoch(score(logits))
         run.restore_best()
     body.to("cpu").eval()
     return run.progress.history
@@ -281,9 +291,10 @@ class Weights:
         self.mixed = runtime.mixed
         self.masters = [weight.detach().clone() for weight in self.working] if self.mixed else self.working
         # Frozen weights are narrowed too, and come back to what they were to the last bit.
-        self.frozen = [(weight, weight.detach()) for weight in model.parameters() if not weight.requires_grad]
+        floats = [weight for weight in model.parameters() if weight.is_floating_point()]  # not packed ones
+        self.frozen = [(weight, weight.detach()) for weight in floats if not weight.requires_grad]
         if self.mixed:
-            for weight in model.parameters():  # not the buffers: rotary frequencies must keep their precision
+            for weight in floats:  # not the buffers: rotary frequencies must keep their precision
                 weight.data = weight.data.to(runtime.dtype)
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:

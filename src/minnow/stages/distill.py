@@ -295,6 +295,7 @@ def source_of(
         checkpoint = pretrained.locate(student.base, student.revision, folder)
         tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
         source = pretrained.load_classifier(checkpoint)
+        pretrained.agree_on_padding(source, tokenizer)
         models.name_labels(source.config)
         return source, tokenizer, checkpoint.facts
     store.check_manifest(teacher)

@@ -69,6 +69,8 @@ def origin(params: Params, layout: Layout) -> "Origin":
         temperature=params.distill.temperature,
         quantization=settings.quantization(layout.model("quantized")),
         embeddings=settings.embeddings(layout.model("quantized")),
+        adapters=settings.adapters(layout.model("quantized")),
+        recovered=cards.recovered(store.read_json(layout.manifest("quantized"))),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
         states=params.distill.inside,
         unlabelled=store.read_json(layout.unlabelled_report) if params.distill.more_text else None,

@@ -33,7 +33,7 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the quantized student's folder."""
+    """Write the folder of the student as quantized."""
     params, layout = Params.load(root), Layout(root)
     from minnow import embeddings, models, quantization, runtime
     from minnow.batching import encode
@@ -42,7 +42,7 @@ def main(root: Path) -> None:
     student, chosen = layout.model("student"), params.quantize
     store.check_manifest(student)
     texts = store.read_table(layout.split("validation"))["text"].to_list()[: quantization.PROBE_ROWS]
-    with store.replacing(layout.model("quantized")) as out:
+    with store.replacing(layout.model("packed")) as out:
         quantization.quantize(
             student,
             out,

@@ -11,6 +11,7 @@ from minnow.stages.distill import DistillParams, StudentParams
 from minnow.stages.evaluate import Controls, EvaluateParams
 from minnow.stages.prepare import DataParams
 from minnow.stages.quantize import QuantizeParams
+from minnow.stages.recover import RecoverParams
 from minnow.stages.teacher import TeacherParams
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Params(StageParams):
     student: Annotated[StudentParams, "presets.*.student"]
     distill: Annotated[DistillParams, "distill"]
     quantize: Annotated[QuantizeParams, "quantize"]
+    recover: Annotated[RecoverParams, "recover"]
     evaluate: Annotated[EvaluateParams, "evaluate"]
     controls: Annotated[Controls, "controls"]
 

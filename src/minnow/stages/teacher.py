@@ -13,11 +13,21 @@ from minnow.params import Block, BuildParams, RuntimeParams, Seed, StageParams, 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from minnow.runtime import Runtime
+
+
+class LoraParams(Block):
+    """The adapters of a base that is trained in 4 bits; `alpha` / `rank` is what their output is multiplied by."""
+
+    rank: Annotated[int, Field(ge=1)]
+    alpha: Annotated[float, Field(gt=0)]
+
 
 class TeacherParams(Block):
     """Where the teacher comes from and how it is trained."""
 
-    method: Literal["full", "head", "none"]
+    method: Literal["full", "head", "qlora", "none"]
+    lora: LoraParams | None
     base: str | None
     revision: str | None
     phishing_label: str | None
@@ -35,6 +45,11 @@ class TeacherParams(Block):
             raise ValueError("vocabulary goes with build: a base brings its own tokenizer")
         if self.build is not None and self.method != "full":
             raise ValueError(f"method {self.method!r} needs a pretrained base; a built model is trained with 'full'")
+        if (self.method == "qlora") != (self.lora is not None):
+            needs = (
+                "needs lora, a block with the keys rank, alpha" if self.lora is None else "has no lora: set it to null"
+            )
+            raise ValueError(f"method {self.method!r} {needs}")
         return self
 
 
@@ -48,17 +63,17 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the teacher's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import fitting, models, runtime, training
+    from minnow import curves, fitting, models, runtime, training
 
     teacher = params.teacher
     run = runtime.start(params.runtime, seed=teacher.seed)
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
-    model, tokenizer, facts = origin(teacher, train["text"].to_list(), layout.base(params.preset))
+    model, tokenizer, facts = origin(teacher, train["text"].to_list(), layout.base(params.preset), run)
     checkpoint = fitting.checkpoint_of(
         layout, "teacher", params.model_dump_json(), [layout.split("train"), layout.split("validation")]
     )
     if teacher.method == "none":
-        curve = fitting.no_curve()
+        curve = curves.of([])
     else:
         curve = fitting.fit_tables(
             model,
@@ -72,6 +87,10 @@ def main(root: Path) -> None:
             desc="teacher",
             checkpoint=checkpoint,
         )
+    if teacher.method == "qlora":
+        from minnow import qlora
+
+        model = qlora.merged(model)
     with store.replacing(layout.model("teacher")) as out:
         models.save(model, tokenizer, out, facts=facts)
     store.write_table(layout.plot("teacher_training"), curve)
@@ -79,7 +98,7 @@ def main(root: Path) -> None:
 
 
 def origin(
-    teacher: TeacherParams, texts: Sequence[str], folder: Path
+    teacher: TeacherParams, texts: Sequence[str], folder: Path, run: "Runtime"
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the model to train, or to take over, its tokenizer (a built one is trained on `texts`), and its base."""
     from minnow import pretrained
@@ -90,7 +109,13 @@ def origin(
     assert teacher.base is not None, "TeacherParams has either base or build"
     checkpoint = pretrained.locate(teacher.base, teacher.revision, folder)
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=teacher.max_length)
-    model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
+    if teacher.lora is not None:
+        from minnow import qlora
+
+        model = qlora.load(checkpoint, device=run.device, rank=teacher.lora.rank, alpha=teacher.lora.alpha)
+    else:
+        model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
+    pretrained.agree_on_padding(model, tokenizer)
     pretrained.check_fits(model, tokenizer)
     pretrained.standardise_labels(model, phishing_label=teacher.phishing_label)
     if teacher.method == "head":
