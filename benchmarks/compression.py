@@ -34,13 +34,26 @@ import yaml  # noqa: E402
 from minnow import controls, logits, params, runtime, scoring, selection, store  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.params import RuntimeParams  # noqa: E402
-from minnow.stages import distill, evaluate, predict, predict_extra, quantize, teacher_logits  # noqa: E402
+from minnow.stages import (  # noqa: E402
+    distill,
+    evaluate,
+    predict,
+    predict_extra,
+    quantize,
+    recover,
+    teacher_logits,
+    teacher_unlabelled,
+)
+from minnow.unlabelled_params import UnlabelledParams  # noqa: E402
 from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
 
 Changes = Mapping[str, Any]
+# URLs of the other data set, without their labels.
+OTHERS, OTHER_ROWS = "others.txt", 13_000
 # The same in every run of a case.
 REFERENCES = ("baseline", "teacher")
 SEEDS = (0, 1, 2)
+HEAD_WIDTH = 32  # of MiniLM
 # A screen ranks; it need not train to the end.
 SCREENED_ROWS, SCREENED_EPOCHS = 10_000, 3
 STUDENT = "presets.file.student"
@@ -49,6 +62,22 @@ SMALL_VOCABULARY = {f"{STUDENT}.vocabulary": {"method": "train", "min_count": No
 LONGER = {f"{STUDENT}.training.epochs": 4, f"{STUDENT}.training.learning_rate": 2.0e-4}
 # Three layers of MiniLM with 4,096 pieces, all of it in 4 bits: 4.0 MB.
 SMALLEST = {**SMALL_VOCABULARY, **LONGER, "quantize.embeddings": "nf4"}
+
+
+def narrow(width: int, method: str) -> Changes:
+    """Return a student of this width whose heads are as wide as the teacher's, and whose neurons are four times as many."""
+    shape = {"hidden_size": width, "intermediate_size": 4 * width, "heads": width // HEAD_WIDTH, "narrowing": method}
+    return {f"{STUDENT}.{key}": value for key, value in shape.items()}
+
+
+def scratch(width: int) -> Changes:
+    """Return the same shape without anything of the teacher."""
+    shape = {"layers": 3, "heads": width // HEAD_WIDTH, "hidden_size": width, "intermediate_size": 4 * width}
+    built = {"architecture": "bert", **shape, "dropout": 0.0}
+    changed = {"init": "scratch", "build": built, "layers": None, "dropout": None}
+    return {f"{STUDENT}.{key}": value for key, value in changed.items()}
+
+
 LOSSES: dict[str, Changes] = {
     "labels alone": {"distill.soft_weight": 0.0},
     "forward_kl": {},
@@ -61,6 +90,10 @@ LOSSES: dict[str, Changes] = {
     "+ hidden states, mse": {"distill.hidden_weight": 1.0, "distill.hidden_measure": "mse"},
     "+ attention": {"distill.attention_weight": 0.1},
     "+ relations": {"distill.relation_weight": 1.0},
+    # More text, which the teacher labels, beside forward_kl.
+    "+ 1 altered copy": {"distill.augmentation.copies": 1},
+    "+ 2 altered copies": {"distill.augmentation.copies": 2},
+    "+ 13,000 URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
 }
 
 SHAPES: dict[str, Changes] = {
@@ -68,6 +101,17 @@ SHAPES: dict[str, Changes] = {
     "2 x 384": {f"{STUDENT}.layers": 2},
     "3 x 384": {},
     "4 x 384": {f"{STUDENT}.layers": 4},
+    "3 x 256, projection": narrow(256, "projection"),
+    "3 x 256, importance": narrow(256, "importance"),
+    "3 x 256, scratch": scratch(256),
+    "3 x 128, projection": narrow(128, "projection"),
+}
+RECOVERY = {"recover.epochs": 1}
+# Of recovery: adapters within the weights, beside them, and none at all.
+RECOVERIES: dict[str, Changes] = {
+    "recovery, merged adapters": {**RECOVERY, "recover.adapters": "merged"},
+    "recovery, shipped adapters": {**RECOVERY, "recover.adapters": "shipped"},
+    "recovery without adapters": {**RECOVERY, "recover.rank": 0},
 }
 
 
@@ -96,7 +140,10 @@ def shared(case: str, clone: Layout, root: Path) -> Layout:
         made = Layout(fresh)
         for path in (layout.prepared, layout.model("teacher"), layout.model("baseline"), layout.logits("baseline")):
             link(clone.root / path.relative_to(root), fresh / path.relative_to(root))
-        link(clone.raw("file"), made.raw("file"))
+        for path in clone.raw("file").glob("*.gz"):
+            link(path, made.raw("file") / path.name)
+        others = store.read_table(Layout(clone.root.parent / CASES[case].other).split("train"))["text"]
+        (made.raw("file") / OTHERS).write_text("\n".join(others.sample(min(OTHER_ROWS, len(others)), seed=0)) + "\n")
         made.params.write_text(yaml.safe_dump(with_exact_rows(document(case, {}))))
         teacher_logits.main(fresh)
         for model in ("baseline", "teacher"):
@@ -150,11 +197,35 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
         link(split, layout.root / split.relative_to(common.root))
 
 
-def train(layout: Layout, *, distilled: bool) -> None:
-    """Distil, unless the student stands there, and quantize."""
+def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
+    """Distil, unless the student stands there, quantize, and recover."""
+    given = params.read(layout.params)["distill"]
+    if not distilled and params.validated(UnlabelledParams, given, "distill").more_text:
+        label_more(layout, common, given)
     if not distilled:
         distill.main(layout.root)
     quantize.main(layout.root)
+    recover.main(layout.root)
+
+
+def label_more(layout: Layout, common: Layout, given: Changes) -> None:
+    """Let the teacher label more text, once for all runs that want the same."""
+    wanted = [given["unlabelled"], given["augmentation"], store.read_table(layout.split("train")).height]
+    folder = common.root.parent / f"unlabelled_{digest(wanted)}"
+    if not folder.exists():
+        alone = not layout.split("test").exists()
+        if alone:  # to be left out of that text, and for nothing else
+            link(common.split("test"), layout.split("test"))
+        teacher_unlabelled.main(layout.root)
+        if alone:
+            layout.split("test").unlink()
+        layout.unlabelled.rename(folder)
+    link(folder, layout.unlabelled)
+
+
+def digest(value: Any) -> str:
+    """Return a name for what JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def screened(layout: Layout) -> dict[str, Any]:
@@ -210,12 +281,12 @@ def measured(
     asked = {"changes": dict(changes), "rows": rows}
     if student is not None:
         asked["student"] = student.parent.parent.name
-    root = work / "runs" / hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    root = work / "runs" / digest(asked)
     finished = root / "result.json"
     if not finished.exists():
         print(f"--- {case}: {name}", flush=True)
         layout = checkout(case, changes, common, root, student=student, rows=rows)
-        train(layout, distilled=student is not None)
+        train(layout, common, distilled=student is not None)
         found = screened(layout) if rows else judged(layout)
         curves = {} if student else {"curve": curve(layout, "student")}
         store.write_json(finished, {"name": name, **asked, **curves, **found, "code": code(), "run": root.name})
@@ -234,20 +305,24 @@ def code() -> str:
 class Study:
     """The runs of one kind on one data set, and their file."""
 
-    def __init__(self, case: str, what: str, work: Path, common: Layout) -> None:
-        self.case, self.what, self.work, self.common = case, what, work, common
+    def __init__(self, case: str, what: str, work: Path, clone: Layout) -> None:
+        self.case, self.what, self.work, self.clone = case, what, work, clone
+        self.common = shared(case, clone, work / "shared")
         self.runs: list[dict[str, Any]] = []
 
-    def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> Path:
-        """Run, or read, and write down what there is so far; the table shows `model`. Return the student's folder."""
+    def student(self, changes: Changes) -> Path:
+        """Return the folder of the student of a run on all rows, which is made if it is not there."""
+        found = measured(self.case, "student", changes, self.work, self.common)
+        return Layout(self.work / "runs" / found["run"]).model("student")
+
+    def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> None:
+        """Run, or read, and write down what there is so far; the table shows `model`."""
         found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name, "model": model}
-        student = Layout(self.work / "runs" / found["run"]).model("student")
         references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
         self.runs.append(found)
         results = {"runs": self.runs, "references": references, "machine": machine()}
         store.write_json(PROJECT / "docs" / "results" / f"{self.case}_{self.what}.json", results)
         print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
-        return student
 
 
 def screen(study: Study, names: Sequence[str]) -> None:
@@ -265,18 +340,22 @@ def losses(study: Study, names: Sequence[str]) -> None:
 
 
 def ladder(study: Study, names: Sequence[str]) -> None:
-    """Go down rung by rung, on a student with the teacher's vocabulary and on one with its own."""
-    whole = {"quantize.embeddings": "none"}
-    study.add("3 layers, float32", whole, model="student")
-    study.add("linear layers in nf4", whole)
-    student = study.add("4,096 pieces of its own", {**SMALLEST, **LOSSES[names[0]], **whole})
-    study.add("embeddings in nf4", {**SMALLEST, **LOSSES[names[0]]}, student=student)
+    """Go down rung by rung: on the clone's student, which has the teacher's vocabulary, and on one with its own."""
+    whole, theirs = {"quantize.embeddings": "none"}, study.clone.model("student")
+    study.add("3 layers, float32", whole, model="student", student=theirs)
+    study.add("linear layers in nf4", whole, student=theirs)
+    smallest = {**SMALLEST, **LOSSES[names[0]]}
+    own = study.student({**smallest, "distill.seed": 0})
+    study.add("4,096 pieces of its own", {**smallest, **whole}, student=own)
+    study.add("embeddings in nf4", smallest, student=own)
+    for name, changed in RECOVERIES.items():
+        study.add(name, {**smallest, **changed}, student=own)
 
 
 def shapes(study: Study, names: Sequence[str]) -> None:
     """Run every shape with one loss, one seed."""
     for name, shape in SHAPES.items():
-        study.add(name, {**SMALLEST, **LOSSES[names[0]], **shape})
+        study.add(name, {**SMALLEST, **LOSSES[names[0]], "distill.seed": 0, **shape})
 
 
 KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "shapes": shapes}
@@ -293,9 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     clone = Layout((options.clone or Path("/tmp/minnow_real") / options.case).resolve())
     work = options.work.resolve() / options.case
-    KINDS[options.what](
-        Study(options.case, options.what, work, shared(options.case, clone, work / "shared")), options.names
-    )
+    KINDS[options.what](Study(options.case, options.what, work, clone), options.names)
 
 
 if __name__ == "__main__":
