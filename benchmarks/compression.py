@@ -65,7 +65,7 @@ SMALLEST = {**SMALL_VOCABULARY, **LONGER, "quantize.embeddings": "nf4"}
 
 
 def narrow(width: int, method: str) -> Changes:
-    """Return a student of this width whose heads are as wide as the teacher's, and whose neurons are four times as many."""
+    """Return a student of this width, with heads as wide as the teacher's and four times as many neurons."""
     shape = {"hidden_size": width, "intermediate_size": 4 * width, "heads": width // HEAD_WIDTH, "narrowing": method}
     return {f"{STUDENT}.{key}": value for key, value in shape.items()}
 
