@@ -97,12 +97,50 @@ def test_a_head_that_nobody_reads_is_the_one_that_goes(kind: str, method: Method
         assert columns.tolist() == [column for column in range(64) if column // 16 != head]
     narrow = narrowing.narrowed(model, plan)
     assert (narrow.config.hidden_size, narrow.config.num_attention_heads) == (48, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_are_those_of_the_source_between_guess_and_basis(kind: str, method: Method) -> None:
+    model = classifier(kind)
+    plan = planned(model, Shape(32, 1, 48), method)
+    narrow = narrowing.narrowed(model, plan)
     for layer in range(2):
-        for name in ("query", "key", "value"):
-            wide = part(model, layer, name).weight.detach()[plan.columns[layer]]
-            torch.testing.assert_close(part(narrow, layer, name).weight, wide @ plan.stream[2 * layer].weight)
-        wide = part(model, layer, "context").weight.detach() @ plan.contexts[layer].weight
-        torch.testing.assert_close(part(narrow, layer, "context").weight, plan.basis.T @ wide)
+        before, between = plan.stream[2 * layer], plan.stream[2 * layer + 1]
+        assert not torch.allclose(before.bias, between.bias, atol=1e-3)
+        columns = plan.columns[layer]
+        reads = dict.fromkeys(("query", "key", "value"), (before, columns)) | {"up": (between, plan.kept[layer])}
+        for name, (guess, rows) in reads.items():
+            wide, ours = part(model, layer, name), part(narrow, layer, name)
+            torch.testing.assert_close(ours.weight, wide.weight[rows] @ guess.weight)
+            torch.testing.assert_close(ours.bias, F.linear(guess.bias, wide.weight, wide.bias)[rows])
+        for name, guess in {"context": plan.contexts[layer], "down": plan.neurons[layer]}.items():
+            wide, ours = part(model, layer, name), part(narrow, layer, name)
+            torch.testing.assert_close(ours.weight, plan.basis.T @ wide.weight @ guess.weight)
+            torch.testing.assert_close(ours.bias, F.linear(guess.bias, wide.weight, wide.bias) @ plan.basis)
+    words = [each.get_input_embeddings().weight for each in (model, narrow)]
+    torch.testing.assert_close(words[1], words[0] @ plan.basis)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_guesses_are_unbiased(method: Method) -> None:
+    """On the sample itself the mean of what is guessed is that of what there is, whatever gains and biases."""
+    model, texts = classifier(), sample()
+    plan = narrowing.plan(model, texts, labels(), layers=[0, 1], shape=Shape(32, 1, 48), method=method)
+    tokens: list[Tensor] = []
+    taken: list[Tensor] = []
+    with torch.inference_mode():
+        for _, tape, real, _ in narrowing.passes(model, texts, [0, 1]):
+            tokens.append(tape["stream", 1][real])
+            taken.append(tape["before", 1][real])
+    gain, bias = plan.norms[1]
+    kept = F.layer_norm(torch.cat(taken) @ plan.basis, (32,), gain, bias, eps=1e-12)
+    guessed = F.linear(kept, plan.stream[1].weight, plan.stream[1].bias)
+    wide = torch.cat(tokens)
+    torch.testing.assert_close(guessed.mean(0), wide.mean(0), rtol=0, atol=1e-4)
+    torch.testing.assert_close(kept.mean(0), wide.mean(0) @ plan.basis, rtol=0, atol=1e-4)
+    left = (guessed - wide).square().mean()
+    assert left < (kept @ plan.basis.T - wide).square().mean() < wide.square().mean()
 
 
 def low_rank(kind: str, rank: int) -> PreTrainedModel:
@@ -210,10 +248,11 @@ def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
 
 def test_without_labels_the_head_does_not_matter() -> None:
     model, texts = classifier(), sample()
+    pooler: Any = model.get_submodule("bert.pooler.dense")
     before = narrowing.importance(model, texts, None, [0, 1])
     with torch.no_grad():
         classification_layer(model).weight.normal_()
-        model.get_submodule("bert.pooler.dense").weight.normal_()
+        pooler.weight.normal_()
     after = narrowing.importance(model, texts, None, [0, 1])
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert before["neurons", 0].min() > 0
