@@ -156,10 +156,62 @@ def plots() -> dict[str, pl.DataFrame]:
 def sizes() -> dict[str, dict[str, int]]:
     return {
         "baseline": {"weights": 812000, "vocabulary": 1204000, "total": 2016000},
-        "teacher": {"embeddings": 1099776, "body": 3238400, "head": 1032, "other": 128989, "total": 4468197},
-        "student": {"embeddings": 1098752, "body": 1586176, "head": 67080, "other": 125384, "total": 2877392},
-        "quantized": {"embeddings": 549376, "body": 224601, "head": 33540, "other": 133512, "total": 941029},
+        "teacher": {
+            "embeddings": 1099776,
+            "body": 3238400,
+            "head": 1032,
+            "vocabulary": 120000,
+            "other": 8989,
+            "total": 4468197,
+        },
+        "student": {
+            "embeddings": 1098752,
+            "body": 1586176,
+            "head": 67080,
+            "vocabulary": 120000,
+            "other": 5384,
+            "total": 2877392,
+        },
+        "quantized": {
+            "embeddings": 549376,
+            "body": 224601,
+            "head": 33540,
+            "vocabulary": 70000,
+            "other": 63512,
+            "total": 941029,
+        },
     }
+
+
+def one_part(name: str, kind: str, weights: int, four: float | None) -> dict[str, Any]:
+    formats = {"4": ("nf4", four, 0.53), "8": ("int8", 3.21e-6, 1.01), "16": ("bfloat16", 0.0, 2.0)}
+    in_bits = {
+        bits: {
+            "format": form,
+            "bytes": round(weights * size),
+            "kl": kl,
+            "mean_abs_dp": 0.0012,
+            "flips": 3 if bits == "4" else 0,
+            "validation_f1_change": 0.0,
+        }
+        for bits, (form, kl, size) in formats.items()
+        if kl is not None
+    }
+    return {"name": name, "kind": kind, "weights": weights, "in_bits": in_bits}
+
+
+def sensitivity() -> dict[str, Any]:
+    parts = [
+        one_part("bert.embeddings.word_embeddings", "embedding", 262144, 0.00112),
+        one_part("bert.encoder.layer.0.output.dense", "linear", 65536, 0.00234),
+        one_part("bert.encoder.layer.1.output.dense", "linear", 65536, 1.2e-5),
+        one_part("bert.pooler.dense", "linear", 1600, None),
+    ]
+    return {"rows": 1000, "validation_f1": 0.9231, "parts": parts}
+
+
+FORMATS = {"bert.embeddings.word_embeddings": "bfloat16", "bert.encoder.layer.0.output.dense": "nf4"}
+FORMATS |= {"bert.encoder.layer.1.output.dense": "nf4", "classifier": "bfloat16"}
 
 
 def headline(model: str) -> dict[str, Any]:
@@ -244,6 +296,8 @@ def findings(**changes: Any) -> Findings:
         "extra": {},
         "controls": {},
         "sizes": sizes(),
+        "sensitivity": sensitivity(),
+        "formats": FORMATS,
         "plots": plots(),
         "missed": mistakes(["paypa1-login.example.com/verify?id=1", "10.0.0.1/bank"]),
         "alarms": mistakes(["www.example.org/login/reset"]),

@@ -34,7 +34,7 @@ FILE = "data/raw/file/urls.csv"
 # Every stage with its argument, in an order that the pipeline allows.
 COMMANDS = (
     *("prepare", "teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "teacher_eval", "baseline"),
-    *("distill", "quantize", "recover"),
+    *("distill", "sensitivity", "quantize", "recover"),
     *(f"predict {model}" for model in ("student", "quantized")),
     *(f"predict_extra {model}" for model in JUDGED),
     *("evaluate", "report", "package", "compare"),

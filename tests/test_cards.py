@@ -239,6 +239,19 @@ def test_the_data_are_described(carved: list[str], method: str, said: str) -> No
     assert cells(data, "validation") == ["validation", "750", "250"]
 
 
+def test_what_a_budget_left_more_bits_is_named() -> None:
+    assert "budget" not in made()
+    raised = {f"bert.layer.{number}.dense": "bfloat16" for number in range(7)} | {"bert.words": "int8"}
+    told = " ".join(made(replace(BUILT, budget={"bytes": 12_000_000, "raised": raised})).split())
+    assert (
+        "The budget of 12.0 MB left more bits to what loses most by having few: `bert.layer.0.dense` (bfloat16),"
+        in told
+    )
+    assert "`bert.layer.5.dense` (bfloat16) and 2 more. `manifest.json` says it of each part." in told
+    nothing = " ".join(made(replace(BUILT, budget={"bytes": 900_000, "raised": {}})).split())
+    assert "The budget of 0.9 MB left no part more bits." in nothing
+
+
 def test_the_sizes_stand_beside_the_notebooks() -> None:
     """1 − 2.8774 / 4.4682 = 0.356, and 4.4682 / 0.9412 = 4.747."""
     said = section(made(), "Sizes")

@@ -69,6 +69,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "students": {"errors", "models"},
     "narrowing": {"batching", "errors", "models"},
     "vocabularies": {"errors"},
+    "scheme_params": {"params"},
+    "sensitivity": {"batching", "embeddings", "models", "progress", "quantization", "selection"},
+    "budget": {"batching", "embeddings", "errors", "models", "quantization", "store"},
     "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime"},
     "unpacking": {"adapters", "embeddings", "models"},
     "recovery": {
@@ -208,6 +211,7 @@ def artefacts() -> dict[str, set[str]]:
         "teacher_eval": {LAYOUT.metrics("teacher")},
         "teacher_states": {LAYOUT.teacher_states},
         "distill": {LAYOUT.model("student"), LAYOUT.plot("student_training")},
+        "sensitivity": {LAYOUT.metrics("sensitivity"), LAYOUT.plot("sensitivity")},
         "quantize": {LAYOUT.model("packed")},
         "recover": {LAYOUT.model("quantized"), LAYOUT.plot("recovery_training")},
         "predict": {LAYOUT.logits("${item.model}")},
@@ -252,7 +256,7 @@ def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
 
 
 def test_only_reporting_stages_see_the_test_split() -> None:
-    for stage in ("teacher", "distill", "quantize", "recover"):
+    for stage in ("teacher", "distill", "sensitivity", "quantize", "recover"):
         assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), stage
 
 

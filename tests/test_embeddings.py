@@ -187,10 +187,10 @@ def test_small_tables_stay_float() -> None:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_config_says_what_is_in_the_file(name: str) -> None:
-    said = embeddings.described(SCHEMES[name], ["b", "a"])
+    said = embeddings.described(dict.fromkeys(["b", "a"], SCHEMES[name]))
     assert (said["scheme"], said["tables"], said["absmax"]) == (name, ["a", "b"], "float16")
     assert said["block"] == (64 if name == "nf4" else None)
-    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=said)) == (SCHEMES[name], ["a", "b"])
+    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(["a", "b"], SCHEMES[name])
     assert embeddings.of_config(SimpleNamespace()) is None
     for wrong in ({**said, "block": 128}, {**said, "scheme": "nf3"}, {**said, "more": 1}, {}, "nf4"):
         with pytest.raises(MinnowError, match="this Minnow cannot read: install the one that wrote it"):

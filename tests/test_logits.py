@@ -98,4 +98,5 @@ def test_sizes_by_part_add_up_to_what_lies_on_disk(layout: Layout) -> None:
     total = sizes.pop("total")
     files = [file for file in layout.model("student").iterdir() if file.name != store.MANIFEST]
     assert total == sum(sizes.values()) == sum(file.stat().st_size for file in files)
-    assert set(sizes) == {"embeddings", "body", "head", "other"}
+    assert set(sizes) == {"embeddings", "body", "head", "vocabulary", "other"}
+    assert sizes["vocabulary"] == sum(file.stat().st_size for file in files if file.name.startswith("tokenizer"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, BertTokenizer, PreTrainedTokenizerBase
 
-from helpers_models import classifier, logits, padded_batch
+from helpers_models import body, classifier, logits, padded_batch, saved
 from minnow import models, pretrained, quantization, store
 from minnow.batching import encode
 from minnow.errors import MinnowError
@@ -70,6 +71,57 @@ def test_the_bytes_of_all_parts_are_those_of_the_folder(
     header = len(everything["model.safetensors"]) - sum(by_hand.values())
     other_files = everything.keys() - {"model.safetensors", "manifest.json"}
     assert parts["other"] == header + sum(len(everything[name]) for name in other_files)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
+def test_no_weight_is_saved_that_the_logits_do_not_need(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str
+) -> None:
+    """BERT's head reads the pooler and keeps it; RoBERTa's does not, and loses it though the base has one."""
+    if kind in ("roberta", "bert"):
+        base = body(kind)
+        assert any("pooler" in name for name, _ in base.named_parameters())
+        saved(base, tokenizer, tmp_path / "base")
+        model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=2)
+    else:
+        model = classifier(kind)
+    models.save(model, tokenizer, tmp_path / "out")
+    loaded = models.load_model(tmp_path / "out")
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == {name for name, _ in loaded.named_parameters()}
+    loaded(**padded_batch()).logits.pow(2).sum().backward()
+    assert [name for name, weight in loaded.named_parameters() if weight.grad is None] == []
+    assert any("pooler" in name for name, _ in loaded.named_parameters()) == (kind == "bert")
+
+
+def word_piece() -> PreTrainedTokenizerBase:
+    """A lower-casing WordPiece tokenizer that knows letters of several scripts, and quotes, blanks and an escape."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.:/?=-_", *"äßøжλ漢字日本🐟", "\u2028", '"', "\\"]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), "login"]
+    return BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, model_max_length=64)
+
+
+@pytest.mark.parametrize("kind", ["byte-level BPE", "WordPiece"])
+def test_a_compact_tokenizer_is_the_same_one(tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str) -> None:
+    given = tokenizer if kind == "byte-level BPE" else word_piece()
+    for name, compact in (("plain", False), ("compact", True)):
+        models.save(classifier(), given, tmp_path / name, compact=compact)
+    files = [tmp_path / name / "tokenizer.json" for name in ("plain", "compact")]
+    plain, compact = (file.read_text(encoding="utf-8") for file in files)
+    assert json.loads(plain) == json.loads(compact)
+    assert list(json.loads(plain)["model"]["vocab"]) == list(json.loads(compact)["model"]["vocab"])
+    assert len(compact.encode()) < 0.8 * len(plain.encode())
+    draw = random.Random(0)
+    alphabets = [
+        "abc019./:?=-_%",
+        "äßøжλ漢字日本🐟\u2028\"\\'",
+        "".join(map(chr, range(1, 0x300))),
+        "\u200d\ufffd\U0001f9ff\x00",
+    ]
+    texts = ["".join(draw.choices(draw.choice(alphabets), k=draw.randint(0, 60))) for _ in range(300)]
+    ids = [models.load_tokenizer(tmp_path / name)(texts, truncation=True)["input_ids"] for name in ("plain", "compact")]
+    assert ids[0] == ids[1] == given(texts, truncation=True)["input_ids"]
+    assert len({tuple(each) for each in ids[0]}) > 150
+    store.check_manifest(tmp_path / "compact")
 
 
 def test_saved_files_follow_the_umask(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -333,7 +333,7 @@ def test_the_page_is_the_same_each_time_and_tells_no_place_or_time() -> None:
 def test_charts_are_named_for_those_who_do_not_see_them() -> None:
     html = rendered()
     drawn = [attributes for tag, attributes in html.found if tag == "svg"]
-    assert len(drawn) == 15  # forest, 3 curves, 4 confusions, 3 shifts, size, 2 of training, slices
+    assert len(drawn) == 16  # forest, 3 curves, 4 confusions, 3 shifts, size, 2 of training, slices, sensitivity
     assert all(each["role"] == "img" and len(each["aria-label"]) > 10 for each in drawn)
     assert next(attributes for tag, attributes in html.found if tag == "html")["lang"] == "en-GB"
     heads = [int(tag[1]) for tag, _ in html.found if re.fullmatch(r"h\d", tag)]
@@ -353,6 +353,22 @@ def test_the_table_shows_estimates_with_their_intervals() -> None:
     assert sections.reasons(found.intervals["models"]) == [
         "Phishing found at 0.1 % false alarms: validation has 450 safe rows; a false-positive rate of 0.1 % needs 1000."
     ]
+
+
+def test_parts_stand_by_what_they_lose_with_what_they_are_shipped_in() -> None:
+    shown = sections.sensitivity(made_up.sensitivity(), made_up.FORMATS)
+    assert [(row["name"].removeprefix("bert."), row["shipped"]) for row in shown["rows"]] == [
+        ("encoder.layer.0.output.dense", "nf4"),
+        ("embeddings.word_embeddings", "bfloat16"),
+        ("encoder.layer.1.output.dense", "nf4"),
+        ("pooler.dense", verdicts.NONE),
+    ]
+    assert [cell["value"] for cell in shown["rows"][0]["cells"]] == ["2.3e-03", "3.2e-06", "0"]
+    assert shown["rows"][0]["cells"][0]["below"] == "3 flips, 0.03 MB in nf4"
+    assert shown["rows"][3]["cells"][0] == {"value": verdicts.NONE, "below": ""}
+    text = rendered().text
+    assert "on 1,000 validation rows, where it has an F1 of 0.923" in text
+    assert "bert.encoder.layer.0.output.dense" in text
 
 
 def test_slices_are_called_hurt_only_beyond_chance() -> None:
@@ -466,10 +482,11 @@ def project(root: Path) -> Layout:
     """A project with made-up results and a test split of four rows."""
     layout = Layout(new_project(root))
     found = made_up.findings()
-    for name in ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes"):
+    for name in ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes", "sensitivity"):
         store.write_json(layout.metrics(name), getattr(found, name))
     for model in JUDGED:
         store.write_json(layout.metrics(model), found.headline[model])
+    store.write_json(layout.manifest("quantized"), {"formats": found.formats})
     for name, table in found.plots.items():
         store.write_table(layout.plot(name), table)
     texts = ["http://fine.example/", "caught.example", "missed.example/<b>", "alarm.example"]

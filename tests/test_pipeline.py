@@ -34,7 +34,7 @@ JUDGED = ("baseline", *MODELS)
 AFTER_RECOVER = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
 AFTER_QUANTIZE = AFTER_RECOVER | {"recover"}
 BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline"}
-AFTER_DISTILL = AFTER_QUANTIZE | {"quantize", "predict@student", "predict_extra@student"}
+AFTER_DISTILL = AFTER_QUANTIZE | {"sensitivity", "quantize", "predict@student", "predict_extra@student"}
 NEW_URLS = [f"shop{number}.example-{number}.org/cart/{number}" for number in range(40)]
 TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2.0e-3, "warmup": 0.1, "weight_decay": 0.01}
 pytestmark = pytest.mark.pipeline
@@ -92,6 +92,7 @@ def checkout(folder: Path) -> Path:
         "quantize__scheme": "nf4",
         "quantize__double_quantization": True,
         "quantize__embeddings": "none",
+        "quantize__budget_mb": None,
         "recover__epochs": 0,
         "evaluate__threshold__fpr": None,
         "evaluate__extra": {},
@@ -125,7 +126,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = checkout(tmp_path_factory.mktemp("built"))
     output = run(folder, "dvc", "repro")
     order = stages_run(output)
-    chain = ["prepare", "teacher", "teacher_logits", "distill", "quantize", "recover"]
+    chain = ["prepare", "teacher", "teacher_logits", "distill", "sensitivity", "quantize", "recover"]
     chain += ["predict@quantized", "evaluate", "report"]
     assert [stage for stage in order if stage in chain] == chain
     extra = {f"predict_extra@{model}" for model in JUDGED}
@@ -254,7 +255,7 @@ def test_an_edit_of_an_inactive_preset_runs_nothing(project: Path) -> None:
 
 def test_quantization_alone_follows_its_params(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "quantize.scheme=int8", "-S", "quantize.double_quantization=false")
-    assert set(stages_run(output)) == {"quantize"} | AFTER_QUANTIZE
+    assert set(stages_run(output)) == {"sensitivity", "quantize"} | AFTER_QUANTIZE
     config = json.loads((project / "models/quantized/config.json").read_text())
     assert config["quantization_config"]["load_in_8bit"] is True
 
@@ -269,6 +270,18 @@ def test_recovery_trains_what_was_quantized(project: Path) -> None:
     assert told["kept"] == (told["validation_f1_after"] > told["validation_f1_before"])
     curve = (project / "metrics/plots/recovery_training.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in curve] == ["epoch", "0", "1"]
+
+
+def test_a_budget_is_kept_without_measuring_anew(project: Path) -> None:
+    size = json.loads((project / "metrics/quantized.json").read_text())["size_mb"]
+    output = run(project, "dvc", "exp", "run", "-S", f"quantize.budget_mb={size + 0.02}")
+    assert set(stages_run(output)) == {"quantize"} | AFTER_QUANTIZE
+    assert size < json.loads((project / "metrics/quantized.json").read_text())["size_mb"] <= size + 0.02
+    formats = json.loads((project / "models/quantized/manifest.json").read_text())["formats"]
+    assert {"nf4", "bfloat16"} == {each for name, each in formats.items() if ".layer." in name}
+    shipped = json.loads((project / "models/release/manifest.json").read_text())["formats"]
+    assert shipped == formats
+    assert "left more bits to" in (project / "models/release/README.md").read_text()
 
 
 def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:

@@ -41,6 +41,9 @@ VOCABULARIES = {
 NOTEBOOK = {BEFORE: "438", "student": "211 (51 % smaller)", FINAL: "62.7 (7 times smaller)"}
 NOTEBOOK_ROWS = "450"
 
+# Parts that kept more bits than the others, named by the card.
+MOST_PARTS = 6
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -75,7 +78,8 @@ class Origin:
     `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
     data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
     on the rows that the teacher alone labelled, None where there are none. `recovered` says whether the student learned
-    again after it was quantized, and `adapters` is the rank of those beside its weights.
+    again after it was quantized, and `adapters` is the rank of those beside its weights. `budget` is what the quantized
+    model's manifest says of the bytes that it had to stay within, None where it had not.
     """
 
     teacher: Base | None
@@ -92,6 +96,7 @@ class Origin:
     unlabelled: Mapping[str, Any] | None = None
     recovered: bool = False
     adapters: int | None = None
+    budget: Mapping[str, Any] | None = None
 
     @property
     def weights(self) -> Base | None:
@@ -216,7 +221,7 @@ A classifier of URLs with two labels, safe and phishing. Minnow made it in three
 1. A *teacher* of {teacher["parameters"]:,} parameters and {megabytes(teacher["size_mb"])} MB; it {came}.
 2. A *student* of {student["parameters"]:,} parameters and {megabytes(student["size_mb"])} MB, {start}, {learned}.
 3. The student's linear layers were *quantized* to {origin.scheme} by bitsandbytes{tables}; what is left is in
-   bfloat16, and the last layer computes in float32.{recovery(origin)}
+   bfloat16, and the last layer computes in float32.{more_bits(origin.budget)}{recovery(origin)}
 
 What lies here is the quantized student: {megabytes(final["size_mb"])} MB with tokenizer and config,
 {final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
@@ -236,6 +241,20 @@ def recovery(origin: Origin) -> str:
         return ""
     beside = f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights" if origin.adapters else ""
     return f" Then it learned\n   again from the same logits and labels, to recover what that had cost{beside}."
+
+
+def more_bits(budget: Mapping[str, Any] | None) -> str:
+    """Return which parts kept more bits than the others under a budget of bytes."""
+    if budget is None:
+        return ""
+    raised = [f"{code(name)} ({kept})" for name, kept in budget["raised"].items()]
+    parts = ", ".join(raised[:MOST_PARTS]) + (f" and {len(raised) - MOST_PARTS} more" if raised[MOST_PARTS:] else "")
+    most = f"The budget of {megabytes(budget['bytes'] / 1e6)} MB"
+    if not raised:
+        return f"\n   {most} left no part more bits."
+    return (
+        f"\n   {most} left more bits to what loses most by having few: {parts}. `manifest.json` says it of each part."
+    )
 
 
 def data_section(prepare: Mapping[str, Any], origin: Origin) -> str:

@@ -267,6 +267,37 @@ def slices(found: Sequence[Mapping[str, Any]]) -> Spec:
     }
 
 
+def sensitivity(parts: Sequence[Mapping[str, Any]], bits: Sequence[str]) -> Spec:
+    """Return a row per part with a mark for each number of bits, at the damage that it does."""
+    labels = [plain(part["name"], 60) for part in parts]
+    values = [
+        {"part": label, "bits": one, "kl": part["in_bits"][one]["kl"]}
+        for label, part in zip(labels, parts, strict=True)
+        for one in bits
+        if one in part["in_bits"]
+    ]
+    # No logarithm holds a damage of 0: below the smallest one there is, the scale goes on linearly.
+    smallest = min((value["kl"] for value in values if value["kl"]), default=1.0)
+    most = max((value["kl"] for value in values), default=0.0) or 1.0
+    ticks = [0.0] + [10.0**power for power in range(-15, 3) if smallest <= 10.0**power <= most]
+    scale = {"type": "symlog", "constant": smallest, "domain": [0, most], "nice": False}
+    across = _axis("kl", "mean KL divergence, nats (logarithmic)", scale=scale)
+    across["axis"] = {"orient": "top", "values": ticks, "format": "~g"}
+    colour: Spec = {"domain": list(bits), "range": [paint(part_role(rank)) for rank in range(len(bits))]}
+    down: Spec = {"field": "part", "type": "nominal", "title": None, "sort": labels}
+    down["axis"] = {"grid": True, "labelLimit": 230, "labelPadding": 8}
+    return {
+        **_frame(WIDE, 60 + 20 * len(labels)),
+        "data": {"values": values},
+        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.9},
+        "encoding": {
+            "x": across,
+            "y": down,
+            "color": {"field": "bits", "type": "nominal", "scale": colour, "legend": None},
+        },
+    }
+
+
 def _floor(score: float) -> float:
     """Return the tenth below a score, so that a mark does not sit on the axis."""
     return max(0.0, (int(score * 10 - 1e-9)) / 10)

@@ -20,6 +20,8 @@ TABLES = (
     *(f"shift_{before}_{after}" for before, after in HOPS),
     *(f"{model}_training" for model in TRAINED),
 )
+# Of metrics/sensitivity.json.
+BITS = ("4", "8", "16")
 Plots = Mapping[str, "pl.DataFrame"]
 
 
@@ -49,6 +51,7 @@ def drawn(
     hops: Mapping[str, Any],
     sizes: Mapping[str, Mapping[str, int]],
     slices: Sequence[Mapping[str, Any]],
+    parts: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return all drawings by their place on the page; `plots` are the tables of metrics/plots by name."""
     return {
@@ -63,6 +66,7 @@ def drawn(
         "size": size(sizes),
         "training": training(plots),
         "slices": by_slice(slices),
+        "sensitivity": sensitivity(parts),
     }
 
 
@@ -117,3 +121,17 @@ def by_slice(slices: Sequence[Mapping[str, Any]]) -> Figure | None:
         return None
     about = "F1 of each model, or the share that is right where the label says so. Hollow: small slices."
     return figure("Scores by slice", about, charts.slices(slices), [(model, model) for model in JUDGED])
+
+
+def most_sensitive(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the parts of metrics/sensitivity.json, the one that loses most in its fewest bits first."""
+    return sorted(
+        parts, key=lambda part: -next(part["in_bits"][bits]["kl"] for bits in BITS if bits in part["in_bits"])
+    )
+
+
+def sensitivity(parts: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return what each part loses in 4, 8 and 16 bits."""
+    about = "Mean KL divergence from the student’s probabilities when one part alone has so few bits, on validation."
+    legend = [(charts.part_role(rank), f"{bits} bits") for rank, bits in enumerate(BITS)]
+    return figure("Damage by part", about, charts.sensitivity(most_sensitive(parts), BITS), legend)

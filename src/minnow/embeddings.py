@@ -5,7 +5,7 @@ cast of the model can round a scale. A scale is the largest absolute value (`abs
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -202,10 +202,10 @@ def tables(model: nn.Module) -> dict[str, nn.Embedding]:
     }
 
 
-def make_room(model: nn.Module, scheme: Scheme, names: Iterable[str]) -> dict[str, QuantizedEmbedding]:
+def make_room(model: nn.Module, schemes: Mapping[str, Scheme]) -> dict[str, QuantizedEmbedding]:
     """Put a layer of zeros into the place of each table of these names, and return the new layers by name."""
     made = {}
-    for name in names:
+    for name, scheme in schemes.items():
         weight = model.get_parameter(f"{name}.weight")
         rows, width = weight.shape
         made[name] = QuantizedEmbedding(rows, width, scheme, dtype=weight.dtype).to(weight.device)
@@ -213,28 +213,41 @@ def make_room(model: nn.Module, scheme: Scheme, names: Iterable[str]) -> dict[st
     return made
 
 
-def described(scheme: Scheme, names: Iterable[str]) -> dict[str, Any]:
-    """Return what config.json says of packed tables."""
-    return {
-        "scheme": scheme.name,
-        "block": scheme.block,
-        "absmax": str(SCALE).removeprefix("torch."),
-        "row": "codes, absmax",
-        "tables": sorted(names),
-        "load_with": "minnow.models.load_for_inference",
-    }
+def described(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Return what config.json says of packed tables: a block, or a list of them where tables differ in their scheme."""
+    blocks = [
+        {
+            "scheme": scheme.name,
+            "block": scheme.block,
+            "absmax": str(SCALE).removeprefix("torch."),
+            "row": "codes, absmax",
+            "tables": sorted(name for name, its in schemes.items() if its == scheme),
+            "load_with": "minnow.models.load_for_inference",
+        }
+        for scheme in SCHEMES.values()
+        if scheme in schemes.values()
+    ]
+    return blocks[0] if len(blocks) == 1 else blocks
 
 
-def of_config(config: Any) -> tuple[Scheme, list[str]] | None:
-    """Return how a config says that tables are packed, and their names; None if none are.
+def of_config(config: Any) -> dict[str, Scheme] | None:
+    """Return the scheme of each table that a config says is packed; None if it says of none.
 
     Raises:
-        MinnowError: in a way that is not known here.
+        MinnowError: they are packed in a way that is not known here.
     """
     said = getattr(config, KEY, None)
     if said is None:
         return None
-    for scheme in SCHEMES.values():
-        if isinstance(said, dict) and said == described(scheme, said.get("tables", [])):
-            return scheme, said["tables"]
-    raise MinnowError(f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that wrote it")
+    blocks = said if isinstance(said, list) else [said]
+    schemes = {
+        str(name): SCHEMES[block["scheme"]]
+        for block in blocks
+        if isinstance(block, dict) and block.get("scheme") in list(SCHEMES) and isinstance(block.get("tables"), list)
+        for name in block["tables"]
+    }
+    if not schemes or said != described(schemes):
+        raise MinnowError(
+            f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that wrote it"
+        )
+    return schemes

@@ -71,16 +71,20 @@ def save(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     *,
-    facts: Mapping[str, str | None] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json` beside it.
 
-    `facts` go into the manifest, such as the base that the model came from.
+    `facts` go into the manifest, such as the base that the model came from. `compact` leaves the blanks and line breaks
+    out of `tokenizer.json`, a third of it and more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     strip_varying_keys(folder)
+    if compact:
+        squeeze(folder / "tokenizer.json")
     # safetensors gives its files to their owner alone; the others follow the umask.
     mode = (folder / "config.json").stat().st_mode
     for file in folder.glob("*.safetensors"):
@@ -96,6 +100,12 @@ def strip_varying_keys(folder: Path) -> None:
         if isinstance(content, dict) and not content.keys().isdisjoint(VARYING_KEYS):
             kept = {key: value for key, value in content.items() if key not in VARYING_KEYS}
             file.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def squeeze(file: Path) -> None:
+    """Write a JSON file anew without the blanks and line breaks between its values, in the order that they stand in."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
 def load_model(folder: Path, **options: Any) -> PreTrainedModel:
@@ -142,7 +152,7 @@ def model_class(config: PreTrainedConfig) -> type[Any]:
     def make(self: PreTrainedModel, *args: Any, **options: Any) -> None:
         plain.__init__(self, *args, **options)
         if packed is not None:
-            embeddings.make_room(self, *packed)
+            embeddings.make_room(self, packed)
         if adapted is not None:
             adapters.make_room(self, adapted.layers, adapted.rank)
 
@@ -198,19 +208,24 @@ def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     for file in folder.glob("*.safetensors"):
         for name, size in tensor_bytes(file).items():
             parts[part_of(name, prefix)] += size
-    total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != store.MANIFEST)
-    return {**parts, "other": total - sum(parts.values())}
+    return {**parts, "other": folder_bytes(folder) - sum(parts.values())}
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of everything that a model's folder needs to run: all but its manifest."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != store.MANIFEST)
 
 
 def tensor_bytes(file: Path) -> dict[str, int]:
-    """Return the bytes of each tensor in a safetensors file, which opens with a JSON header and its length."""
+    """Return the bytes of each tensor in a safetensors file."""
+    return {name: fact["data_offsets"][1] - fact["data_offsets"][0] for name, fact in tensor_facts(file).items()}
+
+
+def tensor_facts(file: Path) -> dict[str, Any]:
+    """Return dtype, shape and place of each tensor in a safetensors file, which opens with this as JSON."""
     with file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return {
-        name: fact["data_offsets"][1] - fact["data_offsets"][0]
-        for name, fact in header.items()
-        if name != "__metadata__"
-    }
+    return {name: fact for name, fact in header.items() if name != "__metadata__"}
 
 
 def part_of(name: str, prefix: str) -> str:

@@ -26,6 +26,7 @@ TEMPLATE = "report.html.j2"
 class Findings:
     """Everything that the page shows: metrics/*.json and metrics/plots/*.csv in their own shapes, and what follows.
 
+    `formats` are what each part of the quantized student is stored in, by name.
     `missed` is phishing that the quantized student took for safe, `alarms` the reverse, the most confident first.
     """
 
@@ -39,6 +40,8 @@ class Findings:
     extra: Mapping[str, Any]
     controls: Mapping[str, Any]
     sizes: Mapping[str, Mapping[str, int]]
+    sensitivity: Mapping[str, Any]
+    formats: Mapping[str, str]
     plots: Mapping[str, "pl.DataFrame"]
     missed: Sequence[Mistake]
     alarms: Sequence[Mistake]
@@ -81,13 +84,14 @@ def content(found: Findings) -> dict[str, Any]:
         "reasons": sections.reasons(estimated),
         "margin": verdicts.short(margin),
         "hops": sections.hop_cards(hops, margin, rows),
-        "figures": drawings.drawn(found.plots, found.hops, found.sizes, slices),
+        "figures": drawings.drawn(found.plots, found.hops, found.sizes, slices, found.sensitivity["parts"]),
         "calibration": sections.calibration_table(found.calibration),
         "slices": sections.slice_groups(slices),
         "hurt": sections.hurt(slices),
         "chance_of_slices": verdicts.chance_of_slices(len(verdicts.watched(slices))),
         "small_below": found.slices["small_below"],
         "slice_hops": [verdicts.arrow(*hop) for hop in HOPS],
+        "sensitivity": sections.sensitivity(found.sensitivity, found.formats),
         "extra": [sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())],
         "controls": [sections.control(name, each, margin) for name, each in sorted(found.controls.items())],
         "mistakes": sections.mistakes(found.missed, found.alarms),

@@ -1,6 +1,6 @@
 """Schemes of bitsandbytes for linear layers, ours for embeddings: what they reach, and the proof of what was saved."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,11 @@ class FourBit:
 
     bits = 4
 
+    @property
+    def name(self) -> str:
+        """As params.yaml calls it."""
+        return self.code
+
     def config(self, keep_float: Sequence[str]) -> BitsAndBytesConfig:
         return BitsAndBytesConfig(
             load_in_4bit=True,
@@ -43,12 +48,14 @@ class EightBit:
     """8 bits a weight, outlier columns in 16 (Dettmers et al. 2022, arXiv 2208.07339)."""
 
     bits = 8
+    name = "int8"
 
     def config(self, keep_float: Sequence[str]) -> BitsAndBytesConfig:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(keep_float))
 
 
 Scheme = FourBit | EightBit
+FLOAT = "bfloat16"
 # Texts that the quantized model is run on before and after saving: the logits must be equal to the bit.
 PROBE_ROWS = 1_000
 
@@ -58,13 +65,19 @@ def scheme(name: Literal["nf4", "fp4", "int8"], *, double_quantization: bool) ->
     return EightBit() if name == "int8" else FourBit(name, double_quantization)
 
 
+def fits_four_bits(layer: nn.Linear) -> bool:
+    """Return whether a layer divides into the blocks of 4-bit schemes."""
+    return layer.in_features % INPUT_BLOCK == 0 and layer.out_features % OUTPUT_BLOCK == 0
+
+
 def layers_to_quantize(
-    model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str]
+    model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str], *, precious: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Return the names of the linear layers that get quantized and of those that stay float.
 
     `keep_float` names modules by one part of their dotted name; what lies below them stays float too. The layer with an
     output per label must be among them: two outputs cannot be packed, and bitsandbytes' CPU kernel dies on them.
+    `precious` names single layers, whole, that a budget keeps; it may keep all of them.
 
     Raises:
         MinnowError: the classification layer is not kept, or a layer does not divide into the blocks of 4-bit schemes.
@@ -75,20 +88,19 @@ def layers_to_quantize(
     for name, module in model.named_modules():
         if not isinstance(module, nn.Linear):
             continue
-        is_kept = any(part in keep_float for part in name.split("."))
+        is_kept = name in precious or any(part in keep_float for part in name.split("."))
         if module is last and not is_kept:
             raise MinnowError(
                 f"quantize.keep_float must name the classification layer: add {name.split('.')[-1]!r} to the list"
             )
-        ragged = module.in_features % INPUT_BLOCK or module.out_features % OUTPUT_BLOCK
-        if scheme.bits == 4 and ragged and not is_kept:
+        if scheme.bits == 4 and not is_kept and not fits_four_bits(module):
             raise MinnowError(
                 f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4 bits need multiples "
                 f"of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width for the student, take scheme int8, or add "
                 f"{name.split('.')[-1]!r} to quantize.keep_float"
             )
         (kept if is_kept else quantized).append(name)
-    if not quantized:
+    if not quantized and not precious:
         raise MinnowError(f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize")
     return quantized, kept
 
@@ -122,13 +134,24 @@ def cut_positions(model: PreTrainedModel, longest: int) -> None:
         table.num_embeddings = model.config.max_position_embeddings = rows
 
 
-def pack_embeddings(model: PreTrainedModel, original: PreTrainedModel, scheme: embeddings.Scheme) -> None:
-    """Replace the model's tables by packed ones of the original's float32 weights, and say so in the config."""
-    layers = embeddings.make_room(model, scheme, embeddings.tables(model))
-    for name, layer in layers.items():
+def pack_embeddings(
+    model: PreTrainedModel, original: PreTrainedModel, schemes: Mapping[str, embeddings.Scheme]
+) -> None:
+    """Replace tables of the model by packed ones of the original's float32 weights, and say so in the config."""
+    for name, layer in embeddings.make_room(model, schemes).items():
         weight = original.get_parameter(f"{name}.weight")[: layer.rows]
-        layer.weight = embeddings.quantize_rows(weight, scheme).to(layer.weight.device)
-    setattr(model.config, embeddings.KEY, embeddings.described(scheme, layers))
+        layer.weight = embeddings.quantize_rows(weight, layer.scheme).to(layer.weight.device)
+    if schemes:
+        setattr(model.config, embeddings.KEY, embeddings.described(schemes))
+
+
+def formats(
+    model: PreTrainedModel, scheme: Scheme, quantized: Collection[str], packed: Mapping[str, embeddings.Scheme]
+) -> dict[str, str]:
+    """Return what each linear layer and each table of a model is stored in, by name."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    tables = {name: packed[name].name if name in packed else FLOAT for name in embeddings.tables(model)}
+    return {name: scheme.name if name in quantized else FLOAT for name in linear} | tables
 
 
 def check_layers(model: PreTrainedModel, scheme: Scheme, quantized: Sequence[str]) -> None:
@@ -172,25 +195,58 @@ def quantize(
     keep_float: Sequence[str],
     probe: Encoded,
     device: torch.device,
-    packed: embeddings.Scheme | None = None,
+    packed: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None,
+    precious: Collection[str] = (),
 ) -> None:
     """Write to `out` the student with its linear layers quantized, and check it against what is read back.
 
-    With `packed`, its embeddings are quantized too. It is saved before the first forward pass, because bitsandbytes'
-    CPU kernel repacks the weights then and drops the statistics of the double quantization. `probe` are encoded texts
-    that both models are run on.
+    `packed` is the scheme of its embeddings, or of each table by name; None leaves them in bfloat16, and so do
+    `precious` for the linear layers that they name. `probe` are encoded texts that both models are run on.
 
     Raises:
         MinnowError: a scheme does not fit the student, or what was saved is not what ran.
     """
-    original, tokenizer = models.load_model(student), models.load_tokenizer(student)
-    names, kept = layers_to_quantize(original, scheme, keep_float)
-    model = load_quantized(student, scheme, kept, device=device)
-    cut_positions(model, tokenizer.model_max_length)
-    if packed is not None:
-        pack_embeddings(model, original, packed)
-    models.save(model, tokenizer, out)
+    model, names = write(student, out, scheme, keep_float=keep_float, device=device, packed=packed, precious=precious)
+    check(model, names, out, scheme, probe=probe, device=device)
+
+
+def check(
+    model: PreTrainedModel, names: Sequence[str], out: Path, scheme: Scheme, *, probe: Encoded, device: torch.device
+) -> None:
+    """Make sure that what `write` saved is what it returned, by running both on the probe.
+
+    Raises:
+        MinnowError: it is not.
+    """
     saved = models.load_for_inference(out, Runtime(device, torch.bfloat16))
     check_layers(saved, scheme, names)
     logits = [predict_logits(each, probe, device=device) for each in (models.with_float32_logits(model), saved)]
     check_same(*logits)
+
+
+def write(
+    student: Path,
+    out: Path,
+    scheme: Scheme,
+    *,
+    keep_float: Sequence[str],
+    device: torch.device,
+    packed: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None,
+    precious: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> tuple[PreTrainedModel, list[str]]:
+    """Write the quantized student and return it with the names of its quantized layers; `facts` go into its manifest.
+
+    It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights then and drops the
+    statistics of the double quantization.
+    """
+    original, tokenizer = models.load_model(student), models.load_tokenizer(student)
+    names, kept = layers_to_quantize(original, scheme, keep_float, precious=precious)
+    model = load_quantized(student, scheme, kept, device=device)
+    cut_positions(model, tokenizer.model_max_length)
+    if not isinstance(packed, Mapping):
+        packed = {} if packed is None else dict.fromkeys(embeddings.tables(model), packed)
+    said = formats(original, scheme, names, packed)
+    pack_embeddings(model, original, packed)
+    models.save(model, tokenizer, out, facts={**(facts or {}), "formats": said}, compact=True)
+    return model, names

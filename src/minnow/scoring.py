@@ -42,5 +42,13 @@ def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float |
 
 
 def sizes(layout: Layout, model: str) -> dict[str, Any]:
-    """Return the bytes of a model by part; they add up to all that it needs to run."""
-    return {**store.read_json(layout.manifest(model))["bytes_by_part"], "total": size(layout, model)}
+    """Return the bytes of a model by part; they add up to all that it needs to run.
+
+    A tokenizer's files are taken out of the manifest's `other` as `vocabulary`, as the baseline calls its own; what is
+    left there are configs and the header of the weights' file.
+    """
+    manifest = store.read_json(layout.manifest(model))
+    parts, files = manifest["bytes_by_part"], manifest["files"]
+    tokenizer = sum(int(fact["bytes"]) for name, fact in files.items() if name.startswith("tokenizer"))
+    split = {"vocabulary": tokenizer, "other": parts["other"] - tokenizer} if tokenizer else {}
+    return {**parts, **split, "total": size(layout, model)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from minnow import verdicts
 from minnow.display import defanged, plain
-from minnow.drawings import judged
+from minnow.drawings import BITS, judged, most_sensitive
 from minnow.layout import BASELINE, HOPS, JUDGED, MODELS, SPLITS
 from minnow.verdicts import NONE, capital, count, megabytes, number, percent, signed, subject
 
@@ -309,6 +309,31 @@ def data_facts(prepare: Mapping[str, Any]) -> dict[str, Any]:
         "leak": percent(prepare["leak"]),
         "by_domain": prepare["split"] == "domain",
         "source": plain(str(prepare["source"])),
+    }
+
+
+def sensitivity(found: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:
+    """Return a row per part, the one that loses most in few bits first; `formats` are what is shipped, by part."""
+    rows = [
+        {
+            "name": plain(part["name"], 80),
+            "weights": count(part["weights"]),
+            "shipped": plain(formats.get(part["name"], NONE)),
+            "cells": [in_bits(part["in_bits"].get(bits)) for bits in BITS],
+        }
+        for part in most_sensitive(found["parts"])
+    ]
+    return {"rows": rows, "measured_on": count(found["rows"]), "f1": number(found["validation_f1"], 3), "bits": BITS}
+
+
+def in_bits(each: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what a part costs in some number of bits."""
+    if each is None:
+        return {"value": NONE, "below": ""}
+    flips = f"{count(each['flips'])} flips, " if each["flips"] else ""
+    return {
+        "value": f"{each['kl']:.1e}" if each["kl"] else "0",
+        "below": f"{flips}{megabytes(each['bytes'] / 1e6)} MB in {plain(each['format'])}",
     }
 
 

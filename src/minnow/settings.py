@@ -141,9 +141,10 @@ def quantization(model: Path) -> Mapping[str, Any]:
 
 
 def embeddings(model: Path) -> str | None:
-    """Return the scheme that a model's folder says its embeddings are packed in, None if they are not."""
-    found: Mapping[str, str] | None = store.read_json(model / "config.json").get(EMBEDDINGS)
-    return found["scheme"] if found else None
+    """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None if none are."""
+    found = store.read_json(model / "config.json").get(EMBEDDINGS) or []
+    blocks = found if isinstance(found, list) else [found]
+    return " and ".join(block["scheme"] for block in blocks) or None
 
 
 def adapters(model: Path) -> int | None:

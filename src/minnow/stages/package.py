@@ -43,7 +43,7 @@ def main(root: Path) -> None:
             shutil.copyfile(model / name, out / name)
         store.write_json(out / settings.FILE, called.as_json())
         (out / settings.CARD).write_text(card, encoding="utf-8")
-        store.write_manifest(out, {"parameters": manifest["parameters"]})
+        store.write_manifest(out, {name: manifest[name] for name in ("parameters", "formats")})
 
 
 def evidence_of(layout: Layout) -> "Evidence":
@@ -71,6 +71,7 @@ def origin(params: Params, layout: Layout) -> "Origin":
         embeddings=settings.embeddings(layout.model("quantized")),
         adapters=settings.adapters(layout.model("quantized")),
         recovered=cards.recovered(store.read_json(layout.manifest("quantized"))),
+        budget=store.read_json(layout.manifest("quantized")).get("budget"),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
         states=params.distill.inside,
         unlabelled=store.read_json(layout.unlabelled_report) if params.distill.more_text else None,

@@ -1,28 +1,23 @@
 """quantize: turn the student's linear layers and embeddings into 4 or 8 bits, and prove that it was saved as it ran."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field
 
 from minnow import store
 from minnow.layout import Layout
-from minnow.params import Block, RuntimeParams, StageParams
+from minnow.params import RuntimeParams, StageParams
+from minnow.scheme_params import SchemeParams
 
 
-class QuantizeParams(Block):
-    """The scheme of the linear layers, that of the embeddings, and the layers that stay float."""
+class QuantizeParams(SchemeParams):
+    """The scheme of the linear layers, that of the embeddings, the layers that stay float, and the bytes of it all."""
 
-    scheme: Literal["nf4", "fp4", "int8"]
-    double_quantization: bool
+    model_config = ConfigDict(extra="forbid")
+
     embeddings: Literal["none", "int8", "nf4"]
-    keep_float: Annotated[list[str], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _double_is_four_bit(self) -> Self:
-        if self.scheme == "int8" and self.double_quantization:
-            raise ValueError("scheme int8 has no double_quantization: set it to false")
-        return self
+    budget_mb: Annotated[float, Field(gt=0)] | None
 
 
 class Params(StageParams):
@@ -35,20 +30,35 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the folder of the student as quantized."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import embeddings, models, quantization, runtime
+    from minnow import budget, embeddings, models, quantization, runtime
     from minnow.batching import encode
 
     run = runtime.start(params.runtime)
     student, chosen = layout.model("student"), params.quantize
     store.check_manifest(student)
     texts = store.read_table(layout.split("validation"))["text"].to_list()[: quantization.PROBE_ROWS]
+    scheme = quantization.scheme(chosen.scheme, double_quantization=chosen.double_quantization)
+    probe = encode(models.load_tokenizer(student), texts)
     with store.replacing(layout.model("packed")) as out:
-        quantization.quantize(
-            student,
-            out,
-            quantization.scheme(chosen.scheme, double_quantization=chosen.double_quantization),
-            keep_float=chosen.keep_float,
-            probe=encode(models.load_tokenizer(student), texts),
-            device=run.device,
-            packed=embeddings.SCHEMES.get(chosen.embeddings),
-        )
+        if chosen.budget_mb is None:
+            quantization.quantize(
+                student,
+                out,
+                scheme,
+                keep_float=chosen.keep_float,
+                probe=probe,
+                device=run.device,
+                packed=embeddings.SCHEMES.get(chosen.embeddings),
+            )
+        else:
+            budget.quantize(
+                student,
+                out,
+                scheme,
+                budget_mb=chosen.budget_mb,
+                tables=chosen.embeddings,
+                told=store.read_json(layout.metrics("sensitivity")),
+                keep_float=chosen.keep_float,
+                probe=probe,
+                device=run.device,
+            )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from minnow.sections import Mistake
 
-TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes")
+TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes", "sensitivity")
 PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
 
 
@@ -49,6 +49,7 @@ def main(root: Path) -> None:
         preset=params.preset,
         headline={model: store.read_json(layout.metrics(model)) for model in JUDGED},
         plots={name: table(layout.plot(name)) for name in drawings.TABLES},
+        formats=store.read_json(layout.manifest("quantized"))["formats"],
         missed=missed,
         alarms=alarms,
         params=params.model_dump(exclude={"preset"}),

@@ -1,0 +1,23 @@
+"""The part of `quantize` in params.yaml that says what a layer is turned into, which more than one stage reads."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from minnow.params import Block
+
+
+class SchemeParams(Block):
+    """The scheme of the linear layers, and those that stay float; other keys of the block are not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    scheme: Literal["nf4", "fp4", "int8"]
+    double_quantization: bool
+    keep_float: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _double_is_four_bit(self) -> Self:
+        if self.scheme == "int8" and self.double_quantization:
+            raise ValueError("scheme int8 has no double_quantization: set it to false")
+        return self
