@@ -31,7 +31,7 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "benchmarks")]
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 
-from minnow import controls, logits, params, runtime, scoring, selection, store  # noqa: E402
+from minnow import controls, logits, params, runtime, scoring, selection, store, sweep_charts  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.params import RuntimeParams  # noqa: E402
 from minnow.stages import (  # noqa: E402
@@ -44,6 +44,7 @@ from minnow.stages import (  # noqa: E402
     teacher_logits,
     teacher_unlabelled,
 )
+from minnow.sweeps import Point  # noqa: E402
 from minnow.unlabelled_params import UnlabelledParams  # noqa: E402
 from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
 
@@ -309,6 +310,7 @@ class Study:
         self.case, self.what, self.work, self.clone = case, what, work, clone
         self.common = shared(case, clone, work / "shared")
         self.runs: list[dict[str, Any]] = []
+        self.file = PROJECT / "docs" / "results" / f"{case}_{what}.json"
 
     def student(self, changes: Changes) -> Path:
         """Return the folder of the student of a run on all rows, which is made if it is not there."""
@@ -320,8 +322,7 @@ class Study:
         found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name, "model": model}
         references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
         self.runs.append(found)
-        results = {"runs": self.runs, "references": references, "machine": machine()}
-        store.write_json(PROJECT / "docs" / "results" / f"{self.case}_{self.what}.json", results)
+        store.write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
         print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
 
 
@@ -353,9 +354,26 @@ def ladder(study: Study, names: Sequence[str]) -> None:
 
 
 def shapes(study: Study, names: Sequence[str]) -> None:
-    """Run every shape with one loss, one seed."""
+    """Run every shape with one loss, one seed, and draw size against F1."""
     for name, shape in SHAPES.items():
         study.add(name, {**SMALLEST, **LOSSES[names[0]], "distill.seed": 0, **shape})
+        draw(study)
+
+
+def draw(study: Study) -> None:
+    """Draw size against F1 beside the results: baseline, teacher, and every run quantized."""
+    import vl_convert
+
+    file = study.file.with_suffix(".svg")
+    results = store.read_json(study.file)
+    models = [*results["references"].items(), *(("quantized", run["quantized"]) for run in results["runs"])]
+    labels = [*(["n-grams", "teacher"]), *(run["name"] for run in results["runs"])]
+    points = [
+        Point(model, label, each["bytes"] / 1e6, each["validation_f1"], each["estimates"]["f1"]["value"])
+        for (model, each), label in zip(models, labels, strict=True)
+    ]
+    with store.replacing(file) as temporary:
+        temporary.write_text(vl_convert.vegalite_to_svg(sweep_charts.front_specification(study.case, points)))
 
 
 KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "shapes": shapes}

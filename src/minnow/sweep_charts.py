@@ -32,12 +32,22 @@ def chart(runs: Sequence[Run]) -> Specification:
     for preset, members in by_preset(runs).items():
         rows += [parameter_chart(preset, key, grouped(members, [key])) for key in varying(members)]
         rows += [front_chart(preset, found) for found in [points(members)] if found]
+    return below_each_other(rows)
+
+
+def front_specification(title: str, candidates: Sequence[Point]) -> Specification:
+    """Return the specification of size against F1 alone."""
+    return below_each_other([front_chart(title, candidates)])
+
+
+def below_each_other(rows: Sequence[Specification]) -> Specification:
+    """Return rows of plots as one specification."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": "white",
         "padding": 16,
         "config": {"font": "sans-serif", "axis": {"labelFontSize": 11, "titleFontSize": 12}},
-        "vconcat": rows,
+        "vconcat": list(rows),
         "spacing": 40,
         "resolve": {"scale": {"color": "independent"}, "legend": {"color": "independent"}},
     }
