@@ -46,7 +46,7 @@ from minnow.stages import (  # noqa: E402
 )
 from minnow.sweeps import Point  # noqa: E402
 from minnow.unlabelled_params import UnlabelledParams  # noqa: E402
-from real_data import CASES, EXACT, EXACT_FILE, RAW, curve, machine, overrides  # noqa: E402
+from real_data import CASES, EXACT, EXACT_FILE, RAW, THREADS, curve, machine, overrides  # noqa: E402
 
 Changes = Mapping[str, Any]
 # URLs of the other data set, without their labels.
@@ -279,7 +279,7 @@ def measured(
     student: Path | None = None,
 ) -> dict[str, Any]:
     """Return the result of one run, from its checkout if it is finished there."""
-    asked = {"changes": dict(changes), "rows": rows}
+    asked: dict[str, Any] = {"changes": dict(changes), "rows": rows}
     if student is not None:
         asked["student"] = student.parent.parent.name
     root = work / "runs" / digest(asked)
@@ -306,20 +306,23 @@ def code() -> str:
 class Study:
     """The runs of one kind on one data set, and their file."""
 
-    def __init__(self, case: str, what: str, work: Path, clone: Layout) -> None:
+    def __init__(self, case: str, what: str, work: Path, clone: Layout, threads: int) -> None:
         self.case, self.what, self.work, self.clone = case, what, work, clone
+        # Two runs of one thread each get more done than one after the other of two, and other weights.
+        self.always = {} if threads == THREADS else {"presets.file.runtime.threads": threads}
         self.common = shared(case, clone, work / "shared")
         self.runs: list[dict[str, Any]] = []
         self.file = PROJECT / "docs" / "results" / f"{case}_{what}.json"
 
     def student(self, changes: Changes) -> Path:
         """Return the folder of the student of a run on all rows, which is made if it is not there."""
-        found = measured(self.case, "student", changes, self.work, self.common)
+        found = measured(self.case, "student", {**changes, **self.always}, self.work, self.common)
         return Layout(self.work / "runs" / found["run"]).model("student")
 
     def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> None:
         """Run, or read, and write down what there is so far; the table shows `model`."""
-        found = {**measured(self.case, name, changes, self.work, self.common, **options), "name": name, "model": model}
+        changed = {**changes, **self.always}
+        found = {**measured(self.case, name, changed, self.work, self.common, **options), "name": name, "model": model}
         references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
         self.runs.append(found)
         store.write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
@@ -387,10 +390,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", help="of what to run; all if none is given")
     parser.add_argument("--clone", type=Path, help="a checkout in which the pipeline has run on this data set")
     parser.add_argument("--work", type=Path, default=Path("/tmp/minnow_compression"), help="folder for the runs")
+    parser.add_argument("--threads", type=int, default=THREADS)
     options = parser.parse_args(arguments)
     clone = Layout((options.clone or Path("/tmp/minnow_real") / options.case).resolve())
     work = options.work.resolve() / options.case
-    KINDS[options.what](Study(options.case, options.what, work, clone), options.names)
+    KINDS[options.what](Study(options.case, options.what, work, clone, options.threads), options.names)
 
 
 if __name__ == "__main__":
