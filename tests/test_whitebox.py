@@ -215,6 +215,32 @@ def counterparts(tokenizer: PreTrainedTokenizerBase, folder: Path, row: int) -> 
     return int((alignment.matrix(ours, theirs).sum(dim=-1) > 0).sum())
 
 
+@pytest.mark.parametrize("terms", [Terms(hidden_weight=1.0), Terms(attention_weight=1.0), Terms(relation_weight=1.0)])
+def test_tokens_behind_the_teachers_end_do_not_count(
+    folder: Path, coarse: PreTrainedTokenizerBase, terms: Terms
+) -> None:
+    """A text that only the student reads to its end: what it makes of the rest is not looked at."""
+    student = student_of()
+    made = guide(terms, student, coarse, folder, given_map=[1, 3])
+    assert made.tokens is not None
+    (ours, theirs), row = made.tokens, torch.tensor([2])
+    # as if the teacher had been cut off behind six tokens and [SEP]
+    begin, length = int(theirs.encoded.starts[2]), int(theirs.encoded.lengths[2])
+    spans = theirs.spans.clone()
+    spans[begin + 7 : begin + length - 1] = 0
+    made.tokens = (ours, alignment.Tokens(theirs.encoded, spans))
+    counted = alignment.matrix(ours.batch(row), made.tokens[1].batch(row)).sum(dim=-1)[0] > 0
+    assert 3 < int(counted.sum()) < len(counted) - 3
+    batch = encode(coarse, URLS).batch(row, CPU)
+    with made.watching():
+        student(**batch)
+    watched = [made.watch.hidden[2]] if terms.hidden_weight else made.watch.projected[2]
+    for gradient in torch.autograd.grad(made(row, batch["attention_mask"]), watched, allow_unused=True):
+        if gradient is not None:  # attention has no use for values
+            assert bool(gradient[0, counted].any(dim=-1).all())
+            assert not bool(gradient[0, ~counted].any())
+
+
 def test_aligned_states_by_hand() -> None:
     matrix = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.25, 0.75]]])
     hidden = torch.tensor([[[1.0, 2.0], [4.0, 0.0], [8.0, 4.0]]])

@@ -22,7 +22,7 @@ class StatesParams(Block):
     def _layers_if_stored(self) -> Self:
         if self.hidden_states == "stored" and self.stored_layers is None:
             raise ValueError(
-                "hidden_states 'stored' needs stored_layers; [0] and a run name those that the weights use"
+                "hidden_states 'stored' needs stored_layers, as [5]; if the weights need others, distill names them"
             )
         if self.hidden_states == "online" and self.stored_layers is not None:
             raise ValueError("stored_layers does not go with hidden_states 'online': set it to null")
