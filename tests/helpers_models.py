@@ -32,6 +32,7 @@ DISTILBERT = {
 }
 EXTRA = {"electra": {"embedding_size": WIDTH}, "modernbert": dict.fromkeys(("bos_token_id", "cls_token_id"), 1)}
 EXTRA["modernbert"] |= dict.fromkeys(("eos_token_id", "sep_token_id"), 2)
+EXTRA["deberta-v2"] = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
 
 
 def classifier(kind: str = "bert", *, layers: int = 2, **options: Any) -> PreTrainedModel:

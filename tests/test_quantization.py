@@ -281,6 +281,16 @@ def test_the_cut_changes_no_logit(tokenizer: PreTrainedTokenizerBase, kind: str)
     assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
 
 
+def test_a_table_that_is_multiplied_with_stays_float(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """DeBERTa's distances have a table whose rows nobody looks up; packed, it would be bytes in a matrix product."""
+    models.save(classifier("deberta-v2", layers=1, intermediate_size=128), tokenizer, tmp_path / "student")
+    nf4, probe = FourBit("nf4", double_quantization=True), encode(tokenizer, ["a.com/x", "b.org/login"])
+    out = quantized(tmp_path / "student", tmp_path / "out", nf4, probe, "nf4")
+    formats = store.read_json(out / store.MANIFEST)["formats"]
+    assert formats["deberta.embeddings.word_embeddings"] == "nf4"
+    assert "deberta.encoder.rel_embeddings" not in formats
+
+
 # --- Logits ---------------------------------------------------------------------------------------------------
 
 

@@ -84,7 +84,7 @@ def test_rows_are_all_or_a_thousand_evenly_spaced(rows: int) -> None:
 # --- Models ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra", "modernbert"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra", "modernbert", "deberta-v2"])
 def test_what_is_computed_once_for_all_is_what_each_part_alone_gives(
     monkeypatch: pytest.MonkeyPatch, probe: Encoded, kind: str
 ) -> None:

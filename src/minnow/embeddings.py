@@ -42,6 +42,8 @@ STEPS = 127  # int8 holds −127..127; −128 stays unused, so that both signs r
 SCALE = torch.float16
 # Tables below this stay float: they are a handful of bytes. In it lie word and position tables, never token types.
 SMALLEST_ROWS = SMALLEST_WIDTH = 16
+# Tables that a model multiplies with as they are, in place of looking rows up, stay float too: DeBERTa's distances.
+MULTIPLIED = "rel_embeddings"
 # Rows quantized at once: bounds the memory that the intermediate float32 and int32 numbers take.
 ROWS_AT_ONCE = 8_192
 
@@ -192,13 +194,14 @@ class QuantizedEmbedding(nn.Module):
 
 
 def tables(model: nn.Module) -> dict[str, nn.Embedding]:
-    """Return the embeddings that are large enough to matter, by name."""
+    """Return the embeddings that rows are looked up in and that are large enough to matter, by name."""
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Embedding)
         and module.num_embeddings >= SMALLEST_ROWS
         and module.embedding_dim >= SMALLEST_WIDTH
+        and name.rpartition(".")[2] != MULTIPLIED
     }
 
 
