@@ -255,6 +255,41 @@ def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(student: Student, 
     assert "kept" in told(tmp_path / "out")
 
 
+# --- Within a budget --------------------------------------------------------------------------------------------
+
+
+def within(student: Student, folder: Path, byte_count: int) -> Student:
+    """Return a student that was quantized within so many bytes, by what its manifest says."""
+    shutil.copytree(student.folders.packed, folder)
+    manifest = store.read_json(folder / store.MANIFEST)
+    store.write_json(folder / store.MANIFEST, {**manifest, "budget": {"bytes": byte_count}})
+    return Student(Folders(folder, student.folders.student), student.float_f1)
+
+
+def test_adapters_that_a_budget_has_no_room_for_are_refused(student: Student, tmp_path: Path) -> None:
+    full = within(student, tmp_path / "full", models.folder_bytes(student.folders.packed) + 2_000)
+    with pytest.raises(MinnowError, match=r"quantize\.budget_mb, .*set recover\.adapters to merged"):
+        recover(full, tmp_path / "out", SHIPPED)
+
+
+def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_path: Path) -> None:
+    """Config and header of adapters are counted at the end alone, as is what re-quantized scales take more."""
+    size = models.folder_bytes(student.folders.packed)
+    pairs = adapters.pairs(recovery.trainable(recovery.load_packed(student.folders.packed, CPU), SHIPPED))
+    room = 2 * sum(pair.a.numel() + pair.b.numel() for pair in pairs.values())
+    tight = within(student, tmp_path / "tight", size + room)
+    recover(tight, tmp_path / "out", SHIPPED, training=training_params(epochs=1, batch_size=16, learning_rate=5e-3))
+    assert told(tmp_path / "out")["validation_f1_after"] > told(tmp_path / "out")["validation_f1_before"]
+    assert not told(tmp_path / "out")["kept"]
+    assert models.folder_bytes(tmp_path / "out") == size
+    store.check_manifest(tmp_path / "out")
+
+
+def test_a_budget_that_left_nothing_in_four_bits_is_named(student: Student) -> None:
+    with pytest.raises(MinnowError, match=r"give quantize\.budget_mb less, or set recover\.rank to 0"):
+        recovery.trainable(models.load_model(student.folders.student), MERGED)
+
+
 # --- Its parts --------------------------------------------------------------------------------------------------
 
 

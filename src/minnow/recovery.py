@@ -73,16 +73,21 @@ def recover(
 ) -> pl.DataFrame:
     """Write to `out` the recovered student, or the unrecovered one if validation F1 did not rise; return the curve.
 
-    The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what came of it.
+    The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what came of it. A
+    student that was quantized within a budget stays within it, or is not kept.
     Adapters are drawn from torch's generator, so seed it. `teacher_logits` has shape (rows of train, labels).
 
     Raises:
-        MinnowError: there is no 4-bit layer to adapt, or what was saved is not what ran.
+        MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what was saved is not what
+            ran.
     """
     encoded = encode(models.load_tokenizer(folders.packed), validation["text"].to_list())
     labels = validation["label"].to_numpy()
+    budget = store.read_json(folders.packed / store.MANIFEST).get("budget")
     before = validation_f1(logits_of(load_packed(folders.packed, run.device), encoded, run), labels)
     model = trainable(load_packed(folders.packed, torch.device("cpu")), adapted)
+    if budget and adapted.shipped:
+        check_room(folders.packed, adapters.pairs(model), budget["bytes"])
 
     def as_saved(trained: PreTrainedModel) -> PreTrainedModel:
         return rebuilt(folders, learnt(trained), shipped=adapted.shipped, device=run.device)
@@ -116,10 +121,31 @@ def recover(
         "kept": kept,
     }
     write(folders.packed, out, result if kept else None, state, facts)
+    if kept and budget and models.folder_bytes(out) > budget["bytes"]:  # scales written as text take a few bytes more
+        tell(f"recovery: {models.folder_bytes(out):,} bytes, above quantize.budget_mb: not kept")
+        kept = False
+        shutil.rmtree(out)
+        write(folders.packed, out, None, state, {**facts, "kept": kept})
     if kept:
         saved = models.load_for_inference(out, Runtime(run.device, torch.bfloat16))
         check_same(logits, predict_logits(saved, encoded, device=run.device))
     return pl.concat([curves.of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve])
+
+
+def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:
+    """Refuse adapters that would take a folder above its budget of bytes, before they are trained.
+
+    Raises:
+        MinnowError: they would.
+    """
+    more = sum(pair.a.numel() + pair.b.numel() for pair in pairs.values()) * adapters.DTYPE.itemsize
+    there = models.folder_bytes(packed)
+    if there + more > budget:
+        raise MinnowError(
+            f"recover.adapters is shipped, and adapters would take {more / 1e6:.3f} MB beside the {there / 1e6:.3f} MB "
+            f"that quantize.budget_mb, {budget / 1e6:g}, was spent on: set recover.adapters to merged, recover.rank to "
+            "0, or quantize.budget_mb to null"
+        )
 
 
 def _kind(adapted: Adapters) -> dict[str, Any]:
@@ -155,9 +181,10 @@ def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
     """
     four_bit = list(packed_layers(packed, bits=4))
     if adapted.rank and not four_bit:
+        remedy = "set quantize.scheme to nf4 or fp4" if packed_layers(packed) else "give quantize.budget_mb less"
         raise MinnowError(
-            f"recover.rank is {adapted.rank} and the student has no 4-bit layer to adapt: set quantize.scheme to nf4 "
-            "or fp4, or recover.rank to 0, which trains what is float already"
+            f"recover.rank is {adapted.rank} and the student has no 4-bit layer to adapt: {remedy}, or set "
+            "recover.rank to 0, which trains what is float already"
         )
     model = float_copy(packed)
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
