@@ -47,6 +47,13 @@ def test_the_hub_reads_the_metadata() -> None:
     assert (f1.dataset_type, f1.dataset_revision, f1.dataset_split) == ("me/urls", COMMIT, "test")
 
 
+def test_recovery_learns_from_what_distillation_did() -> None:
+    assert "again from the same logits and labels" in made(replace(BUILT, recovered=True))
+    card = made(replace(BUILT, recovered=True, soft_weight=0.0))
+    assert "again from the same labels, to recover" in card
+    assert "again from" not in made()
+
+
 def test_no_licence_is_claimed_and_the_user_is_told() -> None:
     card = made(PRETRAINED, prepare={"source": "file"})
     assert ModelCard(card).data.license is None

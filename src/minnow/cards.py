@@ -240,7 +240,8 @@ def recovery(origin: Origin) -> str:
     if not origin.recovered:
         return ""
     beside = f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights" if origin.adapters else ""
-    return f" Then it learned\n   again from the same logits and labels, to recover what that had cost{beside}."
+    given = "logits and labels" if origin.soft_weight else "labels"
+    return f" Then it learned\n   again from the same {given}, to recover what that had cost{beside}."
 
 
 def more_bits(budget: Mapping[str, Any] | None) -> str:
