@@ -107,6 +107,8 @@ SHAPES: dict[str, Changes] = {
     "3 x 256, scratch": scratch(256),
     "3 x 128, projection": narrow(128, "projection"),
 }
+# The loss of ladder and shapes, if none is named.
+PLAIN = "forward_kl"
 RECOVERY = {"recover.epochs": 1}
 # Of recovery: adapters within the weights, beside them, and none at all.
 RECOVERIES: dict[str, Changes] = {
@@ -290,7 +292,10 @@ def measured(
         train(layout, common, distilled=student is not None)
         found = screened(layout) if rows else judged(layout)
         curves = {} if student else {"curve": curve(layout, "student")}
-        store.write_json(finished, {"name": name, **asked, **curves, **found, "code": code(), "run": root.name})
+        # Where it was not kept, what is judged is the student that did not recover.
+        recovery = store.read_json(layout.manifest("quantized")).get("recovery")
+        more = {**curves, **({"recovery": recovery} if recovery else {})}
+        store.write_json(finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name})
     return store.read_json(finished)
 
 
@@ -339,7 +344,7 @@ def screen(study: Study, names: Sequence[str]) -> None:
 def losses(study: Study, names: Sequence[str]) -> None:
     """Run the losses named on all rows with every seed."""
     for seed in SEEDS:
-        for name in names:
+        for name in names or LOSSES:
             study.add(name, {**SMALLEST, **LOSSES[name], "distill.seed": seed})
 
 
@@ -348,7 +353,7 @@ def ladder(study: Study, names: Sequence[str]) -> None:
     whole, theirs = {"quantize.embeddings": "none"}, study.clone.model("student")
     study.add("3 layers, float32", whole, model="student", student=theirs)
     study.add("linear layers in nf4", whole, student=theirs)
-    smallest = {**SMALLEST, **LOSSES[names[0]]}
+    smallest = {**SMALLEST, **LOSSES[names[0] if names else PLAIN]}
     own = study.student({**smallest, "distill.seed": 0})
     study.add("4,096 pieces of its own", {**smallest, **whole}, student=own)
     study.add("embeddings in nf4", smallest, student=own)
@@ -359,7 +364,7 @@ def ladder(study: Study, names: Sequence[str]) -> None:
 def shapes(study: Study, names: Sequence[str]) -> None:
     """Run every shape with one loss, one seed, and draw size against F1."""
     for name, shape in SHAPES.items():
-        study.add(name, {**SMALLEST, **LOSSES[names[0]], "distill.seed": 0, **shape})
+        study.add(name, {**SMALLEST, **LOSSES[names[0] if names else PLAIN], "distill.seed": 0, **shape})
         draw(study)
 
 
