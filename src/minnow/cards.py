@@ -418,7 +418,7 @@ def extra_part(extra: Mapping[str, Any]) -> str:
         rows.append([code(name), count(extra[name]["rows"]), *scores])
     header = ["F1 on", "rows", "n-gram baseline", *COLUMNS[1:]]
     return f"""\
-**On data of other origin**, without the URLs that stand in train or validation:
+**On data of other origin**, without the URLs that training or validation holds:
 
 {table(header, rows)}"""
 
