@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 
 from minnow import controls, logits, params, runtime, scoring, selection, store, sweep_charts  # noqa: E402
-from minnow.layout import Layout  # noqa: E402
+from minnow.layout import JUDGED, Layout  # noqa: E402
 from minnow.params import RuntimeParams  # noqa: E402
 from minnow.stages import (  # noqa: E402
     distill,
@@ -149,6 +149,7 @@ def shared(case: str, clone: Layout, root: Path) -> Layout:
         (made.raw("file") / OTHERS).write_text("\n".join(others.sample(min(OTHER_ROWS, len(others)), seed=0)) + "\n")
         made.params.write_text(yaml.safe_dump(with_exact_rows(document(case, {}))))
         teacher_logits.main(fresh)
+        teacher_unlabelled.main(fresh)
         for model in ("baseline", "teacher"):
             predict_extra.main(fresh, model)
     return layout
@@ -177,13 +178,9 @@ def checkout(
     if rows:
         sample(common, layout, rows)
     else:
-        for path in (
-            common.prepared,
-            common.logits("teacher"),
-            common.logits("baseline"),
-            common.extra("teacher"),
-            common.extra("baseline"),
-        ):
+        # Of the further rows those go that a student met without a label: then all models run over what is left.
+        same = () if more_text(layout) else (common.extra("teacher"), common.extra("baseline"))
+        for path in (common.prepared, common.logits("teacher"), common.logits("baseline"), *same):
             link(path, root / path.relative_to(common.root))
     return layout
 
@@ -202,13 +199,16 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
 
 def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
     """Distil, unless the student stands there, quantize, and recover."""
-    given = params.read(layout.params)["distill"]
-    if not distilled and params.validated(UnlabelledParams, given, "distill").more_text:
-        label_more(layout, common, given)
+    label_more(layout, common, params.read(layout.params)["distill"])
     if not distilled:
         distill.main(layout.root)
     quantize.main(layout.root)
     recover.main(layout.root)
+
+
+def more_text(layout: Layout) -> bool:
+    """Return whether a run has text that the teacher alone labels."""
+    return params.validated(UnlabelledParams, params.read(layout.params)["distill"], "distill").more_text
 
 
 def label_more(layout: Layout, common: Layout, given: Changes) -> None:
@@ -255,7 +255,9 @@ def judged(layout: Layout) -> dict[str, Any]:
     """
     for model in predict.PREDICTED:
         predict.main(layout.root, model)
-        predict_extra.main(layout.root, model)
+    for model in JUDGED:
+        if not layout.extra(model).exists():
+            predict_extra.main(layout.root, model)
     evaluate.main(layout.root)
     test = {**store.read_json(layout.metrics("intervals")), **store.read_json(layout.metrics("hops"))}
     exact = store.read_json(layout.metrics("extra"))[EXACT]

@@ -108,6 +108,10 @@ def test_what_the_teacher_alone_labelled_is_told(file: dict[str, Any] | None, co
     assert "and the labels; and from the teacher's logits alone on " in said
     assert words in said
     assert "without labels" not in made(PRETRAINED)
+    both = made(replace(PRETRAINED, unlabelled=report, states=True)).replace("\n", " ")
+    assert "; and from the teacher's logits and the states inside the teacher alone on " in both
+    inside = made(replace(PRETRAINED, unlabelled=report, states=True, soft_weight=0.0)).replace("\n", " ")
+    assert "; and from the states inside the teacher alone on " in inside
 
 
 def test_a_model_of_synthetic_data_says_so_before_anything_else() -> None:
@@ -207,6 +211,12 @@ def test_a_student_that_never_saw_the_teacher_is_not_called_distilled() -> None:
     assert "learned from the states inside the teacher and the labels" in inside
     assert "distillation" not in ModelCard(card).data.tags
     assert "distillation" in ModelCard(made()).data.tags
+
+
+def test_a_student_that_never_saw_the_labels_is_not_said_to() -> None:
+    said = made(replace(BUILT, soft_weight=1.0)).replace("\n", " ")
+    assert "weight 1), **not** from the labels" in said
+    assert "and the labels" not in said
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import polars as pl
 import pytest
 
 from helpers_data import PUBLISHED, Row, filler, run, source
-from minnow import data, extra
+from minnow import data, extra, unlabelled
 from minnow.errors import MinnowError
 from minnow.extra_params import ExtraParams
+from minnow.layout import SPLITS
 from minnow.params import validated
 
 
@@ -17,12 +18,18 @@ def prepared(*urls: str) -> pl.DataFrame:
     return table
 
 
-def chosen(*rows: Row, train: pl.DataFrame | None = None, validation: pl.DataFrame | None = None) -> extra.ExtraSet:
+def chosen(
+    *rows: Row,
+    train: pl.DataFrame | None = None,
+    validation: pl.DataFrame | None = None,
+    unlabelled: pl.DataFrame | None = None,
+) -> extra.ExtraSet:
     nothing = prepared("nothing.org")
     return extra.extra_set(
         source(*rows),
         train=nothing if train is None else train,
         validation=nothing if validation is None else validation,
+        unlabelled=nothing if unlabelled is None else unlabelled,
         move_scheme=True,
     )
 
@@ -88,6 +95,14 @@ def test_urls_of_train_and_validation_are_found_even_beside_a_test_file_with_dup
     assert sorted(found.rows["text"]) == ["dup.com", "new.com"], "the test split takes nothing out"
 
 
+def test_rows_that_only_the_teacher_labelled_are_taken_out_too() -> None:
+    texts = pl.DataFrame({"text": ["http://www.A.com/x/", "b.com"]})
+    found, _ = unlabelled.sifted(texts, dict.fromkeys(SPLITS, prepared("nothing.org")), move_scheme=True)
+    made = chosen(("a.com/x", 1, None), ("b.com/", 0, None), ("c.com", 0, None), ("d.com", 1, None), unlabelled=found)
+    assert made.report["removed_seen"] == 2
+    assert sorted(made.rows["text"]) == ["c.com", "d.com"]
+
+
 def test_a_contradiction_between_the_set_and_train_is_removed_as_seen() -> None:
     found = chosen(("a.com", 0, None), ("b.com", 1, None), ("c.com", 0, None), train=prepared("a.com"))
     assert found.report["removed_seen"] == 1
@@ -99,7 +114,7 @@ def test_a_contradiction_between_the_set_and_train_is_removed_as_seen() -> None:
     [
         (
             [("a.com", 1, None), ("b.com", 0, None)],
-            r"0 safe and 0 phishing rows are left of the 2 read \(removed: 2 seen in train or validation\)",
+            r"0 safe and 0 phishing rows are left of the 2 read \(removed: 2 seen in training or validation\)",
         ),
         ([("c.com", 1, None), ("b.com", 0, None)], r"0 safe and 1 phishing rows .* give a set with rows of both"),
         ([("c.com", 0, None), ("c.com", 1, None)], r"0 safe and 0 phishing .*removed: 2 both_labels\)"),

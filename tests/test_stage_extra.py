@@ -17,7 +17,7 @@ from helpers_stage import FILE, ROOT, edit, new_project, refused, tree
 from minnow import baseline, models, store, synthetic
 from minnow.layout import JUDGED, Layout
 from minnow.stages import baseline as baseline_stage
-from minnow.stages import predict_extra, prepare
+from minnow.stages import predict_extra, prepare, teacher_unlabelled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +35,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pl.DataFrame({"url": texts, "label": labels}).write_csv(root / FILE)
     edit(root, {"runtime.threads": 1, "runtime.precision": "float32"}, "file")
     prepare.main(root)
+    teacher_unlabelled.main(root)
     baseline_stage.main(root)
     return root
 
@@ -139,6 +140,17 @@ def test_the_baselines_logits_of_two_sets(project: Path) -> None:
     assert np.array_equal(both.select("logit_0", "logit_1").to_numpy(), known[:10])
 
 
+def test_what_the_teacher_alone_labelled_is_seen_too(project: Path) -> None:
+    layout = Layout(project)
+    table = store.read_table(layout.split("test")).head(3)
+    content = NEW + "".join(f'"{text}",{label}\n' for text, label in table.select("text", "label").rows())
+    store.write_table(layout.unlabelled_texts, table.select("id", "text").head(2))
+    with_sets(project, met=content)
+    predict_extra.main(project, "baseline")
+    assert store.read_json(layout.extra_report("baseline"))["met"]["removed_seen"] == 2
+    assert not set(table["id"][:2]) & set(store.read_table(layout.extra_set("baseline", "met"))["id"])
+
+
 def test_running_it_again_gives_the_same_bytes_and_forgets_a_set_that_is_gone(project: Path) -> None:
     with_sets(project, one=NEW, two=NEW)
     predict_extra.main(project, "baseline")
@@ -170,6 +182,7 @@ def test_generated_data_has_files_with_text_and_label(tmp_path: Path) -> None:
     (root / "data" / "raw" / "embedded" / "real.csv").write_text(NEW.replace("url,", "text,"))
     edit(root, {"evaluate.extra": {"real": "data/raw/embedded/real.csv"}})
     prepare.main(root)
+    teacher_unlabelled.main(root)
     baseline_stage.main(root)
     predict_extra.main(root, "baseline")
     assert store.read_json(Layout(root).extra_report("baseline"))["real"]["kept"] == {"safe": 1, "phishing": 1}
@@ -222,7 +235,10 @@ def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
     rows = pl.concat(store.read_table(Layout(project).split(split)) for split in ("train", "validation"))
     rows.select(url="text", label="label").write_csv(project / OTHER)
     edit(project, {"evaluate.extra": {"again": OTHER}})
-    words = ["evaluate.extra.again: 0 safe and 0 phishing rows are left", f"{rows.height} seen in train or validation"]
+    words = [
+        "evaluate.extra.again: 0 safe and 0 phishing rows are left",
+        f"{rows.height} seen in training or validation",
+    ]
     refused(project, run, "predict_extra baseline", *words)
 
 

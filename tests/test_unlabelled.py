@@ -408,6 +408,12 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
 ]
 
 
+def test_the_inside_of_the_teacher_is_something_to_learn_from(project: Path) -> None:
+    """A student may learn rows without labels from white-box terms alone."""
+    edit(project, {**COPIES, "distill.soft_weight": 0.0, "distill.hidden_weight": 1.0})
+    assert distill.Params.load(project).distill.more_text
+
+
 @pytest.mark.parametrize(("changes", "stage", "words"), REFUSED)
 def test_refusals(project: Path, run: Run, changes: dict[str, Any], stage: str, words: list[str]) -> None:
     train = store.read_table(Layout(project).split("train"))

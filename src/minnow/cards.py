@@ -207,13 +207,15 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     start += VOCABULARIES[origin.vocabulary]
     temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
     logits = f"the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g})"
-    given = ([logits] if origin.soft_weight else []) + (["the states inside the teacher"] if origin.states else [])
+    inside = ["the states inside the teacher"] if origin.states else []
+    given = ([logits] if origin.soft_weight else []) + inside
     learned = (
-        f"learned from {', '.join(given)} and the labels"
-        if given
-        else "learned from the labels alone, **not** from the teacher (weight 0)"
+        f"learned from {', '.join(given)}{' and the labels' if origin.soft_weight < 1 else ', **not** from the labels'}"
     )
-    learned += more_text(origin.unlabelled) if origin.unlabelled else ""
+    if not given:
+        learned = "learned from the labels alone, **not** from the teacher (weight 0)"
+    unlabelled = " and ".join((["the teacher's logits"] if origin.soft_weight else []) + inside)
+    learned += more_text(origin.unlabelled, unlabelled) if origin.unlabelled else ""
     tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""
     return f"""\
 A classifier of URLs with two labels, safe and phishing. Minnow made it in three steps:
@@ -227,12 +229,12 @@ What lies here is the quantized student: {megabytes(final["size_mb"])} MB with t
 {final["compression_x"]:.1f} times smaller than the teacher. A MB is 10⁶ bytes."""
 
 
-def more_text(report: Mapping[str, Any]) -> str:
-    """Return on how many rows without labels the student learned from the teacher alone."""
+def more_text(report: Mapping[str, Any], given: str) -> str:
+    """Return on how many rows without labels the student learned from what the teacher gave alone."""
     file, copies = report["file"], report["copies"]["kept"]
     parts = [f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}"] if file else []
     parts += [f"{copies:,} altered copies of URLs"] if copies else []
-    return f"; and from the teacher's logits alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
+    return f"; and from {given} alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
 
 
 def recovery(origin: Origin) -> str:
@@ -419,7 +421,7 @@ def extra_part(extra: Mapping[str, Any]) -> str:
         rows.append([code(name), count(extra[name]["rows"]), *scores])
     header = ["F1 on", "rows", "n-gram baseline", *COLUMNS[1:]]
     return f"""\
-**On data of other origin**, without the URLs that stand in train or validation:
+**On data of other origin**, without the URLs that training or validation holds:
 
 {table(header, rows)}"""
 

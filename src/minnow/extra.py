@@ -21,18 +21,21 @@ class ExtraSet:
     report: dict[str, Any]
 
 
-def extra_set(source: Source, *, train: pl.DataFrame, validation: pl.DataFrame, move_scheme: bool) -> ExtraSet:
-    """Clean a source, drop duplicates and contradictions, and take out the URLs that stand in train or validation.
+def extra_set(
+    source: Source, *, train: pl.DataFrame, validation: pl.DataFrame, unlabelled: pl.DataFrame, move_scheme: bool
+) -> ExtraSet:
+    """Clean a source, drop duplicates and contradictions, and take out the URLs that the models were made with.
 
-    Both are prepared splits, whose ids are those of the URLs' keys; only a test file's may be something else. `leak` is
-    the share of the rows left whose registered domain stands in train.
+    Those stand in train, in validation, or among the rows that the teacher alone labelled. The ids of all are those of
+    the URLs' keys; only a test file's may be something else. `leak` is the share of the rows left whose registered
+    domain stands in train.
 
     Raises:
         MinnowError: a class has no row left.
     """
     rows, _ = data.cleaned(source.rows, move_scheme=move_scheme)
     sifted, dropped = data.sifted(rows, None)
-    seen = pl.concat([train["id"], validation["id"]])
+    seen = pl.concat([train["id"], validation["id"], unlabelled["id"]])
     kept = sifted.filter(~pl.col("id").is_in(seen.implode()))
     report = {
         "rows_read": rows.height,
@@ -48,7 +51,7 @@ def extra_set(source: Source, *, train: pl.DataFrame, validation: pl.DataFrame, 
 def _require_both_classes(report: dict[str, Any]) -> None:
     if all(report["kept"].values()):
         return
-    counts = {"seen in train or validation": report["removed_seen"], **report["dropped"]}
+    counts = {"seen in training or validation": report["removed_seen"], **report["dropped"]}
     losses = listed([f"{count} {reason}" for reason, count in counts.items() if count]) or "none"
     left = " and ".join(f"{rows} {name}" for name, rows in report["kept"].items())
     raise MinnowError(

@@ -226,7 +226,7 @@ def comparison(found: Mapping[str, Any], margin: float) -> dict[str, Any]:
 
 
 CONTROLS = {
-    "no_teacher": "The same student, trained on the labels alone: what the teacher’s logits add.",
+    "no_teacher": "The same student, trained on the labels alone: what learning from the teacher adds.",
     "random_split": "The same run under a split by row, which puts domains on both sides: how far that inflates.",
 }
 

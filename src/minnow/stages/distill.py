@@ -120,10 +120,10 @@ class DistillParams(StatesParams, UnlabelledParams):
 
     @model_validator(mode="after")
     def _teacher_for_its_rows(self) -> Self:
-        if self.more_text and not self.soft_weight:
+        if self.more_text and not self.soft_weight and not self.inside:
             raise ValueError(
                 "with soft_weight 0 there is nothing to learn from rows that only the teacher labels; set unlabelled "
-                "to null and augmentation.copies to 0, or raise soft_weight"
+                "to null and augmentation.copies to 0, or raise soft_weight or a white-box weight"
             )
         if self.more_text and self.inside and self.hidden_states == "stored":
             raise ValueError(

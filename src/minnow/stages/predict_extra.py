@@ -48,12 +48,19 @@ def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
     from minnow.sources import load_file
 
     train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
+    unlabelled = store.read_table(layout.unlabelled_texts)
     sets: dict[str, ExtraSet] = {}
     for name, given in params.extra.files.items():
         path = watched(given, f"evaluate.extra.{name}", layout, params.preset)
         try:
             source = load_file(path, None, columns=columns(params.data))
-            each = extra_set(source, train=train, validation=validation, move_scheme=params.data.move_scheme)
+            each = extra_set(
+                source,
+                train=train,
+                validation=validation,
+                unlabelled=unlabelled,
+                move_scheme=params.data.move_scheme,
+            )
         except MinnowError as error:
             raise MinnowError(f"evaluate.extra.{name}: {error}") from None
         file = path.relative_to(os.path.normpath(layout.root)).as_posix()
