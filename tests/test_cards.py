@@ -266,7 +266,7 @@ def test_what_a_budget_left_more_bits_is_named() -> None:
     )
     assert "`bert.layer.5.dense` (bfloat16) and 2 more. `manifest.json` says it of each part." in told
     nothing = " ".join(made(replace(BUILT, budget={"bytes": 900_000, "raised": {}})).split())
-    assert "The budget of 0.9 MB left no part more bits." in nothing
+    assert "The budget of 0.90 MB left no part more bits." in nothing
 
 
 def test_the_sizes_stand_beside_the_notebooks() -> None:
