@@ -21,8 +21,9 @@ from minnow.progress import row_bar
 from minnow.quantization import FLOAT, FourBit, Scheme
 
 BITS = (4, 8, 16)
-# Validation rows that it is measured on, evenly spaced, or all where there are fewer.
-ROWS = 1_000
+# Validation rows that it is measured on, evenly spaced, or all where there are fewer: damages are paired, so that a few
+# hundred rows rank the parts.
+ROWS = 600
 # Padded tokens a batch. Small, since the outputs of all modules are kept while a batch is measured.
 BATCH_TOKENS = 2_048
 # Of the damages, significant ones and decimals of the KL divergence: what lies beyond depends on the CPU.
