@@ -232,6 +232,12 @@ def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
 
 
+def test_seeds_are_told_apart(tmp_path: Path) -> None:
+    runs = [compressed_run("kl", 0.93, changes={"distill.seed": seed}) for seed in (0, 1)]
+    lines = rendered(tmp_path, "compressed", **compressed_results(*runs))
+    assert [line.split(" | ")[0] for line in lines if "kl" in line] == ["| kl, seed 0", "| kl, seed 1"]
+
+
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
     store.write_json(Layout(tmp_path).metrics("prepare"), {"source": "file"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))

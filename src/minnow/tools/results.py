@@ -285,21 +285,18 @@ def scores(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def compressed(found: Mapping[str, Any]) -> str:
-    """Return one row per run, or per seed of it: bytes, scores, and the hops from teacher and baseline."""
-    rows = []
-    for model in ("baseline", "teacher"):
-        each = found["references"][model]
-        rows.append([NAMES[model], *sized(each), "", "", "", ""])
+    """Return one row per run, with its seed where there are several: bytes, scores, hops from teacher and baseline."""
+    rows = [[NAMES[model], *sized(found["references"][model]), "", "", "", ""] for model in ("baseline", "teacher")]
+    names = [run["name"] for run in found["runs"]]
     for run in found["runs"]:
-        each = run[run.get("model", "quantized")]
-        by_origin = {hop["before"]: hop for hop in each["hops"]}
-        against, rival = judged(by_origin["teacher"]), by_origin.get("baseline")
-        rows.append(
-            [run["name"], *sized(each), *against[:2], against[-1], "" if rival is None else " ".join(judged(rival)[:2])]
-        )
-    return table(
-        ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict", "against n-grams"], rows
-    )
+        each = run[run["model"]]
+        hops_by_origin = {hop["before"]: hop for hop in each["hops"]}
+        against, rival = judged(hops_by_origin["teacher"]), hops_by_origin.get("baseline")
+        seed = f", seed {run['changes']['distill.seed']}" if names.count(run["name"]) > 1 else ""
+        over = "" if rival is None else " ".join(judged(rival)[:2])
+        rows.append([run["name"] + seed, *sized(each), *against[:2], against[-1], over])
+    header = ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict", "against n-grams"]
+    return table(header, rows)
 
 
 def sized(model: Mapping[str, Any]) -> list[str]:
