@@ -91,10 +91,11 @@ LOSSES: dict[str, Changes] = {
     "+ hidden states, mse": {"distill.hidden_weight": 1.0, "distill.hidden_measure": "mse"},
     "+ attention": {"distill.attention_weight": 0.1},
     "+ relations": {"distill.relation_weight": 1.0},
-    # More text, which the teacher labels, beside forward_kl.
+    # More text, which the teacher labels, beside forward_kl; and as many steps as the larger of these takes on Hannousse.
     "+ 1 altered copy": {"distill.augmentation.copies": 1},
     "+ 2 altered copies": {"distill.augmentation.copies": 2},
     "+ 13,000 URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
+    "forward_kl, 9 epochs": {f"{STUDENT}.training.epochs": 9},
 }
 
 SHAPES: dict[str, Changes] = {
@@ -364,9 +365,9 @@ def ladder(study: Study, names: Sequence[str]) -> None:
 
 
 def shapes(study: Study, names: Sequence[str]) -> None:
-    """Run every shape with one loss, one seed, and draw size against F1."""
-    for name, shape in SHAPES.items():
-        study.add(name, {**SMALLEST, **LOSSES[names[0] if names else PLAIN], "distill.seed": 0, **shape})
+    """Run every shape, or those named, with one loss and one seed, and draw size against F1."""
+    for name in names or SHAPES:
+        study.add(name, {**SMALLEST, **LOSSES[PLAIN], "distill.seed": 0, **SHAPES[name]})
         draw(study)
 
 
