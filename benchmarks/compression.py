@@ -91,7 +91,7 @@ LOSSES: dict[str, Changes] = {
     "+ hidden states, mse": {"distill.hidden_weight": 1.0, "distill.hidden_measure": "mse"},
     "+ attention": {"distill.attention_weight": 0.1},
     "+ relations": {"distill.relation_weight": 1.0},
-    # More text, which the teacher labels, beside forward_kl; and as many steps as the larger of these takes on Hannousse.
+    # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows take on Hannousse.
     "+ 1 altered copy": {"distill.augmentation.copies": 1},
     "+ 2 altered copies": {"distill.augmentation.copies": 2},
     "+ 13,000 URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
