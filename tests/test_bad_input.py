@@ -110,7 +110,7 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("distill", {"distill.temperature": -1.0}, ["distill.temperature is -1.0", "greater than 0"]),
     ("distill", {"distill.soft_weight": 1.5}, ["distill.soft_weight is 1.5", "less than or equal to 1"]),
     ("distill", {"distill.temprature": 2.0}, ["distill.temprature is unknown", "did you mean 'temperature'?"]),
-    ("distill", {"distill": None}, ["distill is null", "keys loss, temperature"]),
+    ("distill", {"distill": None}, ["distill is null", "must be a block with the keys", "loss, temperature"]),
     ("distill", {"distill.loss": "forwards_kl"}, ["distill.loss is 'forwards_kl'", "did you mean 'forward_kl'?"]),
     ("distill", {"distill.loss": None}, ["distill.loss is null", "'mse'"]),
     ("quantize", {"quantize.scheme": "nf5"}, ["quantize.scheme is 'nf5'", "did you mean 'nf4'?"]),
