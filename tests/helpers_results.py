@@ -8,6 +8,7 @@ import polars as pl
 from minnow.layout import JUDGED
 from minnow.page import Findings
 from minnow.sections import Mistake
+from minnow.sensitivity import table
 
 HOPS = (
     ("teacher", "student"),
@@ -132,7 +133,7 @@ def plots() -> dict[str, pl.DataFrame]:
     for before, after in HOPS[:3]:
         dp = [round(-1 + 2 * (step + 0.5) / 41, 4) for step in range(41)]
         tables[f"shift_{before}_{after}"] = pl.DataFrame({"dp": dp, "share": [max(0.0, 0.5 - abs(x)) / 5 for x in dp]})
-    for model in ("teacher", "student"):
+    for model in ("teacher", "student", "recovery"):
         tables[f"{model}_training"] = pl.DataFrame(
             {"epoch": [1, 2, 3], "loss": [0.41, 0.22, 0.15], "validation_f1": [0.88, 0.91, 0.92]}
         )
@@ -143,6 +144,7 @@ def plots() -> dict[str, pl.DataFrame]:
         if part != "total"
     ]
     tables["sizes"] = pl.DataFrame(sizes_table)
+    tables["sensitivity"] = table(sensitivity())
     tables["slices"] = pl.DataFrame(
         [
             {"slice": f"{one['slice']}: {one['value']}", "model": model, "score": score}

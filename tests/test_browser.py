@@ -201,7 +201,7 @@ def test_the_report_fits_its_window(report: Path, width: int, tmp_path: Path) ->
     assert found["inner"] == str(width)
     assert found["scroll"] == str(width)
     assert found["wide"] == ""
-    assert found["drawings"] == "15"
+    assert found["drawings"] == "16"
 
 
 def test_the_report_is_light_or_dark_as_the_reader_wishes(report: Path, tmp_path: Path) -> None:
