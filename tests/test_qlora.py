@@ -51,6 +51,9 @@ def cutter(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
 
     content = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     content.post_processor = None
+    # The shared tokenizer remembers how it was last called.
+    content.no_padding()
+    content.no_truncation()
     return PreTrainedTokenizerFast(
         tokenizer_object=content, eos_token="[SEP]", padding_side="left", truncation_side="left"
     )
