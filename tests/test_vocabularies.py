@@ -22,7 +22,7 @@ from minnow.batching import encode
 from minnow.errors import MinnowError
 from minnow.inference import predict_logits
 from minnow.layout import Layout
-from minnow.stages import distill, predict, prepare, quantize, teacher, teacher_logits
+from minnow.stages import distill, predict, prepare, quantize, recover, teacher, teacher_logits
 
 SRC = Path(vocabularies.__file__).parents[1]
 TEXTS = synthetic.generate(300, seed=1)[0]
@@ -521,6 +521,7 @@ def test_a_student_with_a_smaller_vocabulary(taught: Path, init: str, method: st
     try:
         distill.main(taught)
         quantize.main(taught)
+        recover.main(taught)
         for model in ("student", "quantized"):
             predict.main(taught, model)
     finally:
@@ -536,7 +537,7 @@ def test_a_student_with_a_smaller_vocabulary(taught: Path, init: str, method: st
         assert len(tokenizer) == config["vocab_size"] == len(embedding.weight)
         assert config["pad_token_id"] == tokenizer.pad_token_id == 0
         assert tokenizer.model_max_length == 16
-        assert store.read_json(folder / "manifest.json")["parameters"] == model.num_parameters()
+        assert store.read_json(folder / "manifest.json")["parameters"] == folders.count_parameters(model)
         train_texts = store.read_table(layout.split("train"))["text"].to_list()
         if method == "train":
             assert len(tokenizer) == 320 != len(before)
