@@ -231,6 +231,11 @@ def test_a_vocabulary_of_its_own_is_told(vocabulary: str, said: str) -> None:
     assert said in made(replace(BUILT, vocabulary=vocabulary))
 
 
+def test_narrowed_layers_are_not_told_as_the_teachers_own() -> None:
+    assert "narrowed" not in made()
+    assert "narrowed layers of the teacher, learned" in made(replace(BUILT, narrowed=True))
+
+
 @pytest.mark.parametrize(
     ("loss", "said"),
     [("reverse_kl", "(reverse_kl, temperature 2, weight 0.5)"), ("mse", "(mse, weight 0.5)")],

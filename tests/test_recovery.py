@@ -144,7 +144,6 @@ def test_a_damaged_student_recovers_and_is_saved_as_it_ran(student: Student, tmp
     assert curve["loss"].to_list()[0] is None
     assert curve["validation_f1"][0] == pytest.approx(before, abs=1e-4)
     assert curve["validation_f1"].max() == pytest.approx(f1(out), abs=1e-4)
-    assert curve["validation_f1"][facts["best_epoch"]] == curve["validation_f1"].max()
     assert curve["loss"][3] < curve["loss"][1]
     store.check_manifest(out)
     assert torch.equal(logits(out), logits(out))

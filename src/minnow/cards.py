@@ -79,7 +79,8 @@ class Origin:
     data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
     on the rows that the teacher alone labelled, None where there are none. `recovered` says whether the student learned
     again after it was quantized, and `adapters` is the rank of those beside its weights. `budget` is what the quantized
-    model's manifest says of the bytes that it had to stay within, None where it had not.
+    model's manifest says of the bytes that it had to stay within, None where it had not. `narrowed` says whether the
+    student has fewer dimensions, heads or neurons than the layers that it was copied from.
     """
 
     teacher: Base | None
@@ -97,6 +98,7 @@ class Origin:
     recovered: bool = False
     adapters: int | None = None
     budget: Mapping[str, Any] | None = None
+    narrowed: bool = False
 
     @property
     def weights(self) -> Base | None:
@@ -203,7 +205,7 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     teacher, student, final = (evidence.headline[name] for name in (BEFORE, "student", FINAL))
     came = f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
     start = f"a smaller cut of {origin.student.words}" if origin.student else "built without pretraining"
-    start = "layers of the teacher" if origin.copied else start
+    start = f"{'narrowed ' if origin.narrowed else ''}layers of the teacher" if origin.copied else start
     start += VOCABULARIES[origin.vocabulary]
     temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
     logits = f"the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g})"

@@ -115,7 +115,6 @@ def recover(
     facts = {
         **_kind(adapted),
         "epochs": training.epochs,
-        "best_epoch": best_epoch(curve),
         "validation_f1_before": round(before, 6),
         "validation_f1_after": round(after, 6),
         "kept": kept,
@@ -152,12 +151,6 @@ def _kind(adapted: Adapters) -> dict[str, Any]:
     if adapted.rank == 0:
         return {"adapters": "none"}
     return {"adapters": "shipped" if adapted.shipped else "merged", "rank": adapted.rank, "alpha": adapted.alpha}
-
-
-def best_epoch(curve: pl.DataFrame) -> int:
-    """Return the first epoch of the highest validation F1."""
-    scores = curve["validation_f1"].to_list()
-    return int(curve["epoch"][scores.index(max(scores))])
 
 
 def logits_of(model: PreTrainedModel, encoded: Encoded, run: Runtime) -> Tensor:

@@ -63,6 +63,7 @@ def origin(params: Params, layout: Layout) -> "Origin":
         teacher=cards.base(store.read_json(layout.manifest("teacher"))),
         student=cards.base(store.read_json(layout.manifest("student"))),
         copied=params.student.init == "teacher",
+        narrowed=params.student.narrowing is not None,
         vocabulary=params.student.vocabulary.method,
         loss=params.distill.loss,
         soft_weight=params.distill.soft_weight,
