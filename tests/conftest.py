@@ -92,3 +92,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, "\n".join(line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the results of tiny models. Not to be changed: `project` is a copy."""
+    from helpers_pipeline import build
+
+    return build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def project(built: Path, tmp_path: Path) -> Path:
+    """A copy of the built repository, cache and all."""
+    return Path(shutil.copytree(built, tmp_path / "project", symlinks=True))
