@@ -3,6 +3,7 @@
     python benchmarks/compression.py psu screen      # every loss on 10,000 rows, one seed, judged by validation alone
     python benchmarks/compression.py psu losses      # the best of them on all rows, three seeds, judged on test as well
     python benchmarks/compression.py psu ladder      # float, 4 bits, small vocabulary, packed embeddings, recovery
+    python benchmarks/compression.py psu recoveries  # the last rung again, for three seeds
     python benchmarks/compression.py psu shapes      # size against F1 over students' shapes
 
 Also `hannousse`. Teacher, splits and baseline are those of the clone that benchmarks/real_data.py made (`--clone`, by
@@ -94,7 +95,8 @@ LOSSES: dict[str, Changes] = {
     # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows take on Hannousse.
     "+ 1 altered copy": {"distill.augmentation.copies": 1},
     "+ 2 altered copies": {"distill.augmentation.copies": 2},
-    "+ 13,000 URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
+    "+ URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
+    "+ URLs of the other set, 5 epochs": {"distill.unlabelled": f"{RAW}/{OTHERS}", f"{STUDENT}.training.epochs": 5},
     "forward_kl, 9 epochs": {f"{STUDENT}.training.epochs": 9},
 }
 
@@ -364,6 +366,15 @@ def ladder(study: Study, names: Sequence[str]) -> None:
         study.add(name, {**smallest, **changed}, student=own)
 
 
+def recoveries(study: Study, names: Sequence[str]) -> None:
+    """Recover the smallest student of every seed, each way or those named."""
+    for seed in SEEDS:
+        smallest = {**SMALLEST, **LOSSES[PLAIN], "distill.seed": seed}
+        own = study.student(smallest)
+        for name in names or RECOVERIES:
+            study.add(name, {**smallest, **RECOVERIES[name]}, student=own)
+
+
 def shapes(study: Study, names: Sequence[str]) -> None:
     """Run every shape, or those named, with one loss and one seed, and draw size against F1."""
     for name in names or SHAPES:
@@ -387,7 +398,7 @@ def draw(study: Study) -> None:
         temporary.write_text(vl_convert.vegalite_to_svg(sweep_charts.front_specification(study.case, points)))
 
 
-KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "shapes": shapes}
+KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "recoveries": recoveries, "shapes": shapes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -199,7 +199,7 @@ def compressed_run(name: str, f1: float, **given: Any) -> dict[str, Any]:
     """Return a run as benchmarks/compression.py writes it, student and quantized alike."""
     test = {key: {"value": f1, "low": f1 - 0.01, "high": f1 + 0.01} for key in ("f1", "roc_auc")}
     hops = [hop("teacher", "quantized", f1 - 0.95, "inconclusive"), hop("baseline", "quantized", f1 - 0.89, None)]
-    exact = {"estimates": {"f1": {"value": f1 + 0.01}}}
+    exact = {"estimates": {"f1": {"value": f1 + 0.01, "low": f1, "high": f1 + 0.02}}}
     model = {"bytes": 4_010_000, "validation_f1": f1, "estimates": test, "hops": hops, "elsewhere": exact}
     return {"name": name, "model": "quantized", "student": model, "quantized": model, **given}
 
@@ -227,8 +227,9 @@ def test_losses_are_means_over_their_own_seeds(tmp_path: Path) -> None:
 
 def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "compressed", **compressed_results(compressed_run("3 layers", 0.93)))
-    wanted = "| 3 layers | 4.01 | 0.9300 | 0.9300 [0.9200, 0.9400] | -0.0200 | [-0.0300, -0.0100] | inconclusive"
-    assert any(line.startswith(wanted) and line.endswith("| +0.0400 [+0.0300, +0.0500] |") for line in lines)
+    test = "0.9300 [0.9200, 0.9400] | 0.9300 [0.9200, 0.9400] | -0.0200 [-0.0300, -0.0100] | inconclusive"
+    end = "| +0.0400 [+0.0300, +0.0500] | 0.9400 [0.9300, 0.9500] |"
+    assert any(line.startswith(f"| 3 layers | 4.01 | 0.9300 | {test}") and line.endswith(end) for line in lines)
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
 
 
@@ -236,6 +237,12 @@ def test_seeds_are_told_apart(tmp_path: Path) -> None:
     runs = [compressed_run("kl", 0.93, changes={"distill.seed": seed}) for seed in (0, 1)]
     lines = rendered(tmp_path, "compressed", **compressed_results(*runs))
     assert [line.split(" | ")[0] for line in lines if "kl" in line] == ["| kl, seed 0", "| kl, seed 1"]
+
+
+def test_a_recovery_that_did_not_pay_says_so(tmp_path: Path) -> None:
+    runs = [compressed_run(f"rank {kept:d}", 0.93, recovery={"kept": kept}) for kept in (False, True)]
+    lines = rendered(tmp_path, "compressed", **compressed_results(*runs))
+    assert [line.split(" | ")[0] for line in lines if "rank" in line] == ["| rank 0 (not kept)", "| rank 1"]
 
 
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
