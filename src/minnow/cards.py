@@ -219,6 +219,7 @@ def introduction(evidence: Evidence, origin: Origin) -> str:
     unlabelled = " and ".join((["the teacher's logits"] if origin.soft_weight else []) + inside)
     learned += more_text(origin.unlabelled, unlabelled) if origin.unlabelled else ""
     tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""
+    tables += ", but for the parts named below" if origin.budget and origin.budget["raised"] else ""
     return f"""\
 A classifier of URLs with two labels, safe and phishing. Minnow made it in three steps:
 
