@@ -185,6 +185,21 @@ def test_small_tables_stay_float() -> None:
     assert list(embeddings.tables(model)) == ["words"]
 
 
+def test_tables_that_do_more_than_look_up_stay_float() -> None:
+    """Gemma multiplies its rows, OPT counts its positions from 2: packed, they would be rows and no more."""
+    from transformers.models.gemma3.modeling_gemma3 import Gemma3TextScaledWordEmbedding
+    from transformers.models.opt.modeling_opt import OPTLearnedPositionalEmbedding
+
+    model = nn.ModuleDict(
+        {
+            "scaled": Gemma3TextScaledWordEmbedding(300, 64, 0, embed_scale=8.0),
+            "counted": OPTLearnedPositionalEmbedding(300, 64),
+            "plain": nn.Embedding(300, 64),
+        }
+    )
+    assert list(embeddings.tables(model)) == ["plain"]
+
+
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_config_says_what_is_in_the_file(name: str) -> None:
     said = embeddings.described(dict.fromkeys(["b", "a"], SCHEMES[name]))

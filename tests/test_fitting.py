@@ -101,12 +101,13 @@ def test_a_checkpoints_name_depends_on_params_and_inputs(tmp_path: Path) -> None
     assert len(others | {base}) == 6
 
 
-def test_a_checkpoints_name_depends_on_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["losses.py", "stages/distill.py"])
+def test_a_checkpoints_name_depends_on_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     code = tmp_path / "minnow"
     shutil.copytree(Path(fitting.__file__).parent, code)
     monkeypatch.setattr(fitting, "__file__", str(code / "fitting.py"))
     before = checkpoint_of(Layout(tmp_path), "student", "{}", [])
-    (code / "losses.py").write_text("changed = True\n")
+    (code / file).write_text("changed = True\n")
     assert checkpoint_of(Layout(tmp_path), "student", "{}", []) != before
 
 

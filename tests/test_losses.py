@@ -315,3 +315,14 @@ def test_soft_weight_1_does_not_look_at_the_labels(student: Tensor, teacher: Ten
     value = loss(student, Targets(labels, teacher))
     assert torch.equal(value, forward_kl(student, teacher, temperature=2.0))
     assert torch.equal(value, loss(student, Targets(torch.full_like(labels, -7), teacher)))
+
+
+def test_beta_reaches_jensen_shannon_alone(student: Tensor, teacher: Tensor) -> None:
+    targets = Targets(torch.zeros(len(student), dtype=torch.long), teacher)
+    for name in LOSSES:
+        at = [distillation(loss=name, temperature=2.0, soft_weight=1.0, beta=beta)(student, targets) for beta in BETAS]
+        if name == "jensen_shannon":
+            wanted = [jensen_shannon(student, teacher, temperature=2.0, beta=beta) for beta in BETAS]
+            torch.testing.assert_close(at, wanted)
+        else:
+            assert len({each.item() for each in at}) == 1

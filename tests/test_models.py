@@ -73,6 +73,15 @@ def test_the_bytes_of_all_parts_are_those_of_the_folder(
     assert parts["other"] == header + sum(len(everything[name]) for name in other_files)
 
 
+def test_a_decoders_word_embeddings_are_embeddings(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """They stand in no module of that name."""
+    model = classifier("llama")
+    models.save(model, tokenizer, tmp_path)
+    parts = store.read_json(tmp_path / "manifest.json")["bytes_by_part"]
+    assert parts["embeddings"] == model.get_input_embeddings().weight.nbytes
+    assert parts["head"] == model.score.weight.nbytes
+
+
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
 def test_no_weight_is_saved_that_the_logits_do_not_need(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str

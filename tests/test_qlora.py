@@ -205,6 +205,14 @@ def test_layers_that_nf4_cannot_hold_stay_float_and_are_adapted(
     assert set(adapters.pairs(model)) == {*ragged, *packed}
 
 
+def test_layers_of_another_kind_are_refused(tmp_path: Path, cutter: PreTrainedTokenizerBase) -> None:
+    """GPT-2's are not linear ones but convolutions of length 1."""
+    model = decoder("gpt2", n_embd=64, n_layer=1, n_head=4, bos_token_id=0, eos_token_id=0)
+    checkpoint = Checkpoint("tiny", saved(model, cutter, tmp_path / "base"))
+    with pytest.raises(MinnowError, match=r"tiny \(GPT2ForSequenceClassification\) has no linear layers that qlora"):
+        qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
+
+
 def test_a_layer_of_a_decoder_makes_a_student(checkpoint: Checkpoint) -> None:
     model, tokenizer = loaded(checkpoint)
     student = students.shrink(model, layers=1, heads=None, copy_layers=None, dropout=None)

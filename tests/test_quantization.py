@@ -281,6 +281,20 @@ def test_the_cut_changes_no_logit(tokenizer: PreTrainedTokenizerBase, kind: str)
     assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
 
 
+def test_positions_that_size_another_table_are_not_cut(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """DeBERTa's table of distances has twice as many rows as the config gives positions."""
+    shape = {"layers": 1, "intermediate_size": 128, "relative_attention": True, "position_biased_input": True}
+    model = classifier("deberta-v2", **shape, max_relative_positions=-1, position_buckets=-1)
+    assert len(model.get_parameter("deberta.encoder.rel_embeddings.weight")) == 2 * model.config.max_position_embeddings
+    positions = model.config.max_position_embeddings
+    assert positions > 32
+    models.save(model, tokenizer, tmp_path / "student")
+    nf4, probe = FourBit("nf4", double_quantization=True), encode(tokenizer, ["a.com/x", "b.org/login"])
+    out = quantized(tmp_path / "student", tmp_path / "out", nf4, probe, "nf4")
+    assert load(out).config.max_position_embeddings == positions
+    assert store.read_json(out / store.MANIFEST)["formats"]["deberta.embeddings.position_embeddings"] == "nf4"
+
+
 def test_a_table_that_is_multiplied_with_stays_float(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """DeBERTa's distances have a table whose rows nobody looks up; packed, it would be bytes in a matrix product."""
     models.save(classifier("deberta-v2", layers=1, intermediate_size=128), tokenizer, tmp_path / "student")

@@ -191,3 +191,8 @@ def test_what_four_bits_will_refuse_is_said_before_training(capsys: pytest.Captu
     students.check_blocks(classifier("bert", layers=2))
     (line,) = capsys.readouterr().err.splitlines()
     assert "bert.encoder.layer.0.output.dense has 96 inputs and 64 outputs" in line
+
+
+def test_layers_of_another_kind_are_refused_before_training() -> None:
+    with pytest.raises(MinnowError, match="GPT2ForSequenceClassification has no linear layers that could be quantized"):
+        students.check_blocks(classifier("gpt2"))

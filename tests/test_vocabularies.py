@@ -497,7 +497,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
         },
     },
 }
-WANTED = {"trim": {"min_count": 20, "size": None}, "train": {"min_count": None, "size": 320}}
+WANTED = {"trim": {"min_count": 1, "size": None}, "train": {"min_count": None, "size": 320}}
 
 
 @pytest.fixture(scope="module")
@@ -542,5 +542,5 @@ def test_a_student_with_a_smaller_vocabulary(taught: Path, init: str, method: st
         if method == "train":
             assert len(tokenizer) == 320 != len(before)
         else:
-            assert tokenizer.get_vocab().keys() < before.get_vocab().keys()
-            assert tokenizer.unk_token_id not in [i for row in tokenizer(train_texts)["input_ids"] for i in row]
+            assert tokenizer.get_vocab().keys() <= before.get_vocab().keys()
+            assert [tokenizer.tokenize(text) for text in train_texts] == [before.tokenize(text) for text in train_texts]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, listed
 
 # What config.json calls them, and their module in a model.
 KEY = "minnow_adapters"
@@ -93,8 +93,14 @@ def parameter_name(layer: str, matrix: str) -> str:
 
 
 def make_room(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
-    """Give the model zeros for the adapters of these layers, in its own dtype."""
-    linear: dict[str, Any] = {name: model.get_submodule(name) for name in layers}
+    """Give the model zeros for the adapters of these layers, in its own dtype.
+
+    Raises:
+        MinnowError: the model has no such layer.
+    """
+    linear: dict[str, Any] = {name: module for name, module in model.named_modules() if name in layers}
+    if absent := sorted({*layers} - {*linear}):
+        raise MinnowError(f"config.json says that {listed(absent, 3)} has adapters, and the model has no such layer")
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear.items()}
     room = LowRank(shapes, rank, DTYPE)
     model.add_module(KEY, room)

@@ -245,7 +245,8 @@ def recovery(origin: Origin) -> str:
     if not origin.recovered:
         return ""
     beside = f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights" if origin.adapters else ""
-    given = "logits and labels" if origin.soft_weight else "labels"
+    parts = (["logits"] if origin.soft_weight else []) + (["labels"] if origin.soft_weight < 1 else [])
+    given = " and ".join(parts)
     return f" Then it learned\n   again from the same {given}, to recover what that had cost{beside}."
 
 

@@ -194,11 +194,15 @@ class QuantizedEmbedding(nn.Module):
 
 
 def tables(model: nn.Module) -> dict[str, nn.Embedding]:
-    """Return the embeddings that rows are looked up in and that are large enough to matter, by name."""
+    """Return the embeddings that rows are looked up in and that are large enough to matter, by name.
+
+    Not those that do more, such as Gemma's, which multiply what they look up, or OPT's, which count positions anew.
+    """
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Embedding)
+        and type(module).forward is nn.Embedding.forward
         and module.num_embeddings >= SMALLEST_ROWS
         and module.embedding_dim >= SMALLEST_WIDTH
         and name.rpartition(".")[2] != MULTIPLIED

@@ -95,7 +95,7 @@ def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path
     The name depends on params, inputs and code, so that a run with anything changed starts afresh; that the weights
     which training begins with are the same, `fit` checks itself.
     """
-    code = sorted(Path(__file__).parent.glob("*.py"))
+    code = sorted(Path(__file__).parent.rglob("*.py"))
     digest = hashlib.sha256(params.encode())
     for file in [*inputs, *code]:
         digest.update(store.sha256(file).encode())

@@ -60,24 +60,24 @@ def mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     return F.mse_loss(student_logits.float(), teacher_logits.float())
 
 
-def soft_losses(*, temperature: float) -> dict[str, SoftLoss]:
-    """Return what params.yaml's `distill.loss` can name, at this temperature."""
+def soft_losses(*, temperature: float, beta: float = 0.5) -> dict[str, SoftLoss]:
+    """Return what params.yaml's `distill.loss` can name, at this temperature; `beta` is of `jensen_shannon` alone."""
     return {
         "forward_kl": partial(forward_kl, temperature=temperature),
         "reverse_kl": partial(reverse_kl, temperature=temperature),
-        "jensen_shannon": partial(jensen_shannon, temperature=temperature),
+        "jensen_shannon": partial(jensen_shannon, temperature=temperature, beta=beta),
         "mse": mse,
     }
 
 
-def distillation(*, loss: str, temperature: float, soft_weight: float) -> Loss:
+def distillation(*, loss: str, temperature: float, soft_weight: float, beta: float = 0.5) -> Loss:
     """Return soft_weight · soft + (1 − soft_weight) · cross-entropy, where `loss` names soft among `soft_losses`.
 
     It takes logits of shape (batch, labels) and `Targets` with labels (batch,) and the teacher's logits. A term of
     weight 0 is not computed: `soft_weight` 0 is the control without a teacher, 1 pure imitation. Both terms are means
     over the whole batch: a row without a label has the soft one alone, and a labelled row's two keep their proportion.
     """
-    soft = soft_losses(temperature=temperature)[loss]
+    soft = soft_losses(temperature=temperature, beta=beta)[loss]
 
     def mixed(student_logits: Tensor, targets: Targets) -> Tensor:
         total = torch.zeros((), device=student_logits.device)

@@ -1,7 +1,7 @@
 """Classifiers as Minnow saves them: two labels, safetensors, a manifest; and the parts that they have."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`.
 
     Raises:
-        MinnowError: a library that the model needs is missing or too old, or its embeddings are packed in a new way.
+        MinnowError: a library that the model needs is missing or too old, its embeddings are packed in a new way, or
+            config and weights do not belong together.
     """
     config = load_config(folder)
     adapted = adapters.of_config(config)
@@ -128,6 +129,10 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
         raise MinnowError(
             f"{folder} cannot be loaded here ({reason}); `make install` installs what is missing"
         ) from None
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise MinnowError(f"{folder}: its weights have other shapes than config.json says; make it anew") from None
     if adapted is not None:
         del model.config.transformers_weights
         adapters.connect(model, adapted.layers, adapted.scale)
@@ -204,10 +209,15 @@ def count_parameters(model: PreTrainedModel) -> int:
 def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other` (all else)."""
     prefix = f"{model.base_model_prefix}."
+    tables = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Embedding, embeddings.QuantizedEmbedding))
+    ]
     parts = {"embeddings": 0, "body": 0, "head": 0}
     for file in folder.glob("*.safetensors"):
         for name, size in tensor_bytes(file).items():
-            parts[part_of(name, prefix)] += size
+            parts[part_of(name, prefix, tables)] += size
     return {**parts, "other": folder_bytes(folder) - sum(parts.values())}
 
 
@@ -228,8 +238,11 @@ def tensor_facts(file: Path) -> dict[str, Any]:
     return {name: fact for name, fact in header.items() if name != "__metadata__"}
 
 
-def part_of(name: str, prefix: str) -> str:
-    """Return which part a weight belongs to, by its name and the prefix of the body's names."""
+def part_of(name: str, prefix: str, tables: Collection[str]) -> str:
+    """Return which part a weight belongs to, by its name, the prefix of the body's names and the names of tables.
+
+    Embeddings are the tables and what stands beside them, such as their norm.
+    """
     if not name.startswith((prefix, adapters.KEY)):
         return "head"
-    return "embeddings" if "embeddings." in name else "body"
+    return "embeddings" if "embeddings." in name or name.rpartition(".")[0] in tables else "body"

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from minnow import adapters, models, pretrained, quantization
+from minnow.errors import MinnowError
 from minnow.pretrained import Checkpoint
 from minnow.quantization import INPUT_BLOCK, OUTPUT_BLOCK, FourBit
 from minnow.unpacking import float_copy, packed_layers
@@ -43,6 +44,9 @@ def layers(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
     """Return the names of its linear layers: those of the head and of a pooler, too ragged for nf4, and the others.
 
     A pooler counts as head, since many bases come without one that was trained.
+
+    Raises:
+        MinnowError: there is none but the head: GPT-2's layers are of another kind.
     """
     with torch.device("meta"):
         model = models.from_config(deepcopy(pretrained.classifier_config(checkpoint)))
@@ -58,6 +62,11 @@ def layers(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
             ragged.append(full)
         else:
             packed.append(full)
+    if not packed and not ragged:
+        raise MinnowError(
+            f"{checkpoint.name} ({type(model).__name__}) has no linear layers that qlora could quantize: set "
+            "teacher.method to full, or choose a base of another architecture"
+        )
     return heads, ragged, packed
 
 

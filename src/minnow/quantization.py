@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
 from minnow import embeddings, models
 from minnow.batching import Encoded
 from minnow.errors import MinnowError, listed
 from minnow.inference import predict_logits
 from minnow.runtime import Runtime
+from minnow.unpacking import plain_config
 
 # A 4-bit layer's inputs are cut into blocks with a scale each, and its outputs into blocks of bitsandbytes' CPU kernel.
 INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
@@ -118,13 +119,14 @@ def load_quantized(folder: Path, scheme: Scheme, kept: Sequence[str], *, device:
 def cut_positions(model: PreTrainedModel, longest: int) -> None:
     """Take off the position embeddings that no text of `longest` tokens reaches, and say so in the config.
 
-    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more.
+    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more. DeBERTa sizes its table of
+    distances by the same number of the config, and keeps all.
     """
     for name, table in embeddings.tables(model).items():
         if not name.endswith("position_embeddings") or table.num_embeddings != model.config.max_position_embeddings:
             continue
         rows = longest if table.padding_idx is None else longest + table.padding_idx + 1
-        if rows >= table.num_embeddings:
+        if rows >= table.num_embeddings or sized_by_positions(model.config, rows) != {f"{name}.weight"}:
             continue
         parent = model.get_submodule(name.rpartition(".")[0])
         for key, buffer in dict(parent.named_buffers(recurse=False)).items():
@@ -132,6 +134,17 @@ def cut_positions(model: PreTrainedModel, longest: int) -> None:
                 setattr(parent, key, buffer[..., :rows].clone())
         table.weight = nn.Parameter(table.weight.detach()[:rows].clone(), requires_grad=table.weight.requires_grad)
         table.num_embeddings = model.config.max_position_embeddings = rows
+
+
+def sized_by_positions(config: PreTrainedConfig, rows: int) -> set[str]:
+    """Return the names of the weights that have another shape where the config gives this number of positions."""
+    shapes = []
+    for positions in (config.max_position_embeddings, rows):
+        plain = plain_config(config)
+        plain.max_position_embeddings = positions
+        with torch.device("meta"):
+            shapes.append({name: weight.shape for name, weight in models.from_config(plain).named_parameters()})
+    return {name for name, shape in shapes[0].items() if shapes[1].get(name) != shape}
 
 
 def pack_embeddings(

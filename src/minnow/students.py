@@ -101,8 +101,17 @@ def check_heads(heads: int, width: int) -> None:
 
 
 def check_blocks(model: PreTrainedModel) -> None:
-    """Warn of linear layers that 4-bit schemes will refuse, before a training is paid for."""
+    """Warn of linear layers that 4-bit schemes will refuse, before a training is paid for.
+
+    Raises:
+        MinnowError: there is none at all to quantize: GPT-2's layers are of another kind.
+    """
     last = classification_layer(model)
+    if not any(isinstance(layer, nn.Linear) for layer in model.base_model.modules()):
+        raise MinnowError(
+            f"{type(model).__name__} has no linear layers that could be quantized: choose a base of another "
+            "architecture"
+        )
     for name, layer in model.named_modules():
         if not isinstance(layer, nn.Linear) or layer is last:
             continue

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from minnow.narrowing import Plan
     from minnow.runtime import Runtime
-    from minnow.training import Guide
+    from minnow.training import Guide, Loss
 
 
 class VocabularyParams(Block):
@@ -103,6 +103,7 @@ class DistillParams(StatesParams, UnlabelledParams):
     model_config = ConfigDict(extra="forbid")
 
     loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
+    beta: Annotated[float, Field(gt=0, lt=1)]
     temperature: Annotated[float, Field(gt=0, le=100)]
     soft_weight: Annotated[float, Field(ge=0, le=1)]
     hidden_weight: Annotated[float, Field(ge=0)]
@@ -117,6 +118,20 @@ class DistillParams(StatesParams, UnlabelledParams):
     def inside(self) -> bool:
         """Whether there is a white-box term."""
         return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
+
+    @property
+    def loss_name(self) -> str:
+        """The loss with the parameter that is its own."""
+        return f"{self.loss}, beta {self.beta:g}" if self.loss == "jensen_shannon" else self.loss
+
+    @property
+    def logit_loss(self) -> "Loss":
+        """What is made of student's and teacher's logits and the labels."""
+        from minnow import losses
+
+        return losses.distillation(
+            loss=self.loss, beta=self.beta, temperature=self.temperature, soft_weight=self.soft_weight
+        )
 
     @model_validator(mode="after")
     def _teacher_for_its_rows(self) -> Self:
@@ -144,7 +159,7 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the student's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import fitting, losses, models, runtime, students
+    from minnow import fitting, models, runtime, students
 
     distill = params.distill
     run = runtime.start(params.runtime, seed=distill.seed)
@@ -168,7 +183,7 @@ def main(root: Path) -> None:
         train,
         validation,
         teacher_logits=teacher_logits,
-        loss=losses.distillation(loss=distill.loss, temperature=distill.temperature, soft_weight=distill.soft_weight),
+        loss=distill.logit_loss,
         params=params.student.training,
         run=run,
         seed=distill.seed,

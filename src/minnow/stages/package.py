@@ -65,7 +65,7 @@ def origin(params: Params, layout: Layout) -> "Origin":
         copied=params.student.init == "teacher",
         narrowed=params.student.narrowing is not None,
         vocabulary=params.student.vocabulary.method,
-        loss=params.distill.loss,
+        loss=params.distill.loss_name,
         soft_weight=params.distill.soft_weight,
         temperature=params.distill.temperature,
         quantization=settings.quantization(layout.model("quantized")),

@@ -49,7 +49,7 @@ def main(root: Path) -> None:
 
 def recover(params: Params, layout: Layout) -> None:
     """Train, and write what is better."""
-    from minnow import fitting, losses, recovery, runtime
+    from minnow import fitting, recovery, runtime
     from minnow.params import TrainingParams
 
     given, distill = params.recover, params.distill
@@ -66,9 +66,7 @@ def recover(params: Params, layout: Layout) -> None:
             train,
             validation,
             teacher_logits=store.read_logits(logits, train["id"].to_list()),
-            loss=losses.distillation(
-                loss=distill.loss, temperature=distill.temperature, soft_weight=distill.soft_weight
-            ),
+            loss=distill.logit_loss,
             training=TrainingParams(**given.model_dump(include=set(TrainingParams.model_fields))),
             adapted=recovery.Adapters(given.rank, given.alpha, given.adapters == "shipped"),
             run=run,
