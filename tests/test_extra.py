@@ -143,6 +143,12 @@ def test_names_and_files_come_as_they_stand() -> None:
     assert validated(ExtraParams, {}, "evaluate.extra").files == {}
 
 
+@pytest.mark.parametrize("given", [None, ["a"]])
+def test_what_is_no_block_hears_how_to_say_none(given: object) -> None:
+    with pytest.raises(MinnowError, match=r"evaluate\.extra is .*: must be a block of names.*, \{\} for none"):
+        validated(ExtraParams, given, "evaluate.extra")
+
+
 @pytest.mark.parametrize("name", ["a b", "../up", "a/b", "", "a.b", "é", "a\n", "x" * 99 + "!"])
 def test_names_that_are_no_plain_file_names_are_refused(name: str) -> None:
     with pytest.raises(MinnowError, match=r"evaluate\.extra: .* use letters, digits, - and _ alone"):

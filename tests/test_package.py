@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -257,6 +258,7 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
     classifier = release.load(folder, device="cpu")
     assert classifier.predict([]) == ([], [])
+    assert classifier.predict(np.array(TEXTS)) == classifier.predict(pl.Series(TEXTS)) == classifier.predict(TEXTS)
     with pytest.raises(MinnowError, match=r"takes a list of URLs, given the text 'example\.org'"):
         classifier.predict("example.org")
     assert len(classifier.predict(["", "http://", "\udcff"])[0]) == 3
@@ -285,7 +287,17 @@ def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
 def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content: str) -> None:
     folder = Layout(copied).release
     (folder / store.MANIFEST).write_text(content)
-    with pytest.raises(MinnowError, match=r"manifest\.json lists no files"):
+    with pytest.raises(MinnowError, match=r"manifest\.json is missing or lists no files"):
+        release.load(folder)
+
+
+@pytest.mark.parametrize("content", ['{"files": {"config.json": {}}}', None])
+def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> None:
+    folder = Layout(copied).release
+    (folder / store.MANIFEST).unlink()
+    if content is not None:
+        (folder / store.MANIFEST).write_text(content)
+    with pytest.raises(MinnowError, match=r"download .*or build it, again"):
         release.load(folder)
 
 

@@ -145,7 +145,8 @@ from minnow import pretrained, runtime
 from minnow.params import RuntimeParams
 runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
-pretrained.check_fits(pretrained.load_classifier(found), pretrained.load_tokenizer(found, max_length=16))
+tokenizer = pretrained.load_tokenizer(found, max_length=16)
+pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
 """
     environment = {"PYTHONPATH": str(SRC), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
@@ -291,9 +292,10 @@ def test_texts_must_fit_the_positions(tokenizer: PreTrainedTokenizerBase, kind: 
     fits = {"input_ids": torch.full((1, most), 5), "attention_mask": torch.ones(1, most, dtype=torch.long)}
     assert logits(model, fits).shape == (1, 2)
     cutting = _Cut(len(tokenizer), most)
-    pretrained.check_fits(model, cutting)  # type: ignore[arg-type]
-    with pytest.raises(MinnowError, match=f"max_length is {most + 1}, but the model has {most} positions"):
-        pretrained.check_fits(model, _Cut(len(tokenizer), cut.model_max_length + 1))  # type: ignore[arg-type]
+    pretrained.check_fits(model, cutting, whose="student")  # type: ignore[arg-type]
+    longer = _Cut(len(tokenizer), cut.model_max_length + 1)
+    with pytest.raises(MinnowError, match=rf"student.max_length is {most + 1}, but the model .* has {most} positions"):
+        pretrained.check_fits(model, longer, whose="student")  # type: ignore[arg-type]
 
 
 class _Cut:
@@ -308,7 +310,7 @@ class _Cut:
 
 def test_a_foreign_tokenizer_is_refused() -> None:
     with pytest.raises(MinnowError, match="tokenizer has 301 tokens and the model embeds 300"):
-        pretrained.check_fits(classifier(), _Cut(301, 16))  # type: ignore[arg-type]
+        pretrained.check_fits(classifier(), _Cut(301, 16), whose="student")  # type: ignore[arg-type]
 
 
 def test_a_trained_tokenizer_is_the_same_in_every_process() -> None:
@@ -408,7 +410,7 @@ def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
     config = model.config
     assert (config.model_type, config.num_hidden_layers, config.hidden_size) == (architecture, 2, 64)
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
-    pretrained.check_fits(model, tokenizer)
+    pretrained.check_fits(model, tokenizer, whose="student")
     batch = tokenizer(["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt")
     batch.pop("token_type_ids", None)
     assert logits(model, batch).shape == (2, 2)

@@ -357,13 +357,32 @@ def test_layers_named_by_any_part_stay_float() -> None:
     assert len(quantized_names) == 5
 
 
+@pytest.mark.parametrize("kind", ["distilbert", "roberta", "bert"])
+def test_keeping_the_classification_layer_alone_is_enough(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, kind: str
+) -> None:
+    """transformers leaves out whatever ends with its name too, such as DistilBERT's pre_classifier."""
+    last = "out_proj" if kind == "roberta" else "classifier"
+    shape = {} if kind == "distilbert" else {"intermediate_size": 128}
+    models.save(classifier(kind, layers=1, **shape), tokenizer, tmp_path / "student")
+    nf4 = FourBit("nf4", double_quantization=True)
+    out = tmp_path / "out"
+    quantization.quantize(tmp_path / "student", out, nf4, keep_float=[last], probe=encoded, device=CPU, packed=None)
+    float_ones = {name for name, kept in store.read_json(out / store.MANIFEST)["formats"].items() if kept != "nf4"}
+    assert {name for name in float_ones if "embeddings" not in name} == {
+        "distilbert": {"pre_classifier", "classifier"},
+        "roberta": {"classifier.out_proj"},
+        "bert": {"classifier"},
+    }[kind]
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "keep_float", "said"),
     [
         ("bert", {}, ["pooler"], "keep_float must name the classification layer: add 'classifier' to the list"),
         ("roberta", {}, ["dense"], "keep_float must name the classification layer: add 'out_proj' to the list"),
         ("bert", {"hidden_size": 96}, ["classifier"], "query has 96 inputs and 96 outputs.*multiples of 64 and 32"),
-        ("bert", {"intermediate_size": 80}, ["classifier"], "64 inputs and 80 outputs.*add 'dense' to quantize.keep"),
+        ("bert", {"intermediate_size": 80}, ["classifier"], "64 inputs and 80 outputs.*'dense' to .*leaves 4 layers"),
         ("bert", {}, ["bert", "classifier"], r"keep_float \(bert, classifier\) leaves no linear layer to quantize"),
     ],
 )

@@ -193,6 +193,12 @@ def test_what_four_bits_will_refuse_is_said_before_training(capsys: pytest.Captu
     assert "bert.encoder.layer.0.output.dense has 96 inputs and 64 outputs" in line
 
 
+def test_kinds_of_attention_are_no_list_of_layers() -> None:
+    """DeBERTa has two of them, as many as this source has layers."""
+    student = students.shrink(classifier("deberta-v2", layers=2), layers=1, heads=None, copy_layers=[0], dropout=None)
+    assert student.config.pos_att_type == ["p2c", "c2p"]
+
+
 def test_layers_of_another_kind_are_refused_before_training() -> None:
     with pytest.raises(MinnowError, match="GPT2ForSequenceClassification has no linear layers that could be quantized"):
         students.check_blocks(classifier("gpt2"))

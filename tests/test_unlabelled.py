@@ -63,12 +63,18 @@ HELD = {
         ("more.tsv", b"url\tn\na.com\t1\nb.com/x?y=1\t2\n"),
         ("more.jsonl", b'{"url": "a.com"}\n{"url": "b.com/x?y=1"}\n'),
         ("more.txt", b"a.com\r\n\r\nb.com/x?y=1\n"),
+        ("more.txt", b"a.com\rb.com/x?y=1"),
         ("more.txt.gz", gzip.compress(b"\xef\xbb\xbfa.com\nb.com/x?y=1")),
     ],
 )
 def test_texts_of_every_kind_of_file(tmp_path: Path, name: str, raw: bytes) -> None:
     (tmp_path / name).write_bytes(raw)
     assert sources.load_texts(tmp_path / name, "url").to_dict(as_series=False) == {"text": ["a.com", "b.com/x?y=1"]}
+
+
+def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("a.com/\u2028x\nb.com/\x0cy\n")
+    assert sources.load_texts(tmp_path / "more.txt", "url")["text"].to_list() == ["a.com/\u2028x", "b.com/\x0cy"]
 
 
 def test_texts_of_parquet(tmp_path: Path) -> None:
@@ -196,7 +202,7 @@ def test_nothing_left_says_why() -> None:
     with pytest.raises(MinnowError, match=words):
         unlabelled.gathered(file, HELD, move_scheme=True, copies=1, seed=0)
     junk = {**HELD, "train": split("not a url")}
-    with pytest.raises(MinnowError, match=r"no row of train is a URL that could be altered; set copies to 0"):
+    with pytest.raises(MinnowError, match=r"no row of train could be altered into another URL; set copies to 0"):
         unlabelled.gathered(None, junk, move_scheme=True, copies=1, seed=0)
 
 

@@ -440,6 +440,7 @@ def test_heads_that_differ_are_refused_before_any_training(
         ({"distill.hidden_weight": -1.0}, ["distill.hidden_weight is -1.0", "greater than or equal to 0"]),
         ({"distill.hidden_measure": "cosinus"}, ["distill.hidden_measure is 'cosinus'", "did you mean 'cosine'?"]),
         ({"distill.relation_heads": 0}, ["distill.relation_heads is 0"]),
+        ({"distill.layer_map": []}, ["distill.layer_map is []", "at least 1 item"]),
         ({"distill.layer_map": [-1]}, ["distill.layer_map.0 is -1"]),
         ({"distill.hidden_states": "stored"}, ["hidden_states 'stored' needs stored_layers"]),
         ({"distill.stored_layers": [1]}, ["stored_layers does not go with hidden_states 'online'"]),

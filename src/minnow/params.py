@@ -204,7 +204,7 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
         MinnowError: one line with every complaint.
     """
     if issubclass(block, Block) and not isinstance(raw, dict):
-        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be a block with the keys {_keys(block)}")
+        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_wanted(block)}")
     try:
         return block.model_validate(raw)
     except ValidationError as error:
@@ -229,7 +229,7 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     rule = detail["msg"].replace("Input should be", "must be")
     hint = ""
     if detail["type"] == "model_type":
-        rule = f"must be a block with the keys {_keys(_block_at(block, parts))}"
+        rule = f"must be {_wanted(_block_at(block, parts))}"
     elif detail["type"] == "literal_error":
         hint = nearest(given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
     elif isinstance(given, str) and _is_number(given):
@@ -245,8 +245,11 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def _keys(block: type[BaseModel]) -> str:
-    return listed(block.model_fields, 20)
+def _wanted(block: type[BaseModel]) -> str:
+    """Return what a block must be; one without keys of its own holds names that the user gives."""
+    if not block.model_fields:
+        return "a block of names and what each stands for, {} for none"
+    return f"a block with the keys {listed(block.model_fields, 20)}"
 
 
 def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

@@ -324,12 +324,16 @@ def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
         config.pad_token_id = tokenizer.pad_token_id
 
 
-def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse texts longer than the model has positions for, and tokens that it has no embedding for."""
+def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, whose: str) -> None:
+    """Refuse texts longer than the model has positions for, and tokens that it has no embedding for.
+
+    `whose` max_length the tokenizer cuts at, teacher or student.
+    """
     length, positions = int(tokenizer.model_max_length), _positions(model)
     if positions is not None and length > positions:
         raise MinnowError(
-            f"max_length is {length}, but the model has {positions} positions; set it to {positions} or less"
+            f"{whose}.max_length is {length}, but the model that it starts from has {positions} positions; set it to "
+            f"{positions} or less"
         )
     rows = int(model.config.vocab_size)
     if len(tokenizer) > rows:

@@ -78,29 +78,28 @@ def layers_to_quantize(
 
     `keep_float` names modules by one part of their dotted name; what lies below them stays float too. The layer with an
     output per label must be among them: two outputs cannot be packed, and bitsandbytes' CPU kernel dies on them.
-    `precious` names single layers, whole, that a budget keeps; it may keep all of them.
+    `precious` names single layers, whole, that a budget keeps; it may keep all of them. transformers also leaves out
+    what begins or ends with the name of a layer that stays: DistilBERT's pre_classifier for its classifier.
 
     Raises:
         MinnowError: the classification layer is not kept, or a layer does not divide into the blocks of 4-bit schemes.
     """
-    quantized: list[str] = []
-    kept: list[str] = []
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    named = [name for name in linear if name in precious or any(part in keep_float for part in name.split("."))]
+    kept = [name for name in linear if any(name.startswith(each) or name.endswith(each) for each in named)]
+    quantized = [name for name in linear if name not in kept]
     last = models.classification_layer(model)
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear):
-            continue
-        is_kept = name in precious or any(part in keep_float for part in name.split("."))
-        if module is last and not is_kept:
-            raise MinnowError(
-                f"quantize.keep_float must name the classification layer: add {name.split('.')[-1]!r} to the list"
-            )
-        if scheme.bits == 4 and not is_kept and not fits_four_bits(module):
+    for name in quantized:
+        module, part = linear[name], name.split(".")[-1]
+        if module is last:
+            raise MinnowError(f"quantize.keep_float must name the classification layer: add {part!r} to the list")
+        if scheme.bits == 4 and not fits_four_bits(module):
+            together = sum(part in other.split(".") for other in quantized)
             raise MinnowError(
                 f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4 bits need multiples "
                 f"of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width for the student, take scheme int8, or add "
-                f"{name.split('.')[-1]!r} to quantize.keep_float"
+                f"{part!r} to quantize.keep_float, which leaves {together} layers in bfloat16"
             )
-        (kept if is_kept else quantized).append(name)
     if not quantized and not precious:
         raise MinnowError(f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize")
     return quantized, kept

@@ -41,6 +41,7 @@ class Classifier:
         """
         if isinstance(texts, str):
             raise MinnowError(f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list")
+        texts = list(texts)  # also of an array or a column, which have no truth
         if not texts:
             return []
         cleaned = [settings.normalise(text, move_scheme=self.settings.move_scheme) for text in texts]

@@ -109,13 +109,14 @@ def check(folder: Path) -> None:
     Raises:
         MinnowError: one is missing or differs.
     """
-    manifest = store.read_json(folder / store.MANIFEST)
+    path = folder / store.MANIFEST
+    manifest = store.read_json(path) if path.is_file() else None
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict):
-        raise MinnowError(f"{folder / store.MANIFEST} lists no files: download the release, or build it, again")
+    if not isinstance(files, dict) or not all(isinstance(fact, dict) for fact in files.values()):
+        raise MinnowError(f"{path} is missing or lists no files: download the release, or build it, again")
     for name, fact in files.items():
         file = folder / name
-        if name != CARD and not (file.is_file() and store.sha256(file) == fact["sha256"]):
+        if name != CARD and not (file.is_file() and store.sha256(file) == fact.get("sha256")):
             raise MinnowError(
                 f"{file} is missing or differs from the release's manifest: download it, or build it, again"
             )

@@ -1,6 +1,7 @@
 """Rows from the generator, a file, or a data set on the Hub: their columns picked, their labels 0 and 1."""
 
 import gzip
+import re
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -186,8 +187,11 @@ def _parquet(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
 
 
 def _lines(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
-    """Return the lines that are not blank under the name of the text column."""
-    lines = [line for line in _utf8(raw).decode().splitlines() if line.strip()]
+    """Return the lines that are not blank under the name of the text column.
+
+    `str.splitlines` would also cut at characters that a URL of an attacker's may hold, such as U+2028.
+    """
+    lines = [line for line in re.split(r"\r\n|\r|\n", _utf8(raw).decode()) if line.strip()]
     return pl.DataFrame({columns.text: pl.Series(lines, dtype=pl.String)})
 
 

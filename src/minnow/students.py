@@ -15,6 +15,8 @@ from minnow.models import classification_layer, from_config, name_labels
 LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<after>\..*)$")
 # What 4-bit schemes need of a layer's inputs and outputs: quantization's, whose libraries training does not load.
 INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
+# Lists in configs that have no entry per layer, however many they have: DeBERTa's kinds of attention are two.
+OTHER_LISTS = ("architectures", "pos_att_type")
 
 
 def shrink(
@@ -70,7 +72,7 @@ def set_layers(config: PreTrainedConfig, chosen: Sequence[int]) -> None:
     total = config.num_hidden_layers
     config.num_hidden_layers = len(chosen)
     for name, value in config.to_dict().items():
-        if isinstance(value, list) and len(value) == total and name != "architectures":
+        if isinstance(value, list) and len(value) == total and name not in OTHER_LISTS:
             setattr(config, name, [value[number] for number in chosen])
 
 

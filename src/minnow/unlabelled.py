@@ -85,7 +85,7 @@ def _copies(kept: pl.DataFrame, splits: Splits, *, number: int, seed: int) -> pl
         foreign=_foreign(splits),
     )
     if made.is_empty():
-        raise MinnowError("distill.augmentation: no row of train is a URL that could be altered; set copies to 0")
+        raise MinnowError("distill.augmentation: no row of train could be altered into another URL; set copies to 0")
     return made.select(data.ids(made["key"]).alias("id"), "text", "copy_of")
 
 

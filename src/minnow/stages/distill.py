@@ -111,7 +111,7 @@ class DistillParams(StatesParams, UnlabelledParams):
     attention_weight: Annotated[float, Field(ge=0)]
     relation_weight: Annotated[float, Field(ge=0)]
     relation_heads: Annotated[int, Field(ge=1)] | None
-    layer_map: list[Annotated[int, Field(ge=0)]] | None
+    layer_map: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
     seed: Seed
 
     @property
@@ -214,7 +214,7 @@ def origin(
     found, tokenizer, facts = source_of(student, teacher, folder)
     source = None if found is None else students.as_architecture(found, student.architecture)
     if source is not None:
-        pretrained.check_fits(source, tokenizer)
+        pretrained.check_fits(source, tokenizer, whose="student")
     plan = None if found is None else plan_of(student, found, tokenizer, texts, labels)
     if student.vocabulary.method != "keep":
         vocabulary = vocabularies.changed(tokenizer, texts, **student.vocabulary.model_dump())

@@ -116,7 +116,7 @@ def origin(
     else:
         model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
     pretrained.agree_on_padding(model, tokenizer)
-    pretrained.check_fits(model, tokenizer)
+    pretrained.check_fits(model, tokenizer, whose="teacher")
     pretrained.standardise_labels(model, phishing_label=teacher.phishing_label)
     if teacher.method == "head":
         pretrained.freeze_body(model)

@@ -70,7 +70,8 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
             seed=wanted.augmentation.seed,
         )
     except MinnowError as error:
-        raise MinnowError(f"{KEY}: {error}" if path else str(error)) from None
+        told = str(error)
+        raise MinnowError(f"{KEY}: {told}" if path and not told.startswith("distill.") else told) from None
     if path is None:
         return found
     name = path.relative_to(os.path.normpath(layout.root)).as_posix()
