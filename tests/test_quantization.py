@@ -363,7 +363,7 @@ def test_keeping_the_classification_layer_alone_is_enough(
 ) -> None:
     """transformers leaves out whatever ends with its name too, such as DistilBERT's pre_classifier."""
     last = "out_proj" if kind == "roberta" else "classifier"
-    shape = {} if kind == "distilbert" else {"intermediate_size": 128}
+    shape = {"hidden_dim" if kind == "distilbert" else "intermediate_size": 128}
     models.save(classifier(kind, layers=1, **shape), tokenizer, tmp_path / "student")
     nf4 = FourBit("nf4", double_quantization=True)
     out = tmp_path / "out"
