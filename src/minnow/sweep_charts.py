@@ -91,7 +91,8 @@ def front_chart(preset: str, candidates: Sequence[Point]) -> Specification:
     place = {"x": x, "y": _f1("f1", "F1, mean")}
     on_front = [{"filter": "datum.front"}]
     ring = {"type": "point", "size": 220, "color": "black", "strokeWidth": 1.5, "opacity": 1}
-    text = {"type": "text", "dy": -16, "fontSize": 10, "limit": 200}
+    # Aslant and downwards, where the larger and better ones do not stand.
+    text = {"type": "text", "align": "left", "dx": 12, "angle": 40, "fontSize": 10, "limit": 200}
     layers: list[Specification] = [
         {"mark": {"type": "point", "filled": True, "size": 60}, "encoding": {**place, "color": _colour(models)}},
         {"transform": on_front, "mark": ring, "encoding": place},
