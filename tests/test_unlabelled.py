@@ -342,6 +342,16 @@ def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_pat
     assert tree(project) == made
 
 
+def test_an_augmentation_that_fails_is_not_blamed_on_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object, **__: object) -> pl.DataFrame:
+        return pl.DataFrame(schema=dict.fromkeys(("id", "text", "copy_of", "key"), pl.String))
+
+    edit(project, {"distill.unlabelled": MORE, **COPIES})
+    monkeypatch.setattr(unlabelled.augmentation, "copies", nothing)
+    with pytest.raises(MinnowError, match=r"^distill\.augmentation: no row of train could be altered"):
+        teacher_unlabelled.main(project)
+
+
 def test_the_student_learns_from_more_text_and_is_what_it_was_without(project: Path) -> None:
     plain = student_of(project)
     edit(project, COPIES)
