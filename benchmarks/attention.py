@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from minnow.runtime import machine
+from minnow.core.runtime import machine
 
 SEQUENCES, HEADS, COLUMNS = 64, 12, 32
 

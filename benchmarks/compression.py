@@ -32,9 +32,16 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "benchmarks")]
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 
-from minnow import controls, logits, params, runtime, scoring, selection, store, sweep_charts  # noqa: E402
+from minnow.controls.scratch import with_changes  # noqa: E402
+from minnow.core import params, runtime, selection  # noqa: E402
+from minnow.core.files import read_json, replacing, write_json  # noqa: E402
+from minnow.core.params import RuntimeParams  # noqa: E402
+from minnow.core.tables import read_table, write_table  # noqa: E402
+from minnow.evaluation import inputs  # noqa: E402
+from minnow.experiments import sweep_charts  # noqa: E402
+from minnow.experiments.sweeps import Point  # noqa: E402
 from minnow.layout import JUDGED, Layout  # noqa: E402
-from minnow.params import RuntimeParams  # noqa: E402
+from minnow.models import inference  # noqa: E402
 from minnow.stages import (  # noqa: E402
     distill,
     evaluate,
@@ -45,8 +52,7 @@ from minnow.stages import (  # noqa: E402
     teacher_logits,
     teacher_unlabelled,
 )
-from minnow.sweeps import Point  # noqa: E402
-from minnow.unlabelled_params import UnlabelledParams  # noqa: E402
+from minnow.stages.teacher_unlabelled import UnlabelledParams  # noqa: E402
 from real_data import CASES, EXACT, EXACT_FILE, RAW, THREADS, curve, machine, overrides  # noqa: E402
 
 Changes = Mapping[str, Any]
@@ -130,7 +136,7 @@ def document(case: str, changes: Changes) -> dict[str, Any]:
     """Return params.yaml with what the case and the run set."""
     wanted = {**overrides(CASES[case]), **changes}
     preset = wanted.pop("preset")
-    return {**controls.with_changes(params.read(Layout(PROJECT).params), wanted), "preset": preset}
+    return {**with_changes(params.read(Layout(PROJECT).params), wanted), "preset": preset}
 
 
 def link(source: Path, target: Path) -> None:
@@ -144,13 +150,13 @@ def shared(case: str, clone: Layout, root: Path) -> Layout:
     layout = Layout(root)
     if root.exists():
         return layout
-    with store.replacing(root) as fresh:
+    with replacing(root) as fresh:
         made = Layout(fresh)
         for path in (layout.prepared, layout.model("teacher"), layout.model("baseline"), layout.logits("baseline")):
             link(clone.root / path.relative_to(root), fresh / path.relative_to(root))
         for path in clone.raw("file").glob("*.gz"):
             link(path, made.raw("file") / path.name)
-        others = store.read_table(Layout(clone.root.parent / CASES[case].other).split("train"))["text"]
+        others = read_table(Layout(clone.root.parent / CASES[case].other).split("train"))["text"]
         (made.raw("file") / OTHERS).write_text("\n".join(others.sample(min(OTHER_ROWS, len(others)), seed=0)) + "\n")
         made.params.write_text(yaml.safe_dump(with_exact_rows(document(case, {}))))
         teacher_logits.main(fresh)
@@ -192,12 +198,10 @@ def checkout(
 
 def sample(common: Layout, layout: Layout, rows: int) -> None:
     """Take training rows by chance, always the same ones, and validation; test stays out of reach."""
-    table = store.read_table(common.split("train"))
+    table = read_table(common.split("train"))
     kept = np.sort(np.random.default_rng(0).permutation(table.height)[:rows])
-    store.write_table(layout.split("train"), table[kept.tolist()])
-    store.write_table(
-        layout.logits_of("teacher", "train"), store.read_table(common.logits_of("teacher", "train"))[kept.tolist()]
-    )
+    write_table(layout.split("train"), table[kept.tolist()])
+    write_table(layout.logits_of("teacher", "train"), read_table(common.logits_of("teacher", "train"))[kept.tolist()])
     for split in (common.split("validation"), common.logits_of("teacher", "validation")):
         link(split, layout.root / split.relative_to(common.root))
 
@@ -218,7 +222,7 @@ def more_text(layout: Layout) -> bool:
 
 def label_more(layout: Layout, common: Layout, given: Changes) -> None:
     """Let the teacher label more text, once for all runs that want the same."""
-    wanted = [given["unlabelled"], given["augmentation"], store.read_table(layout.split("train")).height]
+    wanted = [given["unlabelled"], given["augmentation"], read_table(layout.split("train")).height]
     folder = common.root.parent / f"unlabelled_{digest(wanted)}"
     if not folder.exists():
         alone = not layout.split("test").exists()
@@ -239,18 +243,16 @@ def digest(value: Any) -> str:
 def screened(layout: Layout) -> dict[str, Any]:
     """Return what validation says of each model; test is not looked at."""
     run = runtime.start(params.validated(RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""))
-    table = {"validation": store.read_table(layout.split("validation"))}
+    table = {"validation": read_table(layout.split("validation"))}
     for model in predict.PREDICTED:
-        logits.store_logits(layout.model(model), layout.logits(model), table, run)
+        inference.store_logits(layout.model(model), layout.logits(model), table, run)
     return {model: on_validation(layout, model) for model in predict.PREDICTED}
 
 
 def on_validation(layout: Layout, model: str) -> dict[str, Any]:
     """Return a model's bytes and the number that chooses."""
-    score = selection.validation_f1(
-        scoring.logits(layout, model, "validation"), scoring.labels_of(layout, "validation")
-    )
-    return {"bytes": scoring.size(layout, model), "validation_f1": round(score, 4)}
+    score = selection.validation_f1(inputs.logits(layout, model, "validation"), inputs.labels_of(layout, "validation"))
+    return {"bytes": inputs.size(layout, model), "validation_f1": round(score, 4)}
 
 
 def judged(layout: Layout) -> dict[str, Any]:
@@ -264,8 +266,8 @@ def judged(layout: Layout) -> dict[str, Any]:
         if not layout.extra(model).exists():
             predict_extra.main(layout.root, model)
     evaluate.main(layout.root)
-    test = {**store.read_json(layout.metrics("intervals")), **store.read_json(layout.metrics("hops"))}
-    exact = store.read_json(layout.metrics("extra"))[EXACT]
+    test = {**read_json(layout.metrics("intervals")), **read_json(layout.metrics("hops"))}
+    exact = read_json(layout.metrics("extra"))[EXACT]
     return {
         model: {**on_validation(layout, model), **told(test, model), "elsewhere": told(exact, model)}
         for model in (*REFERENCES, *predict.PREDICTED)
@@ -300,10 +302,10 @@ def measured(
         found = screened(layout) if rows else judged(layout)
         curves = {} if student else {"curve": curve(layout, "student")}
         # Where it was not kept, what is judged is the student that did not recover.
-        recovery = store.read_json(layout.manifest("quantized")).get("recovery")
+        recovery = read_json(layout.manifest("quantized")).get("recovery")
         more = {**curves, **({"recovery": recovery} if recovery else {})}
-        store.write_json(finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name})
-    return store.read_json(finished)
+        write_json(finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name})
+    return read_json(finished)
 
 
 def code() -> str:
@@ -337,7 +339,7 @@ class Study:
         found = {**measured(self.case, name, changed, self.work, self.common, **options), "name": name, "model": model}
         references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
         self.runs.append(found)
-        store.write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
+        write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
         print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
 
 
@@ -389,14 +391,14 @@ def draw(study: Study) -> None:
     import vl_convert
 
     file = study.file.with_suffix(".svg")
-    results = store.read_json(study.file)
+    results = read_json(study.file)
     models = [*results["references"].items(), *(("quantized", run["quantized"]) for run in results["runs"])]
     labels = [*(["n-grams", "teacher"]), *(run["name"] for run in results["runs"])]
     points = [
         Point(model, label, each["bytes"] / 1e6, each["validation_f1"], each["estimates"]["f1"]["value"])
         for (model, each), label in zip(models, labels, strict=True)
     ]
-    with store.replacing(file) as temporary:
+    with replacing(file) as temporary:
         temporary.write_text(vl_convert.vegalite_to_svg(sweep_charts.front_specification(study.case, points)))
 
 

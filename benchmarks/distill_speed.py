@@ -36,12 +36,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from minnow.batching import Encoded, training_batches
-from minnow.inference import predict_logits
-from minnow.losses import distillation
-from minnow.params import TrainingParams
-from minnow.runtime import Runtime, choose_dtype, machine
-from minnow.training import Targets, fit
+from minnow.core.runtime import Runtime, choose_dtype, machine
+from minnow.distill.losses import distillation
+from minnow.models.batching import Encoded, training_batches
+from minnow.models.inference import predict_logits
+from minnow.training.loop import fit
+from minnow.training.params import TrainingParams
+from minnow.training.targets import Targets
 
 T = TypeVar("T")
 

@@ -21,10 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import numpy as np
 import polars as pl
 
-from minnow import data, evidence, reports, resampling, runtime, slices, sources
-from minnow.evidence import Method, Outcome
+from minnow.core import runtime
+from minnow.data import cleaning, sources
+from minnow.evaluation import bootstrap, evidence, plots, slices
+from minnow.evaluation.evidence import Method, Outcome
+from minnow.evaluation.metrics import Array
 from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
-from minnow.metrics import Array
 
 ROWS = (10_000, 100_000, 1_000_000)
 METHOD = Method(margin=0.005, resamples=1000, seed=0)
@@ -57,24 +59,24 @@ def measure(rows: int) -> None:
     draw = np.random.default_rng(0)
     labels, validation_labels = (draw.integers(0, 2, size) for size in (rows, max(rows // 4, 2_500)))
     models = outcomes(labels, validation_labels)
-    ranked = {"student": resampling.Ranked.of(models["student"].test, labels)}
+    ranked = {"student": bootstrap.Ranked.of(models["student"].test, labels)}
     timed(
         "bootstrap of one model",
-        lambda: resampling.bootstrap(ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0),
+        lambda: bootstrap.bootstrap(ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0),
     )
     judged = {"validation_labels": validation_labels, "labels": labels}
     hops = (*HOPS, *AGAINST_BASELINE)
     timed("intervals and hops, 4 models", lambda: evidence.judge(models, **judged, hops=hops, method=METHOD))
     timed("calibration", lambda: evidence.calibration_report(models, **judged, wanted_fpr=None))
     source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
-    texts = data.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
+    texts = cleaning.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
     test = pl.concat([texts] * (rows // texts.height + 1)).head(rows)
     margins, thresholds = {m: o.test for m, o in models.items()}, dict.fromkeys(models, 0.0)
     timed(
         "slices",
         lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, margins, thresholds, HOPS),
     )
-    timed("plots' data", lambda: reports.plot_tables(models, labels, {}))
+    timed("plots' data", lambda: plots.plot_tables(models, labels, {}))
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
 
 

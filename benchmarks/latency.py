@@ -28,11 +28,14 @@ import psutil
 import torch
 from transformers import PreTrainedModel
 
-from minnow import models, pretrained, quantization, store
-from minnow.batching import Encoded, encode
-from minnow.params import BuildParams, RuntimeParams
-from minnow.runtime import Runtime, machine, start
-from minnow.synthetic import generate
+from minnow.core.files import read_json
+from minnow.core.params import RuntimeParams
+from minnow.core.runtime import Runtime, machine, start
+from minnow.data.synthetic import generate
+from minnow.models import building, folders, schemes
+from minnow.models.batching import Encoded, encode
+from minnow.models.params import BuildParams
+from minnow.quantization.quantize import quantize
 
 SHAPES = {
     "teacher": BuildParams(
@@ -71,23 +74,23 @@ def variants(folder: Path) -> Iterator[Variant]:
 def build(folder: Path, device: torch.device) -> None:
     """Write the public original's shapes with random weights, and the student quantized to nf4 and int8."""
     urls, _ = generate(5_000, seed=0, label_noise=0.0)
-    tokenizer = pretrained.train_tokenizer(urls, vocabulary=4_096, max_length=128)
+    tokenizer = building.train_tokenizer(urls, vocabulary=4_096, max_length=128)
     for name, shape in SHAPES.items():
         torch.manual_seed(0)
-        model = pretrained.build(shape, tokenizer)
+        model = building.build(shape, tokenizer)
         model.resize_token_embeddings(VOCABULARY)
-        models.save(model, tokenizer, folder / name)
+        folders.save(model, tokenizer, folder / name)
     probe = encode(tokenizer, urls[:64])
-    for scheme in (quantization.FourBit("nf4", double_quantization=True), quantization.EightBit()):
+    for scheme in (schemes.FourBit("nf4", double_quantization=True), schemes.EightBit()):
         out = folder / f"quantized{scheme.bits}"
-        quantization.quantize(
+        quantize.quantize(
             folder / "student", out, scheme, keep_float=["classifier", "pre_classifier"], probe=probe, device=device
         )
 
 
 def load(variant: Variant, device: torch.device) -> PreTrainedModel:
     """Return a variant, ready to run."""
-    return models.load_for_inference(variant.folder, Runtime(device, getattr(torch, variant.dtype)))
+    return folders.load_for_inference(variant.folder, Runtime(device, getattr(torch, variant.dtype)))
 
 
 def batch_of(encoded: Encoded, first: int, rows: int, device: torch.device) -> dict[str, torch.Tensor]:
@@ -139,7 +142,7 @@ def child(request: str) -> None:
     before = process.memory_info().rss
     model = load(variant, run.device)
     loaded = process.memory_info().rss - before
-    encoded = encode(models.load_tokenizer(variant.folder), generate(64, seed=1, label_noise=0.0)[0])
+    encoded = encode(folders.load_tokenizer(variant.folder), generate(64, seed=1, label_noise=0.0)[0])
     for turn in range(MEMORY_CALLS):
         call(model, batch_of(encoded, turn, 1, run.device), run.device)
     print(json.dumps({"loaded": loaded, "after": process.memory_info().rss - before}))
@@ -153,7 +156,7 @@ def milliseconds(seconds: list[float]) -> str:
 
 def disk_bytes(folder: Path) -> int:
     """Return the bytes of all that the model needs."""
-    return sum(int(file["bytes"]) for file in store.read_json(folder / "manifest.json")["files"].values())
+    return sum(int(file["bytes"]) for file in read_json(folder / "manifest.json")["files"].values())
 
 
 def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> None:
@@ -161,7 +164,7 @@ def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> No
     urls, _ = generate(2_000, seed=1, label_noise=0.0)
     chosen = list(variants(folder))
     loaded = {each.name: load(each, device) for each in chosen}
-    encoded = {each.name: encode(models.load_tokenizer(each.folder), urls) for each in chosen}
+    encoded = {each.name: encode(folders.load_tokenizer(each.folder), urls) for each in chosen}
     one = latencies(loaded, encoded, rows=1, calls=calls, device=device)
     many = latencies(loaded, encoded, rows=BATCH, calls=max(20, calls // 10), device=device)
     del loaded

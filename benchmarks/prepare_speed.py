@@ -20,7 +20,7 @@ sys.path.insert(0, str(SRC))
 import polars as pl  # noqa: E402
 import yaml  # noqa: E402
 
-from minnow import synthetic  # noqa: E402
+from minnow.data import synthetic  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 
 ROWS = (100_000, 300_000, 1_000_000)

@@ -22,23 +22,16 @@ sys.path.insert(0, str(PROJECT / "src"))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from minnow import (  # noqa: E402
-    embeddings,
-    evidence,
-    judging,
-    logits,
-    metrics,
-    models,
-    quantization,
-    runtime,
-    scoring,
-    selection,
-    store,
-)
-from minnow.batching import encode  # noqa: E402
-from minnow.evidence import Method, Outcome  # noqa: E402
+from minnow.core import runtime, selection  # noqa: E402
+from minnow.core.files import MANIFEST, read_json, write_json  # noqa: E402
+from minnow.core.params import RuntimeParams  # noqa: E402
+from minnow.core.tables import read_logits, read_table  # noqa: E402
+from minnow.evaluation import evidence, inputs, metrics, other_sets  # noqa: E402
+from minnow.evaluation.evidence import Method, Outcome  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
-from minnow.params import RuntimeParams  # noqa: E402
+from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
+from minnow.models.batching import encode  # noqa: E402
+from minnow.quantization.quantize import quantize  # noqa: E402
 
 # Scheme of the linear layers and of the embeddings; None is the student as it was trained, in bfloat16.
 WAYS = ((None, "none"), ("int8", "none"), ("nf4", "none"), ("nf4", "int8"), ("nf4", "nf4"))
@@ -49,12 +42,12 @@ SPLITS = ("validation", "test")
 
 def quantized(student: Path, out: Path, scheme: str, packed: str, texts: Sequence[str]) -> None:
     """Write the student quantized in one way."""
-    quantization.quantize(
+    quantize.quantize(
         student,
         out,
-        quantization.scheme(scheme, double_quantization=scheme != "int8"),
+        schemes.scheme(scheme, double_quantization=scheme != "int8"),
         keep_float=KEEP_FLOAT,
-        probe=encode(models.load_tokenizer(student), texts),
+        probe=encode(folders.load_tokenizer(student), texts),
         device=torch.device("cpu"),
         packed=None if packed == "none" else embeddings.SCHEMES[packed],
     )
@@ -63,10 +56,10 @@ def quantized(student: Path, out: Path, scheme: str, packed: str, texts: Sequenc
 def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     """Return for each way its bytes, its validation F1, its estimates on test and what it lost against the teacher."""
     run = runtime.start(RuntimeParams(device="auto", precision="auto", threads=threads))
-    tables = {split: store.read_table(clone.split(split)) for split in SPLITS}
+    tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
-    probe = tables["validation"]["text"].to_list()[: quantization.PROBE_ROWS]
-    outcomes, found = {"teacher": judging.outcome(clone, "teacher", None)}, []
+    probe = tables["validation"]["text"].to_list()[: quantize.PROBE_ROWS]
+    outcomes, found = {"teacher": other_sets.outcome(clone, "teacher", None)}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:
             name = "student" if scheme is None else f"{scheme}, embeddings {packed}"
@@ -74,10 +67,10 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
             if scheme is not None:
                 quantized(clone.model("student"), model, scheme, packed, probe)
             out = Path(folder) / f"logits of {name}"
-            logits.store_logits(model, out, tables, run)
-            here = {s: store.read_logits(out / f"{s}.parquet", tables[s]["id"].to_list()) for s in SPLITS}
+            inference.store_logits(model, out, tables, run)
+            here = {s: read_logits(out / f"{s}.parquet", tables[s]["id"].to_list()) for s in SPLITS}
             outcomes[name] = Outcome(metrics.margin(here["validation"]), metrics.margin(here["test"]), 0.0)
-            manifest = store.read_json(model / store.MANIFEST)
+            manifest = read_json(model / MANIFEST)
             size = sum(file["bytes"] for file in manifest["files"].values())
             chosen_by = metrics.rounded(selection.validation_f1(here["validation"], labels["validation"]))
             row = {"scheme": scheme, "embeddings": packed, "bytes": size, "bytes_by_part": manifest["bytes_by_part"]}
@@ -104,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     clone = Layout(options.clone.resolve())
     rows = measure(clone, options.threads)
-    facts = {"machine": runtime.machine(), "teacher_bytes": scoring.size(clone, "teacher")}
-    store.write_json(PROJECT / "docs" / "results" / f"{options.name}_quantized.json", {"ladder": rows, **facts})
+    facts = {"machine": runtime.machine(), "teacher_bytes": inputs.size(clone, "teacher")}
+    write_json(PROJECT / "docs" / "results" / f"{options.name}_quantized.json", {"ladder": rows, **facts})
     for row in rows:
         hop = row["hop"]
         print(row["name"], row["bytes"], row["validation_f1"], row["estimates"]["f1"], hop["f1"], hop["verdict"])

@@ -31,7 +31,9 @@ sys.path.insert(0, str(PROJECT / "src"))
 import polars as pl  # noqa: E402
 import torch  # noqa: E402
 
-from minnow import params, runtime, store  # noqa: E402
+from minnow.core import params, runtime  # noqa: E402
+from minnow.core.files import read_json, write_json  # noqa: E402
+from minnow.core.tables import read_table, write_table  # noqa: E402
 from minnow.layout import JUDGED, Layout  # noqa: E402
 
 RAW = "data/raw/file"
@@ -155,7 +157,7 @@ def test_split(case: Case, clone: Clone) -> Path:
     """Write the case's test rows as a file, for the models of the other set."""
     clone.reproduce(overrides(case), "prepare")
     file = clone.root.parent / f"{case.name}_test.parquet"
-    store.write_table(file, store.read_table(clone.layout.split("test")).select("text", "label"))
+    write_table(file, read_table(clone.layout.split("test")).select("text", "label"))
     return file
 
 
@@ -170,11 +172,11 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
         changed = {**overrides(case), "distill.seed": seed, "controls": controls}
         clone.reproduce(changed, "teacher_eval")  # evaluate needs the teacher's logits, not its metrics
         clone.reproduce({**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}}, "evaluate")
-        run = {name: store.read_json(layout.metrics(name)) for name in TOLD}
+        run = {name: read_json(layout.metrics(name)) for name in TOLD}
         curves = {model: curve(layout, model) for model in ("teacher", "student")}
-        models = {model: store.read_json(layout.metrics(model)) for model in JUDGED}
+        models = {model: read_json(layout.metrics(model)) for model in JUDGED}
         results["runs"].append({"seed": seed, "models": models, "curves": curves, **run})
-        results |= {name: store.read_json(layout.metrics(name)) for name in ("prepare", "sizes")}
+        results |= {name: read_json(layout.metrics(name)) for name in ("prepare", "sizes")}
         write(case.name, results, clone)
     return results
 
@@ -196,7 +198,7 @@ def batch_dropout(clone: Clone) -> dict[str, Any]:
         clone.reproduce({**overrides(HANNOUSSE), **changed}, "distill")
         scores = [epoch["validation_f1"] for epoch in curve(clone.layout, "student")]
         runs.append({"seed": seed, "batch_size": batch, "dropout": dropout, "validation_f1": scores})
-    return {"sweep": runs, "prepare": store.read_json(clone.layout.metrics("prepare"))}
+    return {"sweep": runs, "prepare": read_json(clone.layout.metrics("prepare"))}
 
 
 def machine() -> dict[str, Any]:
@@ -224,7 +226,7 @@ def used_params(clone: Clone) -> dict[str, Any]:
 def write(name: str, results: Mapping[str, Any], clone: Clone) -> None:
     """Write docs/results/<name>.json, with how it came about."""
     facts = {"machine": machine(), "params": used_params(clone), "commands": clone.commands, "commit": clone.commit}
-    store.write_json(PROJECT / "docs" / "results" / f"{name}.json", {**results, **facts})
+    write_json(PROJECT / "docs" / "results" / f"{name}.json", {**results, **facts})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

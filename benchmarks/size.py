@@ -20,11 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from minnow import embeddings, models, pretrained, quantization, store
-from minnow.batching import encode
-from minnow.params import BuildParams, RuntimeParams
-from minnow.runtime import start
-from minnow.synthetic import generate
+from minnow.core.files import MANIFEST, read_json
+from minnow.core.params import RuntimeParams
+from minnow.core.runtime import start
+from minnow.data.synthetic import generate
+from minnow.models import building, embeddings, folders, heads, schemes
+from minnow.models.batching import encode
+from minnow.models.params import BuildParams
+from minnow.quantization.quantize import quantize
 
 SHAPES = {
     "the original's: DistilBERT, 4 layers, 768 wide": BuildParams(
@@ -60,32 +63,32 @@ class Row:
 def tokenizer_of(vocabulary: int) -> PreTrainedTokenizerBase:
     """Return a tokenizer of this many pieces."""
     urls, _ = generate(max(5_000, 5 * vocabulary), seed=0, label_noise=0.0)
-    return pretrained.train_tokenizer(urls, vocabulary=vocabulary, max_length=128)
+    return building.train_tokenizer(urls, vocabulary=vocabulary, max_length=128)
 
 
 def student(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write a student with random weights, and positions as pretrained models have them."""
     torch.manual_seed(0)
-    model = pretrained.build(shape, tokenizer)
+    model = building.build(shape, tokenizer)
     model.config.max_position_embeddings = POSITIONS
-    model = models.from_config(model.config)
-    models.save(model, tokenizer, folder)
+    model = heads.from_config(model.config)
+    folders.save(model, tokenizer, folder)
 
 
 def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: torch.device) -> Row:
     """Quantize a student, which checks it, and return what it takes."""
-    quantization.quantize(
+    quantize.quantize(
         folder,
         out,
-        quantization.scheme("nf4", double_quantization=True),
+        schemes.scheme("nf4", double_quantization=True),
         keep_float=["classifier", "pre_classifier"],
-        probe=encode(models.load_tokenizer(folder), ["example.org/login"]),
+        probe=encode(folders.load_tokenizer(folder), ["example.org/login"]),
         device=device,
         packed=packed,
     )
-    loaded = models.load_model(out, device_map={"": device})
+    loaded = folders.load_model(out, device_map={"": device})
     resident = sum(each.nbytes for each in [*loaded.parameters(), *loaded.buffers()])
-    return Row(store.read_json(out / store.MANIFEST)["bytes_by_part"], resident)
+    return Row(read_json(out / MANIFEST)["bytes_by_part"], resident)
 
 
 def main() -> None:

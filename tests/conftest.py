@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minnow.params import BuildParams
+from minnow.models.params import BuildParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from minnow.batching import Encoded
+    from minnow.models.batching import Encoded
 
 TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/page.html", "10.0.0.1/verify/account"]
 
@@ -51,15 +51,15 @@ def seeded() -> None:
 @pytest.fixture(scope="session")
 def tokenizer() -> "PreTrainedTokenizerBase":
     """A byte-level BPE of about 300 pieces that cuts at 32 tokens. Not to be changed: copy it."""
-    from minnow import pretrained
+    from minnow.models import building
 
-    return pretrained.train_tokenizer(TEXTS * 5, vocabulary=300, max_length=32)
+    return building.train_tokenizer(TEXTS * 5, vocabulary=300, max_length=32)
 
 
 @pytest.fixture(scope="session")
 def encoded(tokenizer: "PreTrainedTokenizerBase") -> "Encoded":
     """A few texts of different lengths."""
-    from minnow.batching import encode
+    from minnow.models.batching import encode
 
     return encode(tokenizer, TEXTS)
 
@@ -81,7 +81,7 @@ def base_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, str], tuple[int, str]]:
     """Call the entry point's `main` on a project, in this process: exit code, and stderr without progress bars."""
-    from helpers_stage import entry_point
+    from helpers.stage import entry_point
 
     def call(root: Path, command: str) -> tuple[int, str]:
         stage = entry_point()
@@ -97,7 +97,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the results of tiny models. Not to be changed: `project` is a copy."""
-    from helpers_pipeline import build
+    from helpers.pipeline import build
 
     return build(tmp_path_factory.mktemp("built"))
 

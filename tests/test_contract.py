@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from helpers.paths import ROOT, SRC
+from minnow.core.params import Names, at, validated
 from minnow.layout import HOPS, JUDGED, MODELS, SPLITS, Layout
-from minnow.params import Names, at, validated
 
-ROOT = Path(__file__).resolve().parents[1]
-SRC = ROOT / "src"
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # A stage that is made once per name of a list stands under `do`.
 STAGES: dict[str, Any] = {name: entry.get("do", entry) for name, entry in PIPELINE["stages"].items()}
@@ -291,7 +290,7 @@ def test_predict_covers_every_model_but_the_teacher() -> None:
 
 
 def test_controls_are_off_by_default_and_each_can_be_switched_on() -> None:
-    from minnow.controls import CONTROLS
+    from minnow.controls.definitions import CONTROLS
     from minnow.stages.control import STEPS
 
     assert PIPELINE["stages"]["control"]["foreach"] == "${controls}"

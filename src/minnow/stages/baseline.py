@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from minnow import store
+from minnow.core.files import replacing
+from minnow.core.params import StageParams
+from minnow.core.tables import read_table
 from minnow.errors import tell
 from minnow.layout import BASELINE, Layout
-from minnow.params import StageParams
 
 
 class Params(StageParams):
@@ -16,15 +17,15 @@ def main(root: Path) -> None:
     """Write the baseline's folder, and the logits of the model in it for validation and test, with ids."""
     Params.load(root)
     layout = Layout(root)
-    from minnow import baseline
+    from minnow.evaluation import baseline
 
-    whole = store.read_table(layout.split("train"))
+    whole = read_table(layout.split("train"))
     # In the order of their ids, which are hashes: the first ones are a random sample.
     train = whole.head(baseline.MAX_ROWS)
     if train.height < whole.height:
         tell(f"the baseline is fitted on {train.height} of {whole.height} train rows, taken at random, to bound memory")
     pipeline = baseline.fit_baseline(train["text"].to_list(), train["label"].to_list())
-    with store.replacing(layout.model(BASELINE)) as folder:
+    with replacing(layout.model(BASELINE)) as folder:
         baseline.save(pipeline, folder)
-    tables = {name: store.read_table(layout.split(name)) for name in ("validation", "test")}
+    tables = {name: read_table(layout.split(name)) for name in ("validation", "test")}
     baseline.store_logits(layout.model(BASELINE), layout.logits(BASELINE), tables)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from minnow import store
+from minnow.core.files import read_json, write_json
+from minnow.core.params import Block, StageParams
 from minnow.layout import Layout
-from minnow.params import Block, StageParams
 
 
 class CompareParams(Block):
@@ -23,4 +23,4 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write metrics/candidate.json, a copy of the chosen model's metrics."""
     params, layout = Params.load(root), Layout(root)
-    store.write_json(layout.metrics("candidate"), store.read_json(layout.metrics(params.compare.model)))
+    write_json(layout.metrics("candidate"), read_json(layout.metrics(params.compare.model)))

@@ -3,10 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from minnow import controls, store
+from minnow.controls import definitions
+from minnow.controls.scratch import Step, changes, keep, require_carved, run, scratch_of
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.tables import read_table
+from minnow.data.params import DataParams
+from minnow.distill.params import DistillParams
 from minnow.layout import SPLITS, Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.stages import distill, predict, prepare, teacher, teacher_logits, teacher_states, teacher_unlabelled
+from minnow.stages import distill as distill_module
+from minnow.stages import predict, prepare, teacher_logits, teacher_states, teacher_unlabelled
+from minnow.stages import teacher as teacher_module
+from minnow.student.params import StudentParams
+from minnow.teacher.params import TeacherParams
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,11 +23,11 @@ if TYPE_CHECKING:
 class Params(StageParams):
     """What the stages of every control read of params.yaml."""
 
-    data: Annotated[prepare.DataParams, "presets.*.data"]
+    data: Annotated[DataParams, "presets.*.data"]
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
-    teacher: Annotated[teacher.TeacherParams, "presets.*.teacher"]
-    student: Annotated[distill.StudentParams, "presets.*.student"]
-    distill: Annotated[distill.DistillParams, "distill"]
+    teacher: Annotated[TeacherParams, "presets.*.teacher"]
+    student: Annotated[StudentParams, "presets.*.student"]
+    distill: Annotated[DistillParams, "distill"]
 
 
 def predict_student(root: Path) -> None:
@@ -27,16 +35,16 @@ def predict_student(root: Path) -> None:
     predict.main(root, "student")
 
 
-STEPS: dict[str, list[controls.Step]] = {
-    "no_teacher": [distill.main, predict_student],
+STEPS: dict[str, list[Step]] = {
+    "no_teacher": [distill_module.main, predict_student],
     "random_split": [
         prepare.main,
-        controls.require_carved,
-        teacher.main,
+        require_carved,
+        teacher_module.main,
         teacher_logits.main,
         teacher_states.main,
         teacher_unlabelled.main,
-        distill.main,
+        distill_module.main,
         predict_student,
     ],
 }
@@ -44,26 +52,26 @@ STEPS: dict[str, list[controls.Step]] = {
 
 def main(root: Path, name: str = "") -> None:
     """Run one control and write its logits, labels and facts."""
-    controls.named(name)
+    definitions.named(name)
     params, layout = Params.load(root), Layout(root)
-    scratch = controls.scratch_of(layout, name, params.model_dump_json())
-    controls.run(scratch, STEPS[name])
-    from minnow import data
+    scratch = scratch_of(layout, name, params.model_dump_json())
+    run(scratch, STEPS[name])
+    from minnow.data.splits import leak
 
     tables, ours = splits(scratch), splits(layout)
-    controls.keep(
+    keep(
         layout,
         name,
         {
             "control": name,
-            "changed": controls.changes(layout, name),
+            "changed": changes(layout, name),
             "rows": {split: table.height for split, table in tables.items()},
-            "leak": round(data.leak(tables["train"], tables["test"]), 4),
-            "pipeline_leak": round(data.leak(ours["train"], ours["test"]), 4),
+            "leak": round(leak(tables["train"], tables["test"]), 4),
+            "pipeline_leak": round(leak(ours["train"], ours["test"]), 4),
         },
     )
 
 
 def splits(layout: Layout) -> "dict[str, pl.DataFrame]":
     """Return the prepared tables by split."""
-    return {name: store.read_table(layout.split(name)) for name in SPLITS}
+    return {name: read_table(layout.split(name)) for name in SPLITS}

@@ -1,28 +1,13 @@
 """evaluate: what every model is worth, with intervals, and what each hop from teacher to quantized cost."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
-
-from minnow import store
-from minnow.extra_params import ExtraParams
+from minnow.core.files import write_json
+from minnow.core.params import StageParams
+from minnow.core.tables import read_table, write_table
+from minnow.evaluation.params import Controls, EvaluateParams
 from minnow.layout import BASELINE, HOPS, JUDGED, Layout
-from minnow.params import Block, Names, Seed, StageParams
-from minnow.stages.teacher_eval import ThresholdParams
-
-
-class EvaluateParams(Block):
-    """How the models are judged. Nothing is trained for it, and no model run but on a new set in `extra`."""
-
-    threshold: ThresholdParams
-    margin: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=1000)]
-    seed: Seed
-    extra: ExtraParams
-
-
-Controls = Names[Literal["no_teacher", "random_split"]]
 
 
 class Params(StageParams):
@@ -35,19 +20,20 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, everything that is told of them, and the plots' data."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import controls, evidence, judging, reports, scoring, slices
+    from minnow.controls import definitions
+    from minnow.evaluation import evidence, inputs, other_sets, plots, slices
 
-    controls.discard_stale(layout, params.controls.root)
+    definitions.discard_stale(layout, params.controls.root)
     given, fpr = params.evaluate, params.evaluate.threshold.fpr
     for model in (BASELINE, "student", "quantized"):
-        store.write_json(layout.metrics(model), scoring.headline(layout, model, fpr))
+        write_json(layout.metrics(model), inputs.headline(layout, model, fpr))
     method = evidence.Method(margin=given.margin, resamples=given.resamples, seed=given.seed)
-    outcomes = {model: judging.outcome(layout, model, fpr) for model in JUDGED}
-    labels = scoring.labels_of(layout, "test")
-    judgement = judging.judge(layout, outcomes, labels, method)
-    sizes = {model: scoring.sizes(layout, model) for model in JUDGED}
+    outcomes = {model: other_sets.outcome(layout, model, fpr) for model in JUDGED}
+    labels = inputs.labels_of(layout, "test")
+    judgement = other_sets.judge(layout, outcomes, labels, method)
+    sizes = {model: inputs.sizes(layout, model) for model in JUDGED}
     in_slices = slices.report(
-        slices.cut(store.read_table(layout.split("test")), store.read_table(layout.split("train"))["domain"]),
+        slices.cut(read_table(layout.split("test")), read_table(layout.split("train"))["domain"]),
         labels,
         {model: outcome.test for model, outcome in outcomes.items()},
         {model: outcome.threshold for model, outcome in outcomes.items()},
@@ -57,15 +43,15 @@ def main(root: Path) -> None:
         "intervals": evidence.intervals_report(judgement, labels, method),
         "hops": evidence.hops_report(judgement, labels, method),
         "calibration": evidence.calibration_report(
-            outcomes, validation_labels=scoring.labels_of(layout, "validation"), labels=labels, wanted_fpr=fpr
+            outcomes, validation_labels=inputs.labels_of(layout, "validation"), labels=labels, wanted_fpr=fpr
         ),
         "sizes": sizes,
         "slices": in_slices,
-        "extra": judging.on_extra_sets(layout, outcomes, method),
-        "controls": judging.on_controls(layout, params.controls.root, outcomes, judgement, fpr, method),
+        "extra": other_sets.on_extra_sets(layout, outcomes, method),
+        "controls": other_sets.on_controls(layout, params.controls.root, outcomes, judgement, fpr, method),
     }
     for name, value in told.items():
-        store.write_json(layout.metrics(name), value)
-    tables = {**reports.plot_tables(outcomes, labels, sizes), "slices": slices.table(in_slices)}
+        write_json(layout.metrics(name), value)
+    tables = {**plots.plot_tables(outcomes, labels, sizes), "slices": slices.table(in_slices)}
     for name, table in tables.items():
-        store.write_table(layout.plot(name), table)
+        write_table(layout.plot(name), table)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow import store
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.tables import read_table
 from minnow.errors import MinnowError, nearest
 from minnow.layout import Layout
-from minnow.params import RuntimeParams, StageParams
 
 PREDICTED = ("student", "quantized")
 
@@ -22,9 +22,9 @@ def main(root: Path, model: str = "") -> None:
     if model not in PREDICTED:
         raise MinnowError(f"predict takes one of {', '.join(PREDICTED)}, given {model!r}{nearest(model, PREDICTED)}")
     params, layout = Params.load(root), Layout(root)
-    from minnow import runtime
-    from minnow.logits import store_logits
+    from minnow.core.runtime import start
+    from minnow.models.inference import store_logits
 
-    run = runtime.start(params.runtime)
-    tables = {name: store.read_table(layout.split(name)) for name in ("validation", "test")}
+    run = start(params.runtime)
+    tables = {name: read_table(layout.split(name)) for name in ("validation", "test")}
     store_logits(layout.model(model), layout.logits(model), tables, run)

@@ -1,20 +1,43 @@
-"""predict_extra: run a model over the test sets of `evaluate.extra`, without the URLs it was made with."""
+"""predict_extra: run a model over further test sets, without the URLs it was made with."""
 
-import os
-from dataclasses import replace
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from minnow import store
-from minnow.errors import MinnowError, nearest
-from minnow.extra_params import ExtraParams
+from pydantic import ConfigDict, model_validator
+
+from minnow.core.files import replacing, write_json
+from minnow.core.params import Block, RuntimeParams, StageParams
+from minnow.core.tables import read_table, write_table
+from minnow.data.extra import load
+from minnow.data.params import DataParams
+from minnow.errors import MinnowError, nearest, shortened
 from minnow.layout import BASELINE, JUDGED, Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.stages.prepare import DataParams, watched
 
 if TYPE_CHECKING:
-    from minnow.extra import ExtraSet
-    from minnow.sources import Columns
+    from minnow.data.extra import ExtraSet
+
+
+PLAIN_NAME = r"[A-Za-z0-9_-]+"
+
+
+class ExtraParams(Block):
+    """Further test sets: any name → file."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    @model_validator(mode="after")
+    def _names_are_files_names(self) -> Self:
+        for name in self.files:
+            if not re.fullmatch(PLAIN_NAME, name):
+                raise ValueError(f"{shortened(name)!r} names a set and a file; use letters, digits, - and _ alone")
+        return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → path as it stands in params.yaml."""
+        return dict(self.__pydantic_extra__)
 
 
 class Params(StageParams):
@@ -31,66 +54,25 @@ def main(root: Path, model: str = "") -> None:
         raise MinnowError(f"predict_extra takes one of {', '.join(JUDGED)}, given {model!r}{nearest(model, JUDGED)}")
     params, layout = Params.load(root), Layout(root)
     sets = load(params, layout) if params.extra.files else {}
-    with store.replacing(layout.extra(model)) as folder:
+    with replacing(layout.extra(model)) as folder:
         if sets:
             predict(model, sets, folder, params.runtime, layout)
         report = {name: each.report for name, each in sets.items()}
-        store.write_json(folder / layout.extra_report(model).name, report)
-
-
-def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
-    """Return the sets by name.
-
-    Raises:
-        MinnowError: names the set, and why it cannot be used.
-    """
-    from minnow.extra import ExtraSet, extra_set
-    from minnow.sources import load_file
-
-    train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
-    unlabelled = store.read_table(layout.unlabelled_texts)
-    sets: dict[str, ExtraSet] = {}
-    for name, given in params.extra.files.items():
-        path = watched(given, f"evaluate.extra.{name}", layout, params.preset)
-        try:
-            source = load_file(path, None, columns=columns(params.data))
-            each = extra_set(
-                source,
-                train=train,
-                validation=validation,
-                unlabelled=unlabelled,
-                move_scheme=params.data.move_scheme,
-            )
-        except MinnowError as error:
-            raise MinnowError(f"evaluate.extra.{name}: {error}") from None
-        file = path.relative_to(os.path.normpath(layout.root)).as_posix()
-        sets[name] = ExtraSet(each.rows, {"file": file, **each.report})
-    return sets
-
-
-def columns(given: DataParams) -> "Columns":
-    """Return which columns an extra file has: the preset's own, without a split.
-
-    A preset of generated data names none. There they are those of prepared splits: `text` and `label`, 1 for phishing.
-    """
-    from minnow.sources import Columns
-
-    return Columns("text", "label", 1) if given.source == "synthetic" else replace(given.columns, split=None)
+        write_json(folder / layout.extra_report(model).name, report)
 
 
 def predict(model: str, sets: "dict[str, ExtraSet]", out: Path, given: RuntimeParams, layout: Layout) -> None:
     """Write the model's logits of each set into the folder `out`, with the labels."""
-    from minnow.extra import with_labels
+    from minnow.core.runtime import start
+    from minnow.data.extra import with_labels
+    from minnow.evaluation import baseline
+    from minnow.models import inference
 
     tables = {name: each.rows for name, each in sets.items()}
     if model == BASELINE:
-        from minnow import baseline
-
         baseline.store_logits(layout.model(model), out, tables)
     else:
-        from minnow import logits, runtime
-
-        logits.store_logits(layout.model(model), out, tables, runtime.start(given))
+        inference.store_logits(layout.model(model), out, tables, start(given))
     for name, rows in tables.items():
         path = out / layout.extra_set(model, name).name
-        store.write_table(path, with_labels(store.read_table(path), rows))
+        write_table(path, with_labels(read_table(path), rows))

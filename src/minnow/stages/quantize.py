@@ -1,23 +1,13 @@
 """quantize: turn the student's linear layers and embeddings into 4 or 8 bits, and prove that it was saved as it ran."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import ConfigDict, Field
-
-from minnow import store
+from minnow.core.files import check_manifest, read_json, replacing
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.tables import read_table
 from minnow.layout import Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.scheme_params import SchemeParams
-
-
-class QuantizeParams(SchemeParams):
-    """The scheme of the linear layers, that of the embeddings, the layers that stay float, and the bytes of it all."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    embeddings: Literal["none", "int8", "nf4"]
-    budget_mb: Annotated[float, Field(gt=0)] | None
+from minnow.quantization.params import QuantizeParams
 
 
 class Params(StageParams):
@@ -30,18 +20,22 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the folder of the student as quantized."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import budget, embeddings, models, quantization, runtime
-    from minnow.batching import encode
+    from minnow.core.runtime import start
+    from minnow.models import embeddings, folders, schemes
+    from minnow.models.batching import encode
+    from minnow.quantization import budget
+    from minnow.quantization import quantize as quantize_module
+    from minnow.quantization.quantize import PROBE_ROWS
 
-    run = runtime.start(params.runtime)
+    run = start(params.runtime)
     student, chosen = layout.model("student"), params.quantize
-    store.check_manifest(student)
-    texts = store.read_table(layout.split("validation"))["text"].to_list()[: quantization.PROBE_ROWS]
-    scheme = quantization.scheme(chosen.scheme, double_quantization=chosen.double_quantization)
-    probe = encode(models.load_tokenizer(student), texts)
-    with store.replacing(layout.model("packed")) as out:
+    check_manifest(student)
+    texts = read_table(layout.split("validation"))["text"].to_list()[:PROBE_ROWS]
+    scheme = schemes.scheme(chosen.scheme, double_quantization=chosen.double_quantization)
+    probe = encode(folders.load_tokenizer(student), texts)
+    with replacing(layout.model("packed")) as out:
         if chosen.budget_mb is None:
-            quantization.quantize(
+            quantize_module.quantize(
                 student,
                 out,
                 scheme,
@@ -57,7 +51,7 @@ def main(root: Path) -> None:
                 scheme,
                 budget_mb=chosen.budget_mb,
                 tables=chosen.embeddings,
-                told=store.read_json(layout.metrics("sensitivity")),
+                told=read_json(layout.metrics("sensitivity")),
                 keep_float=chosen.keep_float,
                 probe=probe,
                 device=run.device,

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from minnow import curves, store
+from minnow.core.files import check_manifest, replacing
+from minnow.core.params import Block, RuntimeParams, Seed, StageParams
+from minnow.core.tables import read_logits, read_table, write_table
+from minnow.distill.params import DistillParams
 from minnow.layout import Layout
-from minnow.params import Block, RuntimeParams, Seed, StageParams
-from minnow.stages.distill import DistillParams
+from minnow.training import fitting
 
 
 class RecoverParams(Block):
@@ -38,40 +40,42 @@ def main(root: Path) -> None:
     """Write the folder of the quantized student that is judged and ships, and the curve of its recovery."""
     params, layout = Params.load(root), Layout(root)
     packed, out = layout.model("packed"), layout.model("quantized")
-    store.check_manifest(packed)
+    check_manifest(packed)
     if params.recover.epochs == 0:
-        with store.replacing(out) as folder:
+        with replacing(out) as folder:
             shutil.copytree(packed, folder, copy_function=shutil.copyfile)
-        store.write_table(layout.plot("recovery_training"), curves.of([]))
+        write_table(layout.plot("recovery_training"), fitting.curve_of([]))
     else:
         recover(params, layout)
 
 
 def recover(params: Params, layout: Layout) -> None:
     """Train, and write what is better."""
-    from minnow import fitting, recovery, runtime
-    from minnow.params import TrainingParams
+    from minnow.core.runtime import start
+    from minnow.quantization import recovery
+    from minnow.training import checkpoints
+    from minnow.training.params import TrainingParams
 
     given, distill = params.recover, params.distill
-    run = runtime.start(params.runtime, seed=given.seed)
+    run = start(params.runtime, seed=given.seed)
     folders = recovery.Folders(layout.model("packed"), layout.model("student"))
-    store.check_manifest(folders.student)
-    train, validation = (store.read_table(layout.split(name)) for name in ("train", "validation"))
+    check_manifest(folders.student)
+    train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     logits = layout.logits_of("teacher", "train")
     inputs = [layout.split("train"), layout.split("validation"), logits, layout.manifest("packed")]
-    with store.replacing(layout.model("quantized")) as out:
+    with replacing(layout.model("quantized")) as out:
         curve = recovery.recover(
             folders,
             out,
             train,
             validation,
-            teacher_logits=store.read_logits(logits, train["id"].to_list()),
+            teacher_logits=read_logits(logits, train["id"].to_list()),
             loss=distill.logit_loss,
             training=TrainingParams(**given.model_dump(include=set(TrainingParams.model_fields))),
             adapted=recovery.Adapters(given.rank, given.alpha, given.adapters == "shipped"),
             run=run,
             seed=given.seed,
-            checkpoint=fitting.checkpoint_of(layout, "recovery", params.model_dump_json(), inputs),
+            checkpoint=checkpoints.checkpoint_of(layout, "recovery", params.model_dump_json(), inputs),
         )
-    store.write_table(layout.plot("recovery_training"), curve)
-    fitting.discard_checkpoints(layout, "recovery")
+    write_table(layout.plot("recovery_training"), curve)
+    checkpoints.discard_checkpoints(layout, "recovery")

@@ -3,21 +3,22 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from minnow import store
+from minnow.core.files import read_json, replacing
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.data.params import DataParams
+from minnow.distill.params import DistillParams
 from minnow.errors import MinnowError, reason
-from minnow.layout import JUDGED, MODELS, Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.stages.distill import DistillParams, StudentParams
-from minnow.stages.evaluate import Controls, EvaluateParams
-from minnow.stages.prepare import DataParams
-from minnow.stages.quantize import QuantizeParams
+from minnow.evaluation.params import Controls, EvaluateParams
+from minnow.layout import JUDGED, Layout
+from minnow.quantization.params import QuantizeParams
+from minnow.report.mistakes import collected
 from minnow.stages.recover import RecoverParams
-from minnow.stages.teacher import TeacherParams
+from minnow.student.params import StudentParams
+from minnow.teacher.params import TeacherParams
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from minnow.sections import Mistake
 
 TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes", "sensitivity")
 PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
@@ -40,42 +41,23 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write reports/report.html."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import drawings, page
+    from minnow.report import drawings, page
 
-    told = {name: store.read_json(layout.metrics(name)) for name in TOLD}
-    missed, alarms = mistakes(layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"])
+    told = {name: read_json(layout.metrics(name)) for name in TOLD}
+    missed, alarms = collected(layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"])
     found = page.Findings(
         **told,
         preset=params.preset,
-        headline={model: store.read_json(layout.metrics(model)) for model in JUDGED},
+        headline={model: read_json(layout.metrics(model)) for model in JUDGED},
         plots={name: table(layout.plot(name)) for name in drawings.TABLES},
-        formats=store.read_json(layout.manifest("quantized"))["formats"],
+        formats=read_json(layout.manifest("quantized"))["formats"],
         missed=missed,
         alarms=alarms,
         params=params.model_dump(exclude={"preset"}),
         versions=versions(),
     )
-    with store.replacing(layout.report("report")) as temporary:
+    with replacing(layout.report("report")) as temporary:
         temporary.write_text(page.render(found), encoding="utf-8")
-
-
-def mistakes(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["Mistake"]]:
-    """Return the hardest errors of the quantized student on test: phishing called safe, and the reverse."""
-    from minnow import metrics, scoring, sections
-
-    test = store.read_table(layout.split("test"))
-    margins = {model: metrics.margin(scoring.logits(layout, model, "test")) for model in MODELS}
-    probabilities = {model: metrics.probability(each) for model, each in margins.items()}
-    texts = test["text"].to_list()
-    found = sections.hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
-    missed, alarms = (
-        [
-            sections.Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()})
-            for row in rows
-        ]
-        for rows in found
-    )
-    return missed, alarms
 
 
 def table(path: Path) -> "pl.DataFrame":

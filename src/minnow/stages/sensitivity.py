@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow import store
+from minnow.core.files import check_manifest, write_json
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.scheme_params import SchemeParams
+from minnow.quantization.params import SchemeParams
 
 
 class Params(StageParams):
@@ -19,21 +20,23 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the damage of every part, and the plot's data."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import quantization, runtime, sensitivity
-    from minnow.batching import encode
+    from minnow.core.runtime import start
+    from minnow.models import schemes
+    from minnow.models.batching import encode
+    from minnow.quantization import sensitivity
 
-    run, chosen, student = runtime.start(params.runtime), params.quantize, layout.model("student")
-    store.check_manifest(student)
-    rows = store.read_table(layout.split("validation"))
+    run, chosen, student = start(params.runtime), params.quantize, layout.model("student")
+    check_manifest(student)
+    rows = read_table(layout.split("validation"))
     rows = rows[sensitivity.sample(rows.height)]
     model, tokenizer = sensitivity.load(student, run.device)
     found = sensitivity.measure(
         model,
         encode(tokenizer, rows["text"].to_list()),
         rows["label"].to_numpy(),
-        quantization.scheme(chosen.scheme, double_quantization=chosen.double_quantization),
+        schemes.scheme(chosen.scheme, double_quantization=chosen.double_quantization),
         keep_float=chosen.keep_float,
         desc="sensitivity",
     )
-    store.write_json(layout.metrics("sensitivity"), found)
-    store.write_table(layout.plot("sensitivity"), sensitivity.table(found))
+    write_json(layout.metrics("sensitivity"), found)
+    write_table(layout.plot("sensitivity"), sensitivity.table(found))

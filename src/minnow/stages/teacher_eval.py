@@ -3,15 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow import store
+from minnow.core.files import write_json
+from minnow.core.params import StageParams
+from minnow.evaluation.params import ThresholdParams
 from minnow.layout import Layout
-from minnow.params import Block, Share, StageParams
-
-
-class ThresholdParams(Block):
-    """From where on a URL counts as phishing: probability 0.5, or a rate of false alarms."""
-
-    fpr: Share | None
 
 
 class Params(StageParams):
@@ -23,6 +18,6 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write metrics/teacher.json."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import scoring
+    from minnow.evaluation import inputs
 
-    store.write_json(layout.metrics("teacher"), scoring.headline(layout, "teacher", params.threshold.fpr))
+    write_json(layout.metrics("teacher"), inputs.headline(layout, "teacher", params.threshold.fpr))

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow import store
+from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.tables import read_table
 from minnow.layout import SPLITS, Layout
-from minnow.params import RuntimeParams, StageParams
 
 
 class Params(StageParams):
@@ -17,9 +17,9 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the teacher's logits of all splits, with ids."""
     params, layout = Params.load(root), Layout(root)
-    from minnow import runtime
-    from minnow.logits import store_logits
+    from minnow.core.runtime import start
+    from minnow.models.inference import store_logits
 
-    run = runtime.start(params.runtime)
-    tables = {name: store.read_table(layout.split(name)) for name in SPLITS}
+    run = start(params.runtime)
+    tables = {name: read_table(layout.split(name)) for name in SPLITS}
     store_logits(layout.model("teacher"), layout.logits("teacher"), tables, run)

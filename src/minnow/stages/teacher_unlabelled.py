@@ -8,18 +8,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
-from minnow import store
+from minnow.core.files import replacing, write_json
+from minnow.core.params import Block, RuntimeParams, Seed, StageParams
+from minnow.core.tables import read_table, write_logits, write_table
+from minnow.data.params import DataParams
+from minnow.data.sources import watched
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS, Layout
-from minnow.params import RuntimeParams, StageParams
-from minnow.stages.prepare import DataParams, watched
-from minnow.unlabelled_params import UnlabelledParams
 
 if TYPE_CHECKING:
-    from minnow.unlabelled import Unlabelled
+    from minnow.data.unlabelled import Unlabelled
+
 
 KEY = "distill.unlabelled"
+
+
+class AugmentationParams(Block):
+    """Altered copies of the URLs that there are."""
+
+    copies: Annotated[int, Field(ge=0, le=20)]
+    seed: Seed
+
+
+class UnlabelledParams(Block):
+    """A file of URLs without labels, and altered copies; the block's other keys are read, and refused, by distill."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    unlabelled: str | None
+    augmentation: AugmentationParams
+
+    @property
+    def more_text(self) -> bool:
+        """Whether there is any text that the teacher alone labels."""
+        return self.unlabelled is not None or self.augmentation.copies > 0
 
 
 class Params(StageParams):
@@ -34,17 +58,17 @@ def main(root: Path) -> None:
     """Write texts, the teacher's logits of them, and `report.json`; no rows where nothing is asked for."""
     params, layout = Params.load(root), Layout(root)
     found = gathered(params, layout)
-    with store.replacing(layout.unlabelled) as folder:
+    with replacing(layout.unlabelled) as folder:
         logits = folder / layout.unlabelled_logits.name
         if found.rows.is_empty():
-            store.write_logits(logits, [], np.zeros((0, 2), np.float32))
+            write_logits(logits, [], np.zeros((0, 2), np.float32))
         else:
-            from minnow import runtime
-            from minnow.logits import store_logits
+            from minnow.core.runtime import start
+            from minnow.models.inference import store_logits
 
-            store_logits(layout.model("teacher"), folder, {logits.stem: found.rows}, runtime.start(params.runtime))
-        store.write_table(folder / layout.unlabelled_texts.name, found.rows)
-        store.write_json(folder / layout.unlabelled_report.name, found.report)
+            store_logits(layout.model("teacher"), folder, {logits.stem: found.rows}, start(params.runtime))
+        write_table(folder / layout.unlabelled_texts.name, found.rows)
+        write_json(folder / layout.unlabelled_report.name, found.report)
 
 
 def gathered(params: Params, layout: Layout) -> "Unlabelled":
@@ -53,12 +77,12 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
     Raises:
         MinnowError: names the key, and why the file cannot be used.
     """
-    from minnow import sources, unlabelled
+    from minnow.data import sources, unlabelled
 
     wanted = params.wanted
     if not wanted.more_text:
         return unlabelled.nothing()
-    splits = {name: store.read_table(layout.split(name)) for name in SPLITS}
+    splits = {name: read_table(layout.split(name)) for name in SPLITS}
     path = None if wanted.unlabelled is None else watched(wanted.unlabelled, KEY, layout, params.preset)
     try:
         found = unlabelled.gathered(

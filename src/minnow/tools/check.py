@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from minnow import params, stages
+from minnow import stages
+from minnow.core import params
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
 

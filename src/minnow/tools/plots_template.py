@@ -9,12 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from minnow import store
+from minnow.core.files import replacing
 from minnow.errors import MinnowError, reason
 
 # Beside the templates of the plots. DVC takes the setting as relative to .dvc.
 FOLDER, SETTING = ".dvc", "plots/page.html"
-
 PAGE = """<!doctype html>
 <html lang="en-GB">
 <head>
@@ -59,7 +58,7 @@ def main(root: Path) -> None:
     if not folder.is_dir():
         raise MinnowError(f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git")
     page = folder / SETTING
-    with store.replacing(page) as temporary:
+    with replacing(page) as temporary:
         temporary.write_text(page_with(vega()), encoding="utf-8")
     command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", SETTING]
     try:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minnow import settings, store
+from minnow.core.files import MANIFEST, read_json
 from minnow.errors import MinnowError, listed, nearest, reason
 from minnow.layout import Layout
+from minnow.serve import settings
 
 DRY_RUN, SYNTHETIC, PUBLIC = "dry-run", "synthetic", "public"
 OPTIONS = (DRY_RUN, SYNTHETIC, PUBLIC)
@@ -95,7 +96,7 @@ def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
             "this release learned from synthetic URLs and can recognise no real phishing, so it is not uploaded; make "
             f"one from real data (preset hub or file), or show it as a demonstration: SYNTHETIC=1, or {SYNTHETIC!r}"
         )
-    names = [*store.read_json(folder / store.MANIFEST)["files"], store.MANIFEST]
+    names = [*read_json(folder / MANIFEST)["files"], MANIFEST]
     return {name: (folder / name).stat().st_size for name in sorted(names)}
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from minnow import store, verdicts
+from minnow.core.files import read_json, replacing
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import JUDGED, SPLITS, Layout
-from minnow.markdown import table
+from minnow.report import verdicts
+from minnow.report.markdown import table
 
 DOCUMENTS = ("README.md", "docs/results.md")
 RESULTS = "docs/results"
@@ -61,7 +62,7 @@ def main(root: Path, check: str = "") -> None:
             continue
         if check:
             raise MinnowError(f"{document.relative_to(root)} differs from its results; run `make results`")
-        with store.replacing(document) as temporary:
+        with replacing(document) as temporary:
             temporary.write_text(rendered, encoding="utf-8")
 
 
@@ -98,14 +99,14 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
     """Return a set of results by part. Runs with several seeds are several parts: one for each way to show them."""
     if source == "embedded":
         layout = Layout(root)
-        made_from = store.read_json(layout.metrics("prepare"))["source"]
+        made_from = read_json(layout.metrics("prepare"))["source"]
         if made_from != "synthetic":
             raise MinnowError(
                 f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run that first"
             )
-        hops = store.read_json(layout.metrics("hops"))
-        return {"models": {model: store.read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
-    results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
+        hops = read_json(layout.metrics("hops"))
+        return {"models": {model: read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
+    results: Mapping[str, Any] = read_json(root / RESULTS / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
         return {"screen": results, "losses": results, "compressed": results}
     if "runs" not in results:

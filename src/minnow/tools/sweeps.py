@@ -5,8 +5,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from minnow import store, sweep_charts, sweeps
+from minnow.core.files import replacing
 from minnow.errors import MinnowError, listed, shortened
+from minnow.experiments import sweep_charts, sweeps
 from minnow.layout import Layout
 from minnow.tools import dvc
 
@@ -33,9 +34,9 @@ def main(root: Path, commits: str = "") -> None:
             "`dvc queue start`"
         )
     text, folder = sweeps.markdown(runs, left_out), Layout(root).reports
-    with store.replacing(folder / f"{NAME}.svg") as file:
+    with replacing(folder / f"{NAME}.svg") as file:
         file.write_text(drawn(sweep_charts.chart(runs)), encoding="utf-8")
-    with store.replacing(folder / f"{NAME}.md") as file:
+    with replacing(folder / f"{NAME}.md") as file:
         file.write_text(f"{text}\n![Mean and standard deviation per value; size against F1]({NAME}.svg)\n", "utf-8")
     print(text, end="")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from minnow import store
+from minnow.core.files import read_json
 from minnow.errors import MinnowError
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
@@ -84,7 +84,7 @@ def run(command: list[str], folder: Path) -> None:
 
 def read_metrics(layout: Layout) -> dict[str, dict[str, float | None]]:
     """Return the metrics of every model, by model."""
-    return {model: store.read_json(layout.metrics(model)) for model in JUDGED}
+    return {model: read_json(layout.metrics(model)) for model in JUDGED}
 
 
 def judge(

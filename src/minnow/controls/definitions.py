@@ -1,0 +1,93 @@
+"""What each control changes, and what is kept of it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minnow.core.files import discard, read_json
+from minnow.core.tables import read_logits, read_table
+from minnow.errors import MinnowError, nearest
+from minnow.layout import Layout
+
+FACTS = "facts.json"
+KEPT_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control changes, by place in params.yaml (`*` is the active preset), and which models it makes anew."""
+
+    changes: Mapping[str, Any]
+    models: Sequence[str]
+    shared: Callable[[Layout], Sequence[Path]]
+
+
+CONTROLS = {
+    "no_teacher": Control(
+        # Rows that only the teacher labelled are its gift too.
+        {
+            "distill.soft_weight": 0.0,
+            "distill.hidden_weight": 0.0,
+            "distill.attention_weight": 0.0,
+            "distill.relation_weight": 0.0,
+            "distill.unlabelled": None,
+            "distill.augmentation.copies": 0,
+        },
+        ("student",),
+        lambda layout: (layout.prepared, layout.model("teacher"), layout.logits("teacher")),
+    ),
+    "random_split": Control({"presets.*.data.split": "random"}, ("teacher", "student"), lambda layout: ()),
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a control left: facts; by split ids and labels; by model and split logits (rows, labels), in that order."""
+
+    facts: dict[str, Any]
+    ids: dict[str, list[str]]
+    labels: dict[str, Any]
+    logits: dict[str, dict[str, Any]]
+
+
+def named(name: str) -> Control:
+    """Return the control of that name; a MinnowError lists them all."""
+    if name not in CONTROLS:
+        raise MinnowError(f"control takes one of {', '.join(CONTROLS)}, given {name!r}{nearest(name, CONTROLS)}")
+    return CONTROLS[name]
+
+
+def read_control(layout: Layout, name: str) -> Finished:
+    """Return what a control left; a MinnowError names the file that is missing or belongs to other rows."""
+    folder, models = layout.control(name), named(name).models
+    tables = {split: read_table(labels_file(folder, split)) for split in KEPT_SPLITS}
+    return Finished(
+        facts=read_json(folder / FACTS),
+        ids={split: table["id"].to_list() for split, table in tables.items()},
+        labels={split: table["label"].to_numpy() for split, table in tables.items()},
+        logits={
+            model: {
+                split: read_logits(logits_file(folder, model, split), table["id"].to_list())
+                for split, table in tables.items()
+            }
+            for model in models
+        },
+    )
+
+
+def discard_stale(layout: Layout, wanted: Iterable[str]) -> None:
+    """Remove what controls left that are no longer asked for and so are no stage's outs.
+
+    DVC leaves them lying, and their bytes would stand in dvc.lock as part of the folder that evaluation depends on.
+    """
+    for name in set(CONTROLS) - set(wanted):
+        discard(layout.control(name))
+
+
+def labels_file(folder: Path, split: str) -> Path:
+    return folder / Layout(folder).prepared.name / Layout(folder).split(split).name
+
+
+def logits_file(folder: Path, model: str, split: str) -> Path:
+    return folder / model / Layout(folder).logits_of(model, split).name

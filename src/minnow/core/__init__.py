@@ -1,0 +1,1 @@
+"""What every step needs: params, files, tables, the Hub, seeds and devices."""

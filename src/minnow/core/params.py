@@ -1,0 +1,241 @@
+"""params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
+
+A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with where it stands:
+
+    class Params(StageParams):
+        student: Annotated[StudentParams, "presets.*.student"]
+        distill: Annotated[DistillParams, "distill"]
+
+`*` is the active preset. dvc.yaml lists the same places; tests/test_contract.py holds the two together.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from minnow.errors import MinnowError, listed, nearest
+from minnow.layout import Layout
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# How pydantic marks what a value could have been that may be text or a number.
+SCALARS = ("str", "int", "float", "bool")
+
+
+class Block(BaseModel):
+    """A block of params.yaml: frozen, unknown keys refused, and no number taken for a string or the reverse."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+NameT = TypeVar("NameT", bound=str)
+
+
+class Names(RootModel[list[NameT]], Generic[NameT]):
+    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`; without repetition."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.root)) < len(self.root):
+            raise ValueError(f"names {listed(self.root, 20)}, one of them twice")
+        return self
+
+
+class RuntimeParams(Block):
+    """How models are run; the same for every stage of a preset."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Precision
+    threads: Annotated[int, Field(ge=1)] | None
+
+
+class StageParams(BaseModel):
+    """Base of every stage's `Params`: its fields are blocks, each annotated with its place in params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+
+    @classmethod
+    def places(cls) -> dict[str, tuple[str, type[BaseModel]]]:
+        """Return field name → (place in params.yaml, its class), in the order of declaration."""
+        return {
+            name: (
+                next(place for place in field.metadata if isinstance(place, str)),
+                _block(field.annotation),
+            )
+            for name, field in cls.model_fields.items()
+            if name != "preset"
+        }
+
+    @classmethod
+    def load(cls, root: Path) -> Self:
+        """Read `root/params.yaml` and return this stage's params.
+
+        Raises:
+            MinnowError: one line naming the key, what was given, what is allowed and the nearest legal name.
+        """
+        document = read(Layout(root).params)
+        preset = active_preset(document)
+        blocks = {
+            name: validated(block, pick(document, at(place, preset)), at(place, preset))
+            for name, (place, block) in cls.places().items()
+        }
+        return cls(preset=preset, **blocks)
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def _block(annotation: Any) -> type[BaseModel]:
+    assert isinstance(annotation, type), annotation
+    assert issubclass(annotation, Block | Names), annotation
+    return annotation
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key written twice in one mapping, of which PyYAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def at(place: str, preset: str) -> str:
+    """Return the dotted key of `place` for the active preset."""
+    return place.replace("*", preset)
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """Return the document in `path`.
+
+    Raises:
+        MinnowError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except FileNotFoundError:
+        raise MinnowError(f"{path} is missing; bring it back with `git checkout -- {path.name}`") from None
+    except OSError as error:
+        raise MinnowError(f"{path} cannot be read: {error.strerror}; make it a readable file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "the file is not text in UTF-8"
+        raise MinnowError(
+            f"{path.name}{line} is not valid YAML: {problem}; mend it, or undo with `git checkout -- {path.name}`"
+        ) from None
+    if not isinstance(document, dict):
+        raise MinnowError(f"{path.name} must be a mapping of names to values, not {type(document).__name__}")
+    return document
+
+
+def active_preset(document: Mapping[str, Any]) -> str:
+    """Return the name of the preset in force, which must stand under `presets`."""
+    presets = pick(document, "presets")
+    preset = pick(document, "preset")
+    if not isinstance(presets, dict) or not all(isinstance(name, str) for name in presets):
+        raise MinnowError("params.yaml: presets must be a mapping from names, which are text, to blocks")
+    if not isinstance(preset, str) or preset not in presets:
+        raise MinnowError(
+            f"params.yaml: preset is {_shown(preset)}; allowed: {listed(presets)}{nearest(preset, presets)}"
+        )
+    return preset
+
+
+def pick(document: Mapping[str, Any], key: str) -> Any:
+    """Return what stands at a dotted key.
+
+    Raises:
+        MinnowError: a part of the key is missing; names the nearest one there is.
+    """
+    found: Any = document
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(found, dict) or part not in found:
+            near = nearest(part, map(str, found)) if isinstance(found, dict) else ""
+            raise MinnowError(f"params.yaml: {'.'.join(key.split('.')[: depth + 1])} is missing{near}")
+        found = found[part]
+    return found
+
+
+def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
+    """Return `raw` as a `block`, or as `Names`; `place` is the dotted key that errors name.
+
+    Raises:
+        MinnowError: one line with every complaint.
+    """
+    if issubclass(block, Block) and not isinstance(raw, dict):
+        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_wanted(block)}")
+    try:
+        return block.model_validate(raw)
+    except ValidationError as error:
+        # a value that may be text or a number gets a complaint for each of these, all alike
+        complaints = dict.fromkeys(_complaint(detail, block, place) for detail in error.errors())
+        raise MinnowError("params.yaml: " + "; ".join(complaints)) from None
+
+
+def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
+    parts = [str(part) for part in detail["loc"]]
+    if parts and parts[-1] in SCALARS:
+        return f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a number, true or false"
+    key = ".".join([place, *parts])
+    if detail["type"] == "extra_forbidden":
+        allowed = list(_block_at(block, parts[:-1]).model_fields)
+        return f"{key} is unknown; allowed: {listed(allowed, 20)}{nearest(parts[-1], allowed)}"
+    if detail["type"] == "missing":
+        return f"{key} is missing"
+    if detail["type"] == "value_error":
+        return f"{key}: {detail['ctx']['error']}"
+    given = detail["input"]
+    rule = detail["msg"].replace("Input should be", "must be")
+    hint = ""
+    if detail["type"] == "model_type":
+        rule = f"must be {_wanted(_block_at(block, parts))}"
+    elif detail["type"] == "literal_error":
+        hint = nearest(given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    elif isinstance(given, str) and _is_number(given):
+        is_power = "e" in given.lower()
+        hint = "; YAML reads 1e-4 as text, write 1.0e-4" if is_power else "; it is text, take off the quotes"
+    return f"{key} is {_shown(given)}: {rule}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as params.yaml spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return repr(value)
+
+
+def _wanted(block: type[BaseModel]) -> str:
+    """Return what a block must be; one without keys of its own holds names that the user gives."""
+    if not block.model_fields:
+        return "a block of names and what each stands for, {} for none"
+    return f"a block with the keys {listed(block.model_fields, 20)}"
+
+
+def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """Return the class of the block at `path` below `block`."""
+    for part in path:
+        annotation = block.model_fields[part].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        block = next(kind for kind in kinds if issubclass(kind, Block))
+    return block
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

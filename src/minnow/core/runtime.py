@@ -1,0 +1,131 @@
+"""Seeds, threads, device and precision: the only module that touches global state."""
+
+import logging
+import platform
+import random
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from minnow.core.params import Precision, RuntimeParams
+from minnow.errors import MinnowError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device that models run on and the dtype that they compute in."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def mixed(self) -> bool:
+        """Whether weights are kept in float32 beside a bfloat16 working copy."""
+        return self.dtype != torch.float32
+
+
+def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
+    """Seed every generator, set threads and determinism, quieten libraries, and choose device and dtype.
+
+    Raises:
+        MinnowError: CUDA is asked for and there is none.
+    """
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise MinnowError(
+            "runtime.device is 'cuda' and torch sees no GPU; use 'auto' or 'cpu', or install a CUDA build"
+        )
+    _quieten()
+    if params.threads is not None:
+        torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    random.seed(seed)
+    np.random.seed(seed)  # libraries read the global generator
+    torch.manual_seed(seed)
+    cuda = params.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    if cuda:  # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+    return Runtime(device, choose_dtype(params.precision, device))
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return bfloat16 where `precision` asks for it, or is `auto` and the hardware multiplies it natively."""
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 in hardware (AVX512-BF16, AMX, or CUDA 8.0 and later)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def cpu_features() -> dict[str, bool]:
+    """Return which of the instruction sets that decide our speed this CPU has."""
+    return {
+        "avx2": torch.cpu._is_avx2_supported(),
+        "avx512": torch.cpu._is_avx512_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        "amx_bf16": torch.cpu._is_amx_tile_supported(),
+    }
+
+
+def machine() -> str:
+    """Return in one line what a timing was measured on: processor, threads, instruction sets, GPU, torch."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    features = [name for name, present in cpu_features().items() if present]
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    threads = f"{torch.get_num_threads()} threads"
+    return ", ".join(
+        [names[0] if names else platform.machine(), threads, *features, *gpu, f"torch {torch.__version__}"]
+    )
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """Return the state of the generators that dropout draws from, for a checkpoint."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: Mapping[str, torch.Tensor]) -> None:
+    """Put the generators back where `random_state` saw them."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _quieten() -> None:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for name in ("httpx", "huggingface_hub", "bitsandbytes"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # bitsandbytes warns once per layer and call that it casts to float16: int8 asks for just that.
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    # deterministic algorithms: what has none on CUDA is named in the documents, not on every call
+    warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions of the libraries that decide the numbers."""
+    import bitsandbytes
+    import transformers
+
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "bitsandbytes": bitsandbytes.__version__,
+    }

@@ -1,0 +1,72 @@
+"""Which rows are read and how they are split: the block `data` of a preset."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from minnow.core.params import Block, Seed, Share
+
+if TYPE_CHECKING:
+    from minnow.data.files import Columns
+
+
+FIELDS = {
+    "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
+    "hub": {
+        "required": ("id", "text_column", "label_column", "positive_label"),
+        "optional": ("revision", "split_column", "negative_label"),
+    },
+    "file": {
+        "required": ("path", "text_column", "label_column", "positive_label"),
+        "optional": ("test_path", "split_column", "negative_label"),
+    },
+}
+
+
+class DataParams(Block):
+    """Where the rows come from and how they are split; a field that the source does not know must be null."""
+
+    source: Literal["synthetic", "hub", "file"]
+    seed: Seed
+    path: str | None
+    test_path: str | None
+    id: str | None
+    revision: str | None
+    text_column: str | None
+    label_column: str | None
+    split_column: str | None
+    positive_label: str | int | float | bool | None
+    negative_label: str | int | float | bool | None
+    rows: Annotated[int, Field(ge=1)] | None
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)] | None
+    move_scheme: bool
+    split: Literal["domain", "random"]
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _fits_source(self) -> Self:
+        known = FIELDS[self.source]
+        for name in dict.fromkeys(name for fields in FIELDS.values() for group in fields.values() for name in group):
+            given = getattr(self, name) is not None
+            if name in known["required"] and not given:
+                raise ValueError(f"source {self.source} needs {name}, which is null")
+            if given and name not in known["required"] + known["optional"]:
+                raise ValueError(f"source {self.source} has no use for {name}; set {name}: null")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on; lower them")
+        return self
+
+    @property
+    def columns(self) -> "Columns":
+        """What to read of a file or a data set on the Hub."""
+        from minnow.data.files import Columns
+
+        assert self.text_column is not None
+        assert self.label_column is not None
+        assert self.positive_label is not None
+        return Columns(self.text_column, self.label_column, self.positive_label, self.negative_label, self.split_column)

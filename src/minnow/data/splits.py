@@ -1,0 +1,190 @@
+"""Rows in, splits out: clean, de-duplicate, split, and count what happened.
+
+All of it is pure, and nothing depends on the order of the rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal
+
+import polars as pl
+
+from minnow.data.cleaning import cleaned
+from minnow.data.sources import Source
+from minnow.errors import MinnowError, listed, shortened
+from minnow.layout import SPLITS
+
+SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
+CLASSES = ("safe", "phishing")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One table per split, and the report on how it came about."""
+
+    splits: dict[str, pl.DataFrame]
+    report: dict[str, Any]
+
+
+# Dropping and splitting
+def prepare(
+    source: Source,
+    *,
+    move_scheme: bool,
+    method: Literal["domain", "random"],
+    seed: int,
+    validation: float,
+    test: float,
+) -> Prepared:
+    """Clean, drop and split; `validation` and `test` are the shares of what the source leaves unsplit.
+
+    Raises:
+        MinnowError: unknown split names, one class only, or too few rows for a split.
+    """
+    rows, changed = cleaned(_with_split_names(source.rows), move_scheme=move_scheme)
+    fixed, test_report = _fixed_test(source.test, move_scheme=move_scheme)
+    published = set(rows["split"].drop_nulls()) | ({"test"} if fixed is not None else set())
+    kept, dropped = sifted(rows, None if fixed is None else fixed["key"])
+    _require_both_classes(kept, rows.height, dropped)
+    shares = {name: share for name, share in (("test", test), ("validation", validation)) if name not in published}
+    tables = _tables(assigned(kept, method=method, seed=seed, shares=shares), fixed)
+    report = {
+        "rows_read": rows.height,
+        "cleaned": changed,
+        "dropped": dropped,
+        "kept": {name: _class_counts(table) for name, table in tables.items()},
+        "domains": {name: table["domain"].n_unique() for name, table in tables.items()},
+        "leak": round(leak(tables["train"], tables["test"]), 4),
+        "carved": sorted(shares),
+        "test_file": test_report,
+        **source.facts,
+    }
+    _require_filled(report["kept"])
+    return Prepared(tables, report)
+
+
+def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
+    names = rows["split"].str.strip_chars().str.to_lowercase()
+    unknown = sorted(set(names.drop_nulls().unique()) - set(SPLIT_NAMES))
+    blank = names.eq("").sum()
+    if blank:
+        raise MinnowError(
+            f"{blank} rows have a blank split; fill it in with one of {listed(SPLIT_NAMES, 10)}, or drop the rows"
+        )
+    if unknown:
+        shown = listed([repr(shortened(name)) for name in unknown], 5)
+        raise MinnowError(f"unknown split names {shown}; allowed: {listed(SPLIT_NAMES, 10)}; rename or remove them")
+    return rows.with_columns(names.replace_strict(SPLIT_NAMES, return_dtype=pl.String).alias("split"))
+
+
+def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Drop what cannot be used, and return what is left, by `id`, with the rows dropped per reason.
+
+    Of a duplicate the one in test stays before validation before train. `test_keys` are a separate test file's.
+    """
+    label, key, split = pl.col("label"), pl.col("key"), pl.col("split")
+    rank = split.replace_strict({"test": 0, "validation": 1}, default=2)
+    in_test = key.is_in(test_keys.unique().implode()) if test_keys is not None else pl.lit(False)
+    replaced = (split == "test").fill_null(False) if test_keys is not None else pl.lit(False)
+    unwanted = {
+        "missing_label": label.is_null(),
+        "empty": key == "",
+        "replaced_by_test_file": replaced,
+        "in_test_file": in_test,
+        "both_labels": label.min().over("key") != label.max().over("key"),
+        "duplicate": ~key.is_first_distinct(),
+    }
+    left = rows.with_columns(ids(rows["key"]).alias("id")).sort("id", rank, "text", "scheme", "label")
+    dropped = {}
+    for reason, condition in unwanted.items():
+        before, left = left.height, left.filter(~condition)
+        dropped[reason] = before - left.height
+    return left, dropped
+
+
+def assigned(rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str, float]) -> pl.DataFrame:
+    """Carve the splits in `shares` out of the rows in train or in no split, by a seeded hash of domain or key."""
+    place = unit(rows["domain" if method == "domain" else "key"], seed)
+    carved, start = pl.lit("train"), 0.0
+    for name, share in shares.items():
+        inside = (place >= start) & (place < start + share)
+        carved, start = pl.when(inside).then(pl.lit(name)).otherwise(carved), start + share
+    free = pl.col("split").fill_null("train") == "train"
+    return rows.with_columns(pl.when(free).then(carved).otherwise(pl.col("split")).alias("split"))
+
+
+def _fixed_test(rows: pl.DataFrame | None, *, move_scheme: bool) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
+    """Clean a separate test file and keep every labelled row of it; duplicates are counted, and told apart by id."""
+    if rows is None:
+        return None, None
+    table, changed = cleaned(rows.filter(pl.col("label").is_not_null()), move_scheme=move_scheme)
+    table = table.sort("key", "text", "scheme", "label")
+    occurrence = pl.int_range(pl.len()).over("key")
+    unique = pl.when(occurrence > 0).then(pl.format("{}#{}", "key", occurrence)).otherwise(pl.col("key"))
+    contradictory = pl.col("label").min().over("key") != pl.col("label").max().over("key")
+    report = {
+        "rows_read": rows.height,
+        "cleaned": changed,
+        "missing_label": rows.height - table.height,
+        "duplicates_kept": table.height - table["key"].n_unique(),
+        "both_labels_kept": int(table.select(contradictory.sum()).item()),
+    }
+    return table.with_columns(ids(table.select(unique).to_series()).alias("id")), report
+
+
+def _tables(rows: pl.DataFrame, fixed: pl.DataFrame | None) -> dict[str, pl.DataFrame]:
+    parts = {name: rows.filter(pl.col("split") == name) for name in SPLITS}
+    if fixed is not None:
+        parts["test"] = fixed
+    return {name: part.select("id", "text", "label", "domain", "scheme").sort("id") for name, part in parts.items()}
+
+
+def ids(keys: pl.Series) -> pl.Series:
+    """Return the first 16 hexadecimal digits of each key's blake2b."""
+    digests = [blake2b(key.encode(), digest_size=8).hexdigest() for key in keys.to_list()]
+    return pl.Series(digests, dtype=pl.String)
+
+
+def unit(names: pl.Series, seed: int) -> pl.Series:
+    """Map each name to [0, 1), evenly and by name and seed alone (polars' own hash changes between versions)."""
+    salt = seed.to_bytes(8, "big")
+    digests = [blake2b(name.encode(), digest_size=8, key=salt).digest() for name in names.to_list()]
+    return pl.Series([(int.from_bytes(digest, "big") >> 11) / 2**53 for digest in digests], dtype=pl.Float64)
+
+
+# What is reported
+def leak(train: pl.DataFrame, test: pl.DataFrame) -> float:
+    """Return the share of test rows whose registered domain stands in train; 0 for no rows."""
+    shared = test.select(pl.col("domain").is_in(train["domain"].unique().implode()).mean()).item()
+    return float(shared or 0)
+
+
+def _class_counts(table: pl.DataFrame) -> dict[str, int]:
+    return {name: int((table["label"] == label).sum()) for label, name in enumerate(CLASSES)}
+
+
+def _require_both_classes(rows: pl.DataFrame, read: int, dropped: Mapping[str, int]) -> None:
+    counts = _class_counts(rows)
+    if all(counts.values()):
+        return
+    losses = listed([f"{count} {reason}" for reason, count in dropped.items() if count]) or "none"
+    raise MinnowError(
+        f"one class only: {counts['safe']} safe and {counts['phishing']} phishing rows of the {read} read can be used "
+        f"(dropped: {losses}); give rows of both classes, and check positive_label"
+    )
+
+
+def _require_filled(kept: Mapping[str, Mapping[str, int]]) -> None:
+    total = sum(sum(counts.values()) for counts in kept.values())
+    for split, counts in kept.items():
+        for name, count in counts.items():
+            if not count:
+                raise MinnowError(
+                    f"too few rows: {split} has no {name} row ({_counted(kept)}; {total} rows in all); give more rows, "
+                    f"or set other shares `validation` and `test`, another `seed`, or `split: random`"
+                )
+
+
+def _counted(kept: Mapping[str, Mapping[str, int]]) -> str:
+    return ", ".join(f"{split} {'+'.join(map(str, counts.values()))}" for split, counts in kept.items())

@@ -1,0 +1,115 @@
+"""Texts for the teacher to label: those of a file, without any URL of the splits, and altered copies. Pure.
+
+Validation and test are looked at for one purpose: nothing of theirs, not even another URL of the same registered
+domain, may come in here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from minnow.data import augmentation, cleaning
+from minnow.data.splits import ids
+from minnow.errors import MinnowError, listed
+from minnow.text import urls
+
+HELD_OUT = ("validation", "test")
+Splits = Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Rows with columns `id`, `text` and `copy_of` (a source's id, null for rows of the file); and the report."""
+
+    rows: pl.DataFrame
+    report: dict[str, Any]
+
+
+def nothing() -> Unlabelled:
+    """Return what there is when nothing is asked for."""
+    return Unlabelled(_no_rows("id", "text", "copy_of"), {"rows": 0})
+
+
+def gathered(file: pl.DataFrame | None, splits: Splits, *, move_scheme: bool, copies: int, seed: int) -> Unlabelled:
+    """Clean a file's texts, drop what the splits forbid, and add altered copies of these and of train's.
+
+    Args:
+        file: column `text`; None for no file.
+        splits: the prepared splits train, validation and test.
+        move_scheme: as for the splits.
+        copies: of each row of train, and of each row of the file that is kept.
+        seed: of the copies.
+
+    Raises:
+        MinnowError: nothing of the file is left, or no copy could be made.
+    """
+    kept, told = _no_rows("id", "text", "key", "domain"), None
+    if file is not None:
+        kept, dropped = sifted(file, splits, move_scheme=move_scheme)
+        told = {"rows_read": file.height, "dropped": dropped, "kept": kept.height}
+        _require_rows(told)
+    made = _copies(kept, splits, number=copies, seed=seed) if copies else _no_rows("id", "text", "copy_of")
+    asked = copies * (splits["train"].height + kept.height)
+    report = {"file": told, "copies": {"asked": asked, "kept": made.height}, "rows": kept.height + made.height}
+    of_file = kept.select("id", "text", copy_of=pl.lit(None, pl.String))
+    return Unlabelled(pl.concat([of_file, made]).sort("id"), report)
+
+
+def sifted(file: pl.DataFrame, splits: Splits, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return a file's usable rows by id, as `id`, `text`, `key`, `domain`, and the rows dropped per reason."""
+    rows, _ = cleaning.cleaned(file, move_scheme=move_scheme)
+    key, domain = pl.col("key"), pl.col("domain")
+    unwanted = {
+        "empty": key == "",
+        **{f"in_{name}": key.is_in(_keys(table).implode()) for name, table in splits.items()},
+        "domain_in_validation_or_test": domain.is_in(_foreign(splits).implode()),
+        "duplicate": ~key.is_first_distinct(),
+    }
+    left = rows.with_columns(ids(rows["key"]).alias("id")).sort("id", "text", "scheme")
+    dropped = {}
+    for reason, condition in unwanted.items():
+        before, left = left.height, left.filter(~condition)
+        dropped[reason] = before - left.height
+    return left.select("id", "text", "key", "domain"), dropped
+
+
+def _copies(kept: pl.DataFrame, splits: Splits, *, number: int, seed: int) -> pl.DataFrame:
+    """Return altered copies as `id`, `text` and `copy_of`; they borrow from train alone."""
+    train = splits["train"]
+    made = augmentation.copies(
+        pl.concat([train.select("id", "text", "domain"), kept.select("id", "text", "domain")]),
+        train,
+        number=number,
+        seed=seed,
+        taken=pl.concat([*map(_keys, splits.values()), kept["key"]]),
+        foreign=_foreign(splits),
+    )
+    if made.is_empty():
+        raise MinnowError("distill.augmentation: no row of train could be altered into another URL; set copies to 0")
+    return made.select(ids(made["key"]).alias("id"), "text", "copy_of")
+
+
+def _require_rows(told: Mapping[str, Any]) -> None:
+    if told["kept"]:
+        return
+    losses = listed([f"{count} {reason}" for reason, count in told["dropped"].items() if count])
+    raise MinnowError(
+        f"no row is left of the {told['rows_read']} read (dropped: {losses}); give URLs that stand in no split, of "
+        "other registered domains than those of validation and test"
+    )
+
+
+def _no_rows(*columns: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+
+
+def _keys(table: pl.DataFrame) -> pl.Series:
+    """Return the keys by which duplicates are found, of a prepared split."""
+    return urls.key(table["text"]).alias("key")
+
+
+def _foreign(splits: Splits) -> pl.Series:
+    """Return the registered domains that belong to validation and test."""
+    return pl.concat([splits[name]["domain"] for name in HELD_OUT]).unique()

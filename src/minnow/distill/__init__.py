@@ -1,0 +1,1 @@
+"""What the student learns from: losses on logits, and white-box terms."""

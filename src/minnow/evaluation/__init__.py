@@ -1,0 +1,1 @@
+"""What every model is worth, from stored logits."""

@@ -1,0 +1,164 @@
+"""Margins and labels to numbers, for two labels with 1 = phishing. Floats are rounded to 4 decimals at the end.
+
+A row's margin is its phishing logit − its safe logit. It orders the rows as the probability does, which would tie those
+above 37: they all round to 1. A threshold is a margin too: 0 is probability 0.5, and a row is called phishing above it.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from sklearn import metrics as sk
+
+from minnow.core.selection import validation_f1
+
+DECIMALS = 4
+# Bins of the calibration error, each with the same number of rows.
+ECE_BINS = 15
+EVEN = 0.0
+# False positives that validation must be able to hold for a rate to be reported: fewer say nothing of the threshold.
+LEAST_FALSE_POSITIVES = 5
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def margin(logits: Array) -> Array:
+    """Return the margins of logits (rows, 2), as float64 of shape (rows,)."""
+    return np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
+
+
+def probability(margins: Array) -> Array:
+    """Return the probability of phishing, the logistic function of the margin."""
+    return np.asarray(expit(margins))
+
+
+def predicted(margins: Array, threshold: float = EVEN) -> Array:
+    """Return 1 where the margin lies above the threshold, else 0; shape (rows,)."""
+    return (margins > threshold).astype(np.int64)
+
+
+def classification(margins: Array, labels: Array, threshold: float = EVEN) -> dict[str, float]:
+    """Return accuracy, precision, recall and f1 (phishing class) at a threshold, and roc_auc, each in [0, 1]."""
+    guesses = predicted(margins, threshold)
+    precision, recall, f1_score, _ = sk.precision_recall_fscore_support(
+        labels, guesses, average="binary", pos_label=1, zero_division=0
+    )
+    return {
+        "accuracy": rounded(sk.accuracy_score(labels, guesses)),
+        "precision": rounded(precision),
+        "recall": rounded(recall),
+        "f1": rounded(f1_score),
+        "roc_auc": rounded(sk.roc_auc_score(labels, margins)),
+    }
+
+
+def false_positive_rate(margins: Array, labels: Array, threshold: float) -> float:
+    """Return the share of safe rows above the threshold."""
+    return float((margins[labels == 0] > threshold).mean())
+
+
+def true_positive_rate(margins: Array, labels: Array, threshold: float) -> float:
+    """Return the share of phishing rows above the threshold: recall."""
+    return float((margins[labels == 1] > threshold).mean())
+
+
+def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 1) -> float | None:
+    """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows exceeds.
+
+    The step lets a threshold be written down and used as written. None where that share is less than `least` rows.
+    """
+    safe = np.sort(margins[labels == 0])[::-1]
+    allowed = allowed_false_positives(len(safe), fpr)
+    return float(written(safe[allowed])) if least <= allowed < len(safe) else None
+
+
+def written(thresholds: Array) -> Array:
+    """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did before."""
+    return np.asarray(np.ceil(thresholds * 10**DECIMALS) / 10**DECIMALS)
+
+
+def allowed_false_positives(safe_rows: int, fpr: float) -> int:
+    """Return how many of so many safe rows may be called phishing at this false-positive rate."""
+    return math.floor(safe_rows * fpr + 1e-9)  # 300 · 0.01 is a little less than 3
+
+
+def calibration_bins(margins: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """Return mean probability, share of phishing and number of rows of each non-empty bin, by rising probability.
+
+    The ECE_BINS bins have equal mass. Rows of one margin stay together, in the bin where the middle of them falls, so
+    that the order of the rows does not matter.
+    """
+    _, group, counts = np.unique(margins, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    bins = np.floor(ECE_BINS * middle / len(margins)).astype(int)[group]
+    rows = np.bincount(bins, minlength=ECE_BINS)
+    filled = rows > 0
+    mean_of = (np.bincount(bins, weights=each, minlength=ECE_BINS) for each in (probability(margins), labels))
+    expected, observed = (sums[filled] / rows[filled] for sums in mean_of)
+    return expected, observed, rows[filled]
+
+
+def expected_calibration_error(margins: Array, labels: Array) -> float:
+    """Return the mean over rows of |mean probability − share of phishing| of the row's bin, in [0, 1].
+
+    Naeini, Cooper & Hauskrecht 2015, for the phishing class, with bins of equal mass (Nixon et al. 2019,
+    arXiv 1904.01685): bins of equal width leave most of them almost empty here.
+    """
+    expected, observed, rows = calibration_bins(margins, labels)
+    return float(np.abs(expected - observed) @ rows / len(labels))
+
+
+def brier(margins: Array, labels: Array) -> float:
+    """Return the mean squared difference of probability and label, in [0, 1]."""
+    return float(np.mean((probability(margins) - labels) ** 2))
+
+
+def log_loss(margins: Array, labels: Array) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats."""
+    signed = np.where(labels == 1, margins, -margins)
+    return float(np.mean(np.logaddexp(0, -signed)))
+
+
+def tpr_at_fpr(
+    fpr: float, *, validation: tuple[Array, Array], test: tuple[Array, Array]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the share of phishing found on test and the threshold, which validation sets for this `fpr`.
+
+    Both are (margins, labels). None twice where validation has too few safe rows.
+    """
+    threshold = threshold_at_fpr(*validation, fpr, least=LEAST_FALSE_POSITIVES)
+    if threshold is None:
+        return None, None
+    return true_positive_rate(*test, threshold), threshold
+
+
+def headline(
+    *,
+    test: tuple[Array, Array],
+    validation: tuple[Array, Array],
+    threshold: float,
+    parameters: int,
+    size: int,
+    teacher_size: int,
+) -> dict[str, float | int | None]:
+    """Return the flat metrics of one model, the same keys for every model.
+
+    `test` and `validation` are (logits, labels); sizes are bytes of all that the model needs to run. validation_f1 is
+    at probability 0.5 whatever the threshold: it chooses between models, not how they are used.
+    """
+    on_test, on_validation = ((margin(logits), labels) for logits, labels in (test, validation))
+    found, _ = tpr_at_fpr(0.01, validation=on_validation, test=on_test)
+    return {
+        **classification(*on_test, threshold),
+        "tpr_at_fpr_1pct": None if found is None else rounded(found),
+        "ece": rounded(expected_calibration_error(*on_test)),
+        "validation_f1": rounded(validation_f1(*validation)),
+        "parameters": parameters,
+        "size_mb": rounded(size / 1e6),
+        "compression_x": rounded(teacher_size / size),
+    }
+
+
+def rounded(value: float) -> float:
+    """Round to the decimals that two CPU generations agree on; −0 is 0."""
+    return round(float(value), DECIMALS) + 0.0

@@ -1,0 +1,1 @@
+"""Model folders and what every model does, whatever it is for."""

@@ -1,0 +1,199 @@
+"""Model folders: saved, loaded, sized by part."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from minnow.core.files import MANIFEST, write_manifest
+from minnow.core.runtime import Runtime
+from minnow.errors import MinnowError
+from minnow.models import adapters, embeddings
+from minnow.models.heads import with_float32_logits
+
+# Keys that differ between runs or machines without changing the model.
+VARYING_KEYS = {
+    "local_files_only",
+    "name_or_path",
+    "_name_or_path",
+    "is_local",
+    "_commit_hash",
+    "special_tokens_map_file",
+    "tokenizer_file",
+}
+
+
+def save(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    compact: bool = False,
+) -> None:
+    """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json` beside it.
+
+    `facts` go into the manifest, such as the base that the model came from. `compact` leaves the blanks and line breaks
+    out of `tokenizer.json`, a third of it and more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    strip_varying_keys(folder)
+    if compact:
+        squeeze(folder / "tokenizer.json")
+    # safetensors gives its files to their owner alone; the others follow the umask.
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
+    counted = {"parameters": count_parameters(model), "bytes_by_part": bytes_by_part(model, folder)}
+    write_manifest(folder, {**(facts or {}), **counted})
+
+
+def strip_varying_keys(folder: Path) -> None:
+    """Remove from the JSON files what differs between runs or machines, such as the path loaded from."""
+    for file in folder.glob("*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and not content.keys().isdisjoint(VARYING_KEYS):
+            kept = {key: value for key, value in content.items() if key not in VARYING_KEYS}
+            file.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def squeeze(file: Path) -> None:
+    """Write a JSON file anew without the blanks and line breaks between its values, in the order that they stand in."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
+def load_model(folder: Path, **options: Any) -> PreTrainedModel:
+    """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`.
+
+    Raises:
+        MinnowError: a library that the model needs is missing or too old, its embeddings are packed in a new way, or
+            config and weights do not belong together.
+    """
+    config = load_config(folder)
+    adapted = adapters.of_config(config)
+    if adapted is not None:
+        config.transformers_weights = adapters.WEIGHTS
+        options = {"config": config, **options}
+    try:
+        model: PreTrainedModel = model_class(config).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MinnowError(
+            f"{folder} cannot be loaded here ({reason}); `make install` installs what is missing"
+        ) from None
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise MinnowError(f"{folder}: its weights have other shapes than config.json says; make it anew") from None
+    if adapted is not None:
+        del model.config.transformers_weights
+        adapters.connect(model, adapted.layers, adapted.scale)
+    model.eval()
+    return model
+
+
+def load_config(folder: Path) -> PreTrainedConfig:
+    """Return the config of a folder that `save` wrote."""
+    config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return config
+
+
+def model_class(config: PreTrainedConfig) -> type[Any]:
+    """Return what loads a config's model: transformers' own class, with room for what else the config speaks of."""
+    packed, adapted = embeddings.of_config(config), adapters.of_config(config)
+    if packed is None and adapted is None:
+        return AutoModelForSequenceClassification
+    classes: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    plain: type[Any] = classes[type(config)]
+
+    def make(self: PreTrainedModel, *args: Any, **options: Any) -> None:
+        plain.__init__(self, *args, **options)
+        if packed is not None:
+            embeddings.make_room(self, packed)
+        if adapted is not None:
+            adapters.make_room(self, adapted.layers, adapted.rank)
+
+    # Under the same name: that is what a save writes into config.json.
+    return type(plain.__name__, (plain,), {"__init__": make, "__module__": plain.__module__})
+
+
+def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
+    """Return the model on the run's device: in the run's dtype or as it was quantized, its logits in float32."""
+    if getattr(load_config(folder), "quantization_config", None) is not None:
+        model = load_model(folder, device_map={"": run.device})
+    else:
+        model = load_model(folder, dtype=run.dtype)
+        nn.Module.to(model, run.device)  # transformers' own `to` has lost its type
+    return with_float32_logits(model)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder that `save` wrote."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Return the number of weights, those packed into 4 bits or into rows of bytes counted singly."""
+    packed = [each for each in model.modules() if isinstance(each, embeddings.QuantizedEmbedding)]
+    return int(model.num_parameters()) + sum(each.rows * each.width for each in packed)
+
+
+def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
+    """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other` (all else)."""
+    prefix = f"{model.base_model_prefix}."
+    tables = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Embedding, embeddings.QuantizedEmbedding))
+    ]
+    parts = {"embeddings": 0, "body": 0, "head": 0}
+    for file in folder.glob("*.safetensors"):
+        for name, size in tensor_bytes(file).items():
+            parts[part_of(name, prefix, tables)] += size
+    return {**parts, "other": folder_bytes(folder) - sum(parts.values())}
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of everything that a model's folder needs to run: all but its manifest."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+
+
+def tensor_bytes(file: Path) -> dict[str, int]:
+    """Return the bytes of each tensor in a safetensors file."""
+    return {name: fact["data_offsets"][1] - fact["data_offsets"][0] for name, fact in tensor_facts(file).items()}
+
+
+def tensor_facts(file: Path) -> dict[str, Any]:
+    """Return dtype, shape and place of each tensor in a safetensors file, which opens with this as JSON."""
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return {name: fact for name, fact in header.items() if name != "__metadata__"}
+
+
+def part_of(name: str, prefix: str, tables: Collection[str]) -> str:
+    """Return which part a weight belongs to, by its name, the prefix of the body's names and the names of tables.
+
+    Embeddings are the tables and what stands beside them, such as their norm.
+    """
+    if not name.startswith((prefix, adapters.KEY)):
+        return "head"
+    return "embeddings" if "embeddings." in name or name.rpartition(".")[0] in tables else "body"

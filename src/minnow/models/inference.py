@@ -1,0 +1,64 @@
+"""One pass of a model over texts, its logits stored with the ids of the rows; almost nothing is padded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from minnow.core.files import check_manifest, replacing
+from minnow.core.runtime import Runtime
+from minnow.core.tables import write_logits
+from minnow.errors import MinnowError
+from minnow.models import folders
+from minnow.models.batching import Encoded, encode, inference_batches
+from minnow.progress import row_bar
+
+# Padded tokens a batch: large enough to keep two cores or a GPU busy, small enough for 1 GB.
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 131_072}
+
+
+def predict_logits(model: nn.Module, encoded: Encoded, *, device: torch.device, desc: str | None = None) -> Tensor:
+    """Return float32 logits of shape (rows, labels) in the order of the rows, computed in eval mode.
+
+    `desc` names a progress bar; None shows none. The model's mode is put back afterwards, come what may.
+    """
+    batches: list[Tensor] = []
+    logits: list[Tensor] = []
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), row_bar(len(encoded), desc) as bar:
+            for rows in inference_batches(encoded.lengths, tokens=BATCH_TOKENS[device.type]):
+                batches.append(rows)
+                logits.append(model(**encoded.batch(rows, device)).logits.float().cpu())
+                bar.update(len(rows))
+    finally:
+        model.train(training)
+    assert batches, "no rows: prepare refuses empty splits"
+    return torch.cat(logits)[torch.cat(batches).argsort()]
+
+
+def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame], run: Runtime) -> None:
+    """Write `<out>/<name>.parquet` for tables with `id` and `text`, all of them or none, by the model in `folder`.
+
+    Raises:
+        MinnowError: the model's folder is damaged, or a logit is not finite.
+    """
+    check_manifest(folder)
+    model, tokenizer = folders.load_for_inference(folder, run), folders.load_tokenizer(folder)
+    with replacing(out) as logits_folder:
+        for name, table in tables.items():
+            logits = predict_logits(
+                model,
+                encode(tokenizer, table["text"].to_list()),
+                device=run.device,
+                desc=f"{folder.name} {name}",
+            )
+            if bad := int((~logits.isfinite()).any(dim=1).sum()):
+                raise MinnowError(
+                    f"{folder.name} gives infinite or undefined logits for {bad} of {len(logits)} rows of {name}; "
+                    "train it with a lower learning rate, or in float32 (runtime.precision)"
+                )
+            write_logits(logits_folder / f"{name}.parquet", table["id"].to_list(), logits.numpy())

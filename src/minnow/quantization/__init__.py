@@ -1,0 +1,1 @@
+"""From a float student to a packed one that fits a size."""

@@ -1,0 +1,131 @@
+"""What a released model was made from, by the manifests of the pipeline's models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from minnow.core.files import read_json
+from minnow.layout import Layout
+from minnow.report.markdown import code
+from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
+from minnow.stages.package import Params
+
+
+def of_model(model: Path, *, calibration: Mapping[str, Any], move_scheme: bool, synthetic: bool) -> Settings:
+    """Return the settings for a model's folder; `calibration` is that model's in metrics/calibration.json."""
+    labels = read_json(model / "config.json")["id2label"]
+    return Settings(
+        labels=(labels["0"], labels["1"]),
+        max_length=read_json(model / "tokenizer_config.json")["model_max_length"],
+        move_scheme=move_scheme,
+        temperature=calibration["temperature"],
+        threshold=calibration["decision"]["threshold"],
+        synthetic=synthetic,
+    )
+
+
+def quantization(model: Path) -> Mapping[str, Any]:
+    """Return how a model's folder says that it was quantized."""
+    found: Mapping[str, Any] = read_json(model / "config.json")["quantization_config"]
+    return found
+
+
+def embeddings(model: Path) -> str | None:
+    """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None if none are."""
+    found = read_json(model / "config.json").get(EMBEDDINGS) or []
+    blocks = found if isinstance(found, list) else [found]
+    return " and ".join(block["scheme"] for block in blocks) or None
+
+
+def adapters(model: Path) -> int | None:
+    """Return the rank of the adapters that lie beside a model's weights, None if there are none."""
+    found: Mapping[str, int] | None = read_json(model / "config.json").get(ADAPTERS)
+    return found["rank"] if found else None
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model that weights come from; `commit` is the Hub's, None for a folder of the user's."""
+
+    name: str
+    commit: str | None
+
+    @property
+    def words(self) -> str:
+        """How the card names it."""
+        return f"{code(self.name)} @ {code(self.commit)}" if self.commit else f"the local model {code(self.name)}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
+
+    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
+    data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
+    on the rows that the teacher alone labelled, None where there are none. `recovered` says whether the student learned
+    again after it was quantized, and `adapters` is the rank of those beside its weights. `budget` is what the quantized
+    model's manifest says of the bytes that it had to stay within, None where it had not. `narrowed` says whether the
+    student has fewer dimensions, heads or neurons than the layers that it was copied from.
+    """
+
+    teacher: Base | None
+    student: Base | None
+    copied: bool
+    vocabulary: str
+    loss: str
+    soft_weight: float
+    temperature: float
+    quantization: Mapping[str, Any]
+    embeddings: str | None
+    file: str | None
+    states: bool = False
+    unlabelled: Mapping[str, Any] | None = None
+    recovered: bool = False
+    adapters: int | None = None
+    budget: Mapping[str, Any] | None = None
+    narrowed: bool = False
+
+    @property
+    def weights(self) -> Base | None:
+        """The base whose weights the shipped model descends from."""
+        return self.student or (self.teacher if self.copied else None)
+
+    @property
+    def scheme(self) -> str:
+        """nf4, fp4 or int8."""
+        return "int8" if self.quantization["load_in_8bit"] else str(self.quantization["bnb_4bit_quant_type"])
+
+
+def base(manifest: Mapping[str, Any]) -> Base | None:
+    """Return what a model's manifest says that it was made from."""
+    return Base(manifest["base"], manifest["commit"]) if manifest.get("base") else None
+
+
+def recovered(manifest: Mapping[str, Any]) -> bool:
+    """Return whether the manifest of a quantized student says that it kept what it learnt after quantization."""
+    return bool(manifest.get("recovery", {}).get("kept"))
+
+
+def origin(params: Params, layout: Layout) -> "Origin":
+    """Return what the model was made from, by params and by the manifests of teacher and student."""
+    pass  # no import left
+
+    return Origin(
+        teacher=base(read_json(layout.manifest("teacher"))),
+        student=base(read_json(layout.manifest("student"))),
+        copied=params.student.init == "teacher",
+        narrowed=params.student.narrowing is not None,
+        vocabulary=params.student.vocabulary.method,
+        loss=params.distill.loss_name,
+        soft_weight=params.distill.soft_weight,
+        temperature=params.distill.temperature,
+        quantization=quantization(layout.model("quantized")),
+        embeddings=embeddings(layout.model("quantized")),
+        adapters=adapters(layout.model("quantized")),
+        recovered=recovered(read_json(layout.manifest("quantized"))),
+        budget=read_json(layout.manifest("quantized")).get("budget"),
+        file=None if params.data.path is None else PurePosixPath(params.data.path).name,
+        states=params.distill.inside,
+        unlabelled=read_json(layout.unlabelled_report) if params.distill.more_text else None,
+    )

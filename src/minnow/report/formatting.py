@@ -1,0 +1,77 @@
+"""Numbers and names as readers see them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from minnow.layout import JUDGED
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+
+
+def number(value: float | None, decimals: int = 4) -> str:
+    """Return a number with a true minus sign; a dash for none."""
+    return NONE if value is None else f"{value:.{decimals}f}".replace("-", MINUS)
+
+
+def signed(value: float, decimals: int = 4) -> str:
+    """Return a difference with its sign; zero has none."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
+
+
+def interval(found: Mapping[str, Any], decimals: int = 4) -> str:
+    """Return an interval of differences, `low to high`."""
+    return f"{signed(found['low'], decimals)} to {signed(found['high'], decimals)}"
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Return a share in per cent."""
+    return NONE if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def count(rows: float) -> str:
+    """Return a count with its thousands apart."""
+    return f"{rows:,.0f}"
+
+
+def megabytes(size_mb: float) -> str:
+    """Return a size in MB (10⁶ bytes), without its unit, with three digits or the whole number."""
+    return f"{size_mb:.{0 if size_mb >= 100 else 1 if size_mb >= 10 else 2}f}"
+
+
+def p_value(p: float) -> str:
+    """Return `p = 0.0310`, or that it lies below what four decimals can say."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
+
+
+def short(value: float) -> str:
+    """Return a number without needless decimals."""
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def capital(sentence: str) -> str:
+    """Return a sentence with its first letter in upper case."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def arrow(before: str, after: str) -> str:
+    """Return the name of a hop."""
+    return f"{before} → {after}"
+
+
+# Of metrics/sensitivity.json.
+BITS = ("4", "8", "16")
+
+
+def judged(models: Iterable[str]) -> list[str]:
+    """Return the models there are, in the order of the tables."""
+    there = set(models)
+    return [model for model in JUDGED if model in there]
+
+
+def most_sensitive(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the parts of metrics/sensitivity.json, the one that loses most in its fewest bits first."""
+    return sorted(
+        parts, key=lambda part: -next(part["in_bits"][bits]["kl"] for bits in BITS if bits in part["in_bits"])
+    )

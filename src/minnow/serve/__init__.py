@@ -1,0 +1,1 @@
+"""A released model where there is no torch."""

@@ -1,0 +1,112 @@
+"""minnow.json beside a released model: what whoever calls it must know."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from minnow.core.files import MANIFEST, read_json, sha256
+from minnow.errors import MinnowError
+from minnow.text.cleaning import CLEANING, MOVE_SCHEME
+
+FILE = "minnow.json"
+CARD = "README.md"
+# The keys of config.json that `minnow.embeddings` and `minnow.adapters` write, which load torch.
+EMBEDDINGS = "minnow_embeddings"
+ADAPTERS = "minnow_adapters"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How logits become a probability and a label.
+
+    margin = phishing logit − safe logit; probability = sigmoid(margin / temperature); phishing if margin > threshold.
+    `labels` stand in the order of the logits; texts are cut at `max_length` tokens.
+    """
+
+    labels: tuple[str, str]
+    max_length: int
+    move_scheme: bool
+    temperature: float
+    threshold: float
+    synthetic: bool
+
+    @property
+    def threshold_probability(self) -> float:
+        """The probability at the threshold."""
+        return self.probability(self.threshold)
+
+    def probability(self, margin: float) -> float:
+        """Return the calibrated probability of phishing."""
+        return 0.5 * (1 + math.tanh(margin / self.temperature / 2))  # unlike 1 / (1 + exp(−x)), never overflows
+
+    def label(self, margin: float) -> str:
+        """Return the name of the label that the threshold gives."""
+        return self.labels[int(margin > self.threshold)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in minnow.json."""
+        return {
+            "labels": list(self.labels),
+            "max_length": self.max_length,
+            "synthetic": self.synthetic,
+            "temperature": self.temperature,
+            "decision": {"threshold": self.threshold, "probability": round(self.threshold_probability, 4)},
+            "text": {
+                "move_scheme": self.move_scheme,
+                "cleaning": [*CLEANING, *([MOVE_SCHEME] if self.move_scheme else [])],
+            },
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the settings of a minnow.json; a KeyError, TypeError or ValueError says that it is none."""
+        safe, phishing = value["labels"]
+        settings = cls(
+            labels=(str(safe), str(phishing)),
+            max_length=int(value["max_length"]),
+            move_scheme=bool(value["text"]["move_scheme"]),
+            temperature=float(value["temperature"]),
+            threshold=float(value["decision"]["threshold"]),
+            synthetic=bool(value["synthetic"]),
+        )
+        if not (0 < settings.temperature < math.inf and math.isfinite(settings.threshold)):
+            raise ValueError("temperature must lie above 0 and the threshold must be finite")
+        return settings
+
+
+def read(folder: Path) -> Settings:
+    """Return the settings of a release.
+
+    Raises:
+        MinnowError: the folder is no release, or its minnow.json is broken.
+    """
+    if not (folder / FILE).is_file():
+        raise MinnowError(
+            f"{folder} is no release: it has no {FILE}; give the folder models/release that `dvc repro` makes, or a "
+            "download of one"
+        )
+    try:
+        return Settings.from_json(read_json(folder / FILE))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise MinnowError(f"{folder / FILE} is broken ({error!r}); build or download the release again") from None
+
+
+def check(folder: Path) -> None:
+    """Compare a release's files with its manifest, but for the card: its owner may write the licence into it.
+
+    Raises:
+        MinnowError: one is missing or differs.
+    """
+    path = folder / MANIFEST
+    manifest = read_json(path) if path.is_file() else None
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(fact, dict) for fact in files.values()):
+        raise MinnowError(f"{path} is missing or lists no files: download the release, or build it, again")
+    for name, fact in files.items():
+        file = folder / name
+        if name != CARD and not (file.is_file() and sha256(file) == fact.get("sha256")):
+            raise MinnowError(
+                f"{file} is missing or differs from the release's manifest: download it, or build it, again"
+            )

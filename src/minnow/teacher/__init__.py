@@ -1,0 +1,1 @@
+"""How the teacher comes to be."""

@@ -1,0 +1,46 @@
+"""Where the teacher comes from: the block `teacher` of a preset."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from minnow.core.params import Block, Seed
+from minnow.models.params import BuildParams
+from minnow.training.params import TrainingParams
+
+
+class LoraParams(Block):
+    """The adapters of a base that is trained in 4 bits; `alpha` / `rank` is what their output is multiplied by."""
+
+    rank: Annotated[int, Field(ge=1)]
+    alpha: Annotated[float, Field(gt=0)]
+
+
+class TeacherParams(Block):
+    """Where the teacher comes from and how it is trained."""
+
+    method: Literal["full", "head", "qlora", "none"]
+    lora: LoraParams | None
+    base: str | None
+    revision: str | None
+    phishing_label: str | None
+    build: BuildParams | None
+    vocabulary: Annotated[int, Field(ge=300)] | None
+    max_length: Annotated[int, Field(ge=8)]
+    seed: Seed
+    training: TrainingParams
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.base is None) == (self.build is None):
+            raise ValueError("set either base (a Hub id or a folder) or build (a shape), and the other to null")
+        if (self.build is None) != (self.vocabulary is None):
+            raise ValueError("vocabulary goes with build: a base brings its own tokenizer")
+        if self.build is not None and self.method != "full":
+            raise ValueError(f"method {self.method!r} needs a pretrained base; a built model is trained with 'full'")
+        if (self.method == "qlora") != (self.lora is not None):
+            needs = (
+                "needs lora, a block with the keys rank, alpha" if self.lora is None else "has no lora: set it to null"
+            )
+            raise ValueError(f"method {self.method!r} {needs}")
+        return self

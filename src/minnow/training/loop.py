@@ -1,0 +1,246 @@
+"""Fine-tuning and distillation: one loop, the loss passed in.
+
+A loop of our own instead of `transformers.Trainer`, because it is faster on a CPU (benchmarks/distill_speed.py) and
+because a killed run must go on to byte-identical weights, which needs the whole state under our hands.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from minnow.core.files import replacing
+from minnow.core.runtime import Runtime, random_state, restore_random_state
+from minnow.errors import MinnowError, tell, warn
+from minnow.models.batching import Encoded, training_batches
+from minnow.models.inference import predict_logits
+from minnow.progress import row_bar
+from minnow.training.checkpoints import read_checkpoint
+from minnow.training.params import TrainingParams
+from minnow.training.targets import Loss, Targets
+from minnow.training.weights import Weights, fingerprint, only_used_embeddings
+
+MAX_GRADIENT_NORM = 1.0
+CHECKPOINT_SECONDS = 60.0
+# Longest text, in tokens, for which plain attention beats the fused kernel on a CPU.
+EAGER_TOKENS = 128
+Score = Callable[[Tensor], float]
+
+
+class Guide(nn.Module):
+    """A further term of the loss, which looks into the model; its own weights are trained beside the model's."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Look into the model until the block ends."""
+        raise NotImplementedError
+
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """Return the term for these rows, right after the model's forward pass with this attention mask."""
+        raise NotImplementedError
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that a killed run needs besides weights, optimiser and random state."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    best_score: float = -math.inf
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    model: PreTrainedModel,
+    train: Encoded,
+    targets: Targets,
+    validation: Encoded,
+    *,
+    loss: Loss,
+    score: Score,
+    params: TrainingParams,
+    runtime: Runtime,
+    seed: int,
+    desc: str,
+    checkpoint: Path | None = None,
+    guide: Guide | None = None,
+    validate: Callable[[PreTrainedModel], Tensor] | None = None,
+) -> list[dict[str, float]]:
+    """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
+
+    AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
+    `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
+    that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
+    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss. `validate`
+    returns the validation logits of a model in training, where they are not what the model itself computes, as when it
+    is rounded before it is used.
+
+    Raises:
+        MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
+    """
+    body: nn.Module = model
+    used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
+    # Of 4-bit layers this casts all but the packed weights; transformers' own `float` refuses them.
+    nn.Module.float(model)
+    with only_used_embeddings(model, used):
+        run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint, guide)
+        run.resume()
+        while run.progress.epoch < params.epochs:
+            with short_attention(model, train, runtime.device), guide.watching() if guide else nullcontext():
+                _epoch(run, train, targets, loss, seed, desc)
+            name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
+            logits = (
+                predict_logits(model, validation, device=runtime.device, desc=name)
+                if validate is None
+                else validate(model)
+            )
+            run.end_epoch(score(logits))
+        run.restore_best()
+    body.to("cpu").eval()
+    return run.progress.history
+
+
+def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int, desc: str) -> None:
+    progress = run.progress
+    order = torch.Generator().manual_seed(seed * 1_000_003 + progress.epoch)
+    batches = training_batches(train.lengths, batch_size=run.params.batch_size, generator=order)
+    run.model.train()
+    name = f"{desc} epoch {progress.epoch + 1}/{run.params.epochs}"
+    done = sum(len(rows) for rows in batches[: progress.batch])
+    with row_bar(len(train), name, initial=done) as bar:
+        for rows in batches[progress.batch :]:
+            batch = train.batch(rows, run.device)
+            value = loss(run.model(**batch).logits, targets.of(rows, run.device))
+            if run.guide is not None:
+                value = value + run.guide(rows, batch["attention_mask"])
+            run.step(value, rows=len(rows))
+            bar.update(len(rows))
+            bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
+
+
+class _Run:
+    """A model under training, and what guides it, with optimiser, schedule, best weights and progress."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rows: int,
+        params: TrainingParams,
+        runtime: Runtime,
+        checkpoint: Path | None,
+        guide: Guide | None,
+    ) -> None:
+        self.model, self.rows, self.params, self.checkpoint, self.guide = model, rows, params, checkpoint, guide
+        self.device = runtime.device
+        self.progress = Progress()
+        trained = model if guide is None else nn.ModuleList([model, guide.to(runtime.device)])
+        self.origin = fingerprint(trained) if checkpoint else ""
+        self.weights = Weights(trained, runtime)
+        self.best: list[Tensor] = []
+        self.optimizer = torch.optim.AdamW(
+            self.weights.groups(params.weight_decay), lr=params.learning_rate, fused=True
+        )
+        steps = math.ceil(rows / params.batch_size) * params.epochs
+        factor = linear_schedule(steps, warmup=params.warmup)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
+        self.saved_at = time.monotonic()
+
+    def step(self, loss: Tensor, *, rows: int) -> None:
+        value = self.finite("loss", loss.detach())
+        loss.backward()
+        self.weights.take_gradients()
+        self.finite("gradient", nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM))
+        self.optimizer.step()
+        self.schedule.step()
+        self.weights.publish()
+        self.progress.loss_sum += value * rows
+        self.progress.batch += 1
+        self.save_if_due()
+
+    def finite(self, name: str, value: Tensor) -> float:
+        if not math.isfinite(number := float(value)):
+            raise MinnowError(
+                f"the {name} became {number} in epoch {self.progress.epoch + 1}; lower the learning rate "
+                f"({self.params.learning_rate}), or use precision: float32"
+            )
+        return number
+
+    def end_epoch(self, score: float) -> None:
+        progress = self.progress
+        progress.epoch += 1
+        loss = progress.loss_sum / self.rows
+        progress.history.append({"epoch": progress.epoch, "loss": loss, "validation_f1": score})
+        if score > progress.best_score or not self.best:
+            progress.best_score, self.best = score, self.weights.snapshot()
+        progress.batch, progress.loss_sum = 0, 0.0
+        self.save_if_due()
+
+    def restore_best(self) -> None:
+        self.weights.widen()
+        self.weights.restore(self.best)
+
+    def save_if_due(self) -> None:
+        if self.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
+            return
+        state = {
+            "origin": self.origin,
+            "progress": vars(self.progress),
+            "weights": self.weights.snapshot(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": random_state(),
+        }
+        with replacing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one and it began from these very weights."""
+        state = None if self.checkpoint is None else read_checkpoint(self.checkpoint)
+        if state is None:
+            return
+        if state["origin"] != self.origin:
+            warn(f"{self.checkpoint} began from other weights: training starts afresh")
+            return
+        self.progress = Progress(**state["progress"])
+        self.weights.restore(state["weights"])
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        restore_random_state(state["random"])
+        tell(f"resuming a killed training at epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}")
+
+
+@contextmanager
+def short_attention(model: PreTrainedModel, train: Encoded, device: torch.device) -> Iterator[None]:
+    """Train with plain matrix products for attention where they are faster than torch's fused kernel.
+
+    On a CPU the fused kernel's backward pass takes several times as long for texts as short as URLs, above all in
+    bfloat16 (benchmarks/attention.py). Both compute the same attention.
+    """
+    chosen = model.config._attn_implementation
+    if device.type == "cpu" and int(train.lengths.max()) <= EAGER_TOKENS:
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(chosen)
+
+
+def linear_schedule(steps: int, *, warmup: float) -> Callable[[int], float]:
+    """Return step → factor of the learning rate: up to 1 over the first `warmup` share, then down to 0 at `steps`."""
+    rising = round(steps * warmup)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return max(0.0, (steps - step) / max(1, steps - rising))
+
+    return factor

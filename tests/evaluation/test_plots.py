@@ -1,0 +1,106 @@
+"""The data behind the plots."""
+
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+
+from minnow.evaluation import metrics, plots
+from minnow.evaluation.evidence import Outcome
+from minnow.evaluation.metrics import Array
+from minnow.evaluation.plots import CURVE_POINTS, LABEL_NAMES
+from minnow.layout import JUDGED
+
+
+def example(rows: int) -> tuple[Array, Array]:
+    """Return margins and labels."""
+    labels = np.arange(rows) % 2
+    return np.random.default_rng(0).normal(size=rows) * 1.4 + labels * 1.5, labels
+
+
+def outcome(margins: Array, threshold: float = 0.0) -> Outcome:
+    return Outcome(margins, margins, threshold)
+
+
+def rises(column: pl.Series) -> bool:
+    return all(a <= b for a, b in itertools.pairwise(column))
+
+
+@pytest.mark.parametrize("rows", [6, 5_000])
+def test_roc_rises_from_0_to_1(rows: int) -> None:
+    table = plots.roc(*example(rows))
+    assert 2 <= table.height <= CURVE_POINTS
+    assert rises(table["fpr"])
+    assert rises(table["tpr"])
+    assert table.row(0) == (0.0, 0.0)
+    assert table.row(-1) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("rows", [6, 5_000])
+def test_recall_rises_from_0_to_1(rows: int) -> None:
+    table = plots.precision_recall(*example(rows))
+    assert 2 <= table.height <= CURVE_POINTS
+    assert rises(table["recall"])
+    assert table.row(0) == (0.0, 1.0)
+    assert table.row(-1) == (1.0, 0.5), "all rows are called phishing, and half of them are"
+
+
+def test_long_curves_are_thinned_and_keep_their_area() -> None:
+    margins, labels = example(5_000)
+    table = plots.roc(margins, labels)
+    assert table.height == CURVE_POINTS
+    area = np.trapezoid(table["tpr"].to_numpy(), table["fpr"].to_numpy())
+    positive, negative = (margins[labels == label] for label in (1, 0))
+    assert area == pytest.approx((positive[:, None] > negative[None]).mean(), abs=1e-3)
+
+
+def test_short_curves_are_kept_as_they_are() -> None:
+    table = plots.roc(np.array([4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 1, 0]))
+    assert table.rows() == [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (1.0, 1.0)]
+
+
+def test_confusion_depends_on_the_counts_alone() -> None:
+    margins, labels = example(200)
+    table = plots.confusion(outcome(margins), labels)
+    order = np.random.default_rng(1).permutation(200)
+    assert table.equals(plots.confusion(outcome(margins[order]), labels[order]))
+    assert not np.array_equal(labels, labels[order])
+
+
+def test_confusion_by_hand_at_the_models_own_threshold() -> None:
+    margins, labels = np.array([1.0, -1.0, 1.0, -1.0]), np.array([1, 1, 0, 0])
+    table = plots.confusion(outcome(margins), labels)
+    assert table.rows() == [("phishing", "phishing"), ("phishing", "safe"), ("safe", "phishing"), ("safe", "safe")]
+    assert set(plots.confusion(outcome(margins, 2.0), labels)["predicted"]) == {"safe"}
+    assert LABEL_NAMES.tolist() == ["safe", "phishing"]
+
+
+def test_calibration_table_has_the_bins_of_the_error() -> None:
+    margins, labels = example(3_000)
+    table = plots.calibration(margins, labels)
+    assert (table.height, table["rows"].sum()) == (metrics.ECE_BINS, 3_000)
+    error = ((table["probability"] - table["observed"]).abs() * table["rows"]).sum() / 3_000
+    assert error == pytest.approx(metrics.expected_calibration_error(margins, labels), abs=1e-4)
+
+
+def test_shift_by_hand() -> None:
+    # Probabilities 0.5, 0.5, 0.5 → 0.5, 0.5, 1: two rows stay, one moves up by a half.
+    table = plots.shift(np.zeros(3), np.array([0.0, 0.0, 50.0]))
+    moved = {row["dp"]: row["share"] for row in table.to_dicts() if row["share"]}
+    assert moved == {0.0: 0.6667, 0.4878: 0.3333}
+    assert table["share"].sum() == pytest.approx(1, abs=1e-3)
+    assert not [dp for dp in table["dp"] if str(dp) == "-0.0"]
+
+
+def test_sizes_by_part_leave_out_the_total() -> None:
+    table = plots.size_by_part({"student": {"body": 2_500_000, "head": 500_000, "total": 3_000_000}})
+    assert table.rows() == [("student", "body", 2.5), ("student", "head", 0.5)]
+
+
+def test_every_model_and_every_hop_gets_its_plots() -> None:
+    margins, labels = example(20)
+    outcomes = {model: outcome(margins) for model in JUDGED}
+    wanted = {f"{kind}_{model}" for kind in ("confusion", "roc", "pr", "calibration") for model in JUDGED}
+    wanted |= {"sizes", "shift_teacher_student", "shift_student_quantized", "shift_teacher_quantized"}
+    assert set(plots.plot_tables(outcomes, labels, {"teacher": {"body": 1, "total": 1}})) == wanted

@@ -1,0 +1,430 @@
+"""Base models: folders, the Hub that cannot be reached, its cache, labels, built models and tokenizers."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, CLIPConfig, GPT2Config, PreTrainedModel, PreTrainedTokenizerBase, T5Config
+from transformers.utils import logging as transformers_logging
+
+from helpers.models import POSITIONS, body, classifier, logits, padded_batch, saved
+from helpers.paths import SRC
+from minnow.core import runtime
+from minnow.core.params import RuntimeParams
+from minnow.errors import MinnowError
+from minnow.models import building, pretrained
+from minnow.models.heads import classification_layer, head_modules
+from minnow.models.params import BuildParams
+from minnow.teacher import labels, origin
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NAME = "data/base/file/model"
+EVIL = "import pathlib\npathlib.Path({path!r}).write_text('ran')\n"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet() -> None:
+    transformers_logging.set_verbosity_error()
+
+
+def checkpoint(folder: Path) -> pretrained.Checkpoint:
+    return pretrained.Checkpoint("me/model", folder)
+
+
+def configured(folder: Path, **changes: Any) -> Path:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return folder
+
+
+def named(model: PreTrainedModel, zero: str, one: str) -> PreTrainedModel:
+    model.config.id2label = {0: zero, 1: one}
+    model.config.label2id = {zero: 0, one: 1}
+    return model
+
+
+def one_line(error: pytest.ExceptionInfo[MinnowError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 600
+    return text
+
+
+# --- Where a base is ----------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_the_project_is_found(base_folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    saved(body(), tokenizer, base_folder / "model")
+    found = pretrained.locate(NAME, None, base_folder)
+    assert found.folder == base_folder / "model"
+    assert found.facts == {"base": NAME, "commit": None}
+
+
+@pytest.mark.parametrize(
+    ("base", "revision", "said"),
+    [
+        ("data/base/file/nothing", None, "there is no such folder; put the model below data/base/file/"),
+        ("./nothing", None, "there is no such folder"),
+        ("~/nothing", None, "there is no such folder"),
+        ("/nothing", None, "there is no such folder"),
+        ("a/b/c", None, "there is no such folder"),
+        ("data/base/hub/model", None, "lies outside data/base/file/"),
+        ("data/base/file/../hub/model", None, "lies outside data/base/file/"),
+        ("data/base/file/model", "main", "is a folder and has no revisions"),
+        ("data/base/file/pickled", None, "has no .safetensors weights here; pickle weights"),
+        ("not an id", "main", "is neither a folder here nor a Hub id like owner/name"),
+    ],
+)
+def test_a_base_in_the_wrong_place_is_refused(base_folder: Path, base: str, revision: str | None, said: str) -> None:
+    for name in ("file/model/model.safetensors", "hub/model/model.safetensors", "file/pickled/pytorch_model.bin"):
+        path = base_folder.parent / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with pytest.raises(MinnowError) as caught:
+        pretrained.locate(base, revision, base_folder)
+    assert said in one_line(caught)
+
+
+def test_an_absolute_path_is_refused_though_it_leads_to_the_right_folder(base_folder: Path) -> None:
+    (base_folder / "model").mkdir()
+    with pytest.raises(MinnowError, match="give its path from the project's root"):
+        pretrained.locate(str(base_folder / "model"), None, base_folder)
+
+
+def warmed(cache: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
+    """Lay out a model as the Hub's client keeps it."""
+    folder = cache / "models--me--model"
+    saved(body(), tokenizer, folder / "snapshots" / COMMIT)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    return cache
+
+
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize("revision", [COMMIT, None])
+def test_an_unreachable_hub_says_in_one_line_how_to_go_on(
+    base_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    offline: bool,
+    revision: str | None,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(base_folder / "cache"))
+    start = time.monotonic()
+    with pytest.raises(MinnowError) as caught:
+        pretrained.locate("me/model", revision, base_folder)
+    assert time.monotonic() - start < 10
+    assert all(
+        word in one_line(caught) for word in ("cannot reach the Hub", "me/model", "hf download", "HF_HUB_OFFLINE=1")
+    )
+    said = capsys.readouterr().err.splitlines()
+    warned = "minnow: warning: base model 'me/model' has no revision: its main branch is taken, which may change"
+    assert said == ([] if revision else [warned])
+
+
+@pytest.mark.parametrize("revision", [COMMIT, None])
+def test_a_warmed_cache_is_enough_without_a_network(
+    base_folder: Path, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, revision: str | None
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(warmed(base_folder / "cache", tokenizer)))
+    found = pretrained.locate("me/model", revision, base_folder)
+    assert found.facts == {"base": "me/model", "commit": COMMIT}
+
+
+def test_offline_with_a_warmed_cache_in_a_process_of_its_own(
+    base_folder: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    warmed(tmp_path / "home" / "hub", tokenizer)
+    code = f"""
+from pathlib import Path
+from minnow.core import runtime
+from minnow.models import pretrained
+from minnow.core.params import RuntimeParams
+runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1))
+found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
+tokenizer = pretrained.load_tokenizer(found, max_length=16)
+pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
+"""
+    environment = {"PYTHONPATH": str(SRC), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- What is in a base --------------------------------------------------------------------------------------
+
+
+def test_a_body_gets_a_head_of_two_labels(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    theirs = body("bert")
+    model = pretrained.load_classifier(checkpoint(saved(theirs, tokenizer, tmp_path)))
+    assert classification_layer(model).out_features == 2
+    assert model.dtype == torch.float32
+    assert all(torch.equal(weight, model.base_model.state_dict()[name]) for name, weight in theirs.state_dict().items())
+
+
+@pytest.mark.parametrize("zero_one", [("entailment", "other"), ("phishing", "safe"), ("LABEL_0", "LABEL_1")])
+def test_names_without_a_head_mean_nothing(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, zero_one: tuple[str, str]
+) -> None:
+    model = pretrained.load_classifier(checkpoint(saved(named(body(), *zero_one), tokenizer, tmp_path)))
+    before = classification_layer(model).weight.clone()
+    labels.standardise_labels(model, phishing_label=None)
+    assert torch.equal(classification_layer(model).weight, before)
+    assert model.config.id2label == {0: "safe", 1: "phishing"}
+
+
+def test_another_number_of_names_without_a_head_means_nothing(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = pretrained.load_classifier(checkpoint(saved(body(num_labels=5), tokenizer, tmp_path)))
+    assert classification_layer(model).out_features == 2
+
+
+def test_a_head_is_demanded_of_a_ready_made_classifier(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    folder = saved(body(), tokenizer, tmp_path)
+    with pytest.raises(MinnowError, match="no trained classification head"):
+        pretrained.load_classifier(checkpoint(folder), ready_made=True)
+
+
+def test_a_ready_made_classifier_is_taken_as_it_is(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    theirs, batch = classifier("distilbert"), padded_batch()
+    ours = pretrained.load_classifier(checkpoint(saved(theirs, tokenizer, tmp_path)), ready_made=True)
+    assert torch.equal(logits(ours, batch), logits(theirs, batch))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: classifier(num_labels=3), "classifies into 3 labels and Minnow needs 2; take the model that it was"),
+        (lambda: T5Config(num_layers=1), "is a 't5' model, of which Minnow makes no classifier"),
+        (CLIPConfig, "is a 'clip' model, of which Minnow makes no classifier"),
+    ],
+)
+def test_a_base_of_another_kind_is_refused(tmp_path: Path, model: Any, said: str) -> None:
+    model().save_pretrained(tmp_path)
+    with pytest.raises(MinnowError) as caught:
+        pretrained.load_classifier(checkpoint(tmp_path))
+    assert said in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("model.safetensors", lambda old: old[: len(old) // 2], "cannot be loaded (SafetensorError"),
+        ("model.safetensors", lambda _: b"junk", "cannot be loaded (SafetensorError"),
+        ("config.json", lambda _: b"{", "cannot be loaded ("),
+        ("config.json", lambda _: b"{}", "cannot be loaded ("),
+        ("config.json", lambda _: b'{"model_type": "berd"}', "cannot be loaded ("),
+        ("config.json", lambda old: old.replace(b'"hidden_size": 64', b'"hidden_size": 32'), "cannot be loaded ("),
+        ("config.json", lambda old: old.replace(b'_layers": 2', b'_layers": 3'), "lacks weights of its own body"),
+    ],
+)
+def test_a_damaged_base_is_one_line(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, file: str, content: Any, said: str
+) -> None:
+    folder = saved(classifier(), tokenizer, tmp_path)
+    before = (folder / file).read_bytes()
+    (folder / file).write_bytes(content(before))
+    assert (folder / file).read_bytes() != before
+    with pytest.raises(MinnowError) as caught:
+        pretrained.load_classifier(checkpoint(folder))
+    assert said in one_line(caught)
+
+
+def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    folder, proof = saved(classifier(), tokenizer, tmp_path / "model"), tmp_path / "proof"
+    (folder / "evil.py").write_text(EVIL.format(path=str(proof)))
+    kinds = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
+    configured(folder, auto_map=dict.fromkeys(kinds, "evil.Evil"))
+    token_file = folder / "tokenizer_config.json"
+    token_file.write_text(
+        json.dumps(json.loads(token_file.read_text()) | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}})
+    )
+    pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+    pretrained.load_classifier(checkpoint(folder))
+    configured(folder, model_type="evil")
+    with pytest.raises(MinnowError, match="brings code of its own, which Minnow never runs"):
+        pretrained.load_classifier(checkpoint(folder))
+    assert not proof.exists()
+
+
+# --- Tokenizers ---------------------------------------------------------------------------------------------
+
+
+def test_a_tokenizer_cuts_at_max_length(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    loaded = pretrained.load_tokenizer(checkpoint(saved(body(), tokenizer, tmp_path)), max_length=9)
+    assert len(loaded("a-rather-long.example.com/with/a/path", truncation=True)["input_ids"]) == 9
+
+
+def test_a_missing_tokenizer_is_not_made_up(tmp_path: Path) -> None:
+    folder = saved(body(), None, tmp_path)
+    assert len(AutoTokenizer.from_pretrained(folder)) < 10, "transformers makes one up"
+    with pytest.raises(MinnowError, match=r"has no tokenizer \(tokenizer.json, vocab.txt\)"):
+        pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+
+
+def test_a_tokenizer_without_padding_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    GPT2Config().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    content = json.loads(file.read_text())
+    del content["pad_token"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(MinnowError, match="has no padding token"):
+        pretrained.load_tokenizer(checkpoint(tmp_path), max_length=16)
+
+
+def test_a_damaged_tokenizer_is_one_line(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    folder = saved(body(), tokenizer, tmp_path)
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(MinnowError) as caught:
+        pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+    assert "cannot be loaded" in one_line(caught)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 1)])
+def test_texts_must_fit_the_positions(tokenizer: PreTrainedTokenizerBase, kind: str, most: int) -> None:
+    model, cut = classifier(kind), SimpleNamespace(model_max_length=most)
+    fits = {"input_ids": torch.full((1, most), 5), "attention_mask": torch.ones(1, most, dtype=torch.long)}
+    assert logits(model, fits).shape == (1, 2)
+    cutting = _Cut(len(tokenizer), most)
+    pretrained.check_fits(model, cutting, whose="student")  # type: ignore[arg-type]
+    longer = _Cut(len(tokenizer), cut.model_max_length + 1)
+    with pytest.raises(MinnowError, match=rf"student.max_length is {most + 1}, but the model .* has {most} positions"):
+        pretrained.check_fits(model, longer, whose="student")  # type: ignore[arg-type]
+
+
+class _Cut:
+    """As much of a tokenizer as `check_fits` looks at."""
+
+    def __init__(self, size: int, model_max_length: int) -> None:
+        self.size, self.model_max_length = size, model_max_length
+
+    def __len__(self) -> int:
+        return self.size
+
+
+def test_a_foreign_tokenizer_is_refused() -> None:
+    with pytest.raises(MinnowError, match="tokenizer has 301 tokens and the model embeds 300"):
+        pretrained.check_fits(classifier(), _Cut(301, 16), whose="student")  # type: ignore[arg-type]
+
+
+def test_a_trained_tokenizer_is_the_same_in_every_process() -> None:
+    texts = [f"{name}.example.com/{path}" for name in ("login", "pay", "mail") for path in ("a", "bb", "account")]
+    code = f"""
+from minnow.models.building import train_tokenizer
+print(train_tokenizer({texts!r}, vocabulary=320, max_length=16).backend_tokenizer.to_str())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here: Any = building.train_tokenizer(texts, vocabulary=320, max_length=16)
+    assert done.stdout == here.backend_tokenizer.to_str() + "\n"
+    assert len(here) > 270, "pieces were learned beyond bytes and special tokens"
+
+
+def test_a_trained_tokenizer_loses_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
+    text = "пример.рф/ÿ?q=%20&x=☃"
+    ids = tokenizer(text)["input_ids"]
+    assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+# --- Labels -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
+@pytest.mark.parametrize(
+    ("zero", "one", "phishing_label", "exchanged"),
+    [
+        ("safe", "phishing", None, False),
+        ("phishing", "safe", None, True),
+        ("Safe", "Not Safe", None, False),
+        ("Not Safe", "Safe", None, True),
+        ("LABEL_0", "LABEL_1", None, False),
+        ("MALICIOUS", "benign", None, True),
+        ("LABEL_0", "LABEL_1", "LABEL_0", True),
+        ("kaputt", "heil", "kaputt", True),
+    ],
+)
+def test_label_one_means_phishing_whatever_the_base_calls_it(
+    kind: str, zero: str, one: str, phishing_label: str | None, exchanged: bool
+) -> None:
+    model, batch = named(classifier(kind, layers=1), zero, one), padded_batch()
+    before = logits(model, batch)
+    labels.standardise_labels(model, phishing_label=phishing_label)
+    assert torch.equal(logits(model, batch), before.flip(1) if exchanged else before)
+    assert not torch.equal(before[:, 0], before[:, 1])
+    assert model.config.id2label == {0: "safe", 1: "phishing"}
+    assert model.config.label2id == {"safe": 0, "phishing": 1}
+
+
+@pytest.mark.parametrize(
+    ("zero", "one", "phishing_label", "said"),
+    [
+        ("ham", "eggs", None, "the base's labels are ham, eggs: set teacher.phishing_label to the one"),
+        ("bad", "malware", None, "set teacher.phishing_label"),
+        (
+            "kaputt",
+            "heil",
+            "kaput",
+            "phishing_label is 'kaput'; the base's labels are kaputt, heil; did you mean 'kaputt'",
+        ),
+    ],
+)
+def test_labels_are_never_guessed(zero: str, one: str, phishing_label: str | None, said: str) -> None:
+    model = named(classifier(layers=1), zero, one)
+    with pytest.raises(MinnowError) as caught:
+        labels.standardise_labels(model, phishing_label=phishing_label)
+    assert said in one_line(caught)
+
+
+# --- Training parts, and building ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+def test_a_frozen_body_leaves_pooler_and_head(kind: str) -> None:
+    model = classifier(kind)
+    origin.freeze_body(model)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    heads = {f"{name}.{part}" for name in head_modules(model) for part in ("weight", "bias")}
+    pooler = {name for name, _ in model.named_parameters() if ".pooler." in name}
+    assert trained == heads | pooler
+    assert bool(pooler) == (kind == "bert")
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
+    tokenizer: PreTrainedTokenizerBase, shape: BuildParams, architecture: str
+) -> None:
+    model = building.build(shape.model_copy(update={"architecture": architecture}), tokenizer)
+    config = model.config
+    assert (config.model_type, config.num_hidden_layers, config.hidden_size) == (architecture, 2, 64)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+    pretrained.check_fits(model, tokenizer, whose="student")
+    batch = tokenizer(["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt")
+    batch.pop("token_type_ids", None)
+    assert logits(model, batch).shape == (2, 2)
+
+
+def test_equal_seeds_build_equal_models(tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> None:
+    def built(seed: int) -> torch.Tensor:
+        runtime.start(RuntimeParams(device="cpu", precision="float32", threads=None), seed=seed)
+        return torch.cat([weight.flatten() for weight in building.build(shape, tokenizer).parameters()])
+
+    assert torch.equal(built(3), built(3))
+    assert not torch.equal(built(3), built(4))

@@ -1,0 +1,367 @@
+"""The release: what lies in its folder, that it is the same bytes again, and that code from its card really runs."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+
+from helpers.paths import ROOT
+from helpers.release import METRICS, SETTINGS, TEXTS, packable
+from helpers.stage import edit, tree
+from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
+from minnow.core.runtime import Runtime
+from minnow.core.tables import read_logits
+from minnow.data.cleaning import CLEANING, cleaned
+from minnow.errors import MinnowError
+from minnow.layout import Layout
+from minnow.models import adapters, embeddings, heads
+from minnow.models.batching import encode
+from minnow.models.folders import load_model
+from minnow.models.inference import predict_logits, store_logits
+from minnow.models.packed import packed_layers
+from minnow.models.params import BuildParams
+from minnow.quantization import recovery
+from minnow.release.classifier import load
+from minnow.serve import settings
+from minnow.stages import package
+from minnow.text import cleaning, urls
+
+FLOAT32 = Runtime(torch.device("cpu"), torch.float32)
+# Each changes under cleaning; the last ones are those that data sets really hold.
+DIRTY = [
+    "http://example.org/",
+    "HTTPS://http://example.org/a",
+    " 'http://example.org/x y' ",
+    '`"example.org/login"`',
+    "exa\u200bmple.org/\x00path\x85",
+    "example.org/?a=1&amp;amp;b=2&section=3&notit;&#38;&unknown;",
+    "example.org/\ufffd\ufffdx",
+    "\u00a0\u2003http:// example.org\u2028",
+    "&quot;http://example.org&quot;",
+    "http://",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> Path:
+    root = packable(tmp_path_factory.mktemp("packed") / "project", tokenizer, shape)
+    package.main(root)
+    return root
+
+
+@pytest.fixture
+def copied(project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(project, tmp_path / "copy"))
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    return Layout(project).release
+
+
+def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> None:
+    edit(copied, {"distill.augmentation.copies": 3})
+    report = {"file": None, "copies": {"asked": 9, "kept": 7}, "rows": 7}
+    write_json(Layout(copied).unlabelled_report, report)
+    package.main(copied)
+    assert "7 altered copies" in (Layout(copied).release / settings.CARD).read_text()
+
+
+# --- The folder ---------------------------------------------------------------------------------------------
+
+
+def test_the_release_holds_the_model_its_settings_and_its_card(project: Path, folder: Path) -> None:
+    quantized = Layout(project).model("quantized")
+    of_model = {file.name for file in quantized.iterdir()} - {MANIFEST}
+    assert {file.name for file in folder.iterdir()} == of_model | {"minnow.json", "README.md", "manifest.json"}
+    for name in of_model:
+        assert (folder / name).read_bytes() == (quantized / name).read_bytes()
+    manifest = read_json(folder / MANIFEST)
+    assert set(manifest["files"]) == of_model | {"minnow.json", "README.md"}
+    assert manifest["parameters"] == read_json(quantized / MANIFEST)["parameters"]
+    check_manifest(folder)
+    assert read_json(folder / "minnow.json") == {
+        "labels": ["safe", "phishing"],
+        "max_length": 32,
+        "synthetic": True,
+        "temperature": 1.25,
+        "decision": {"threshold": 0.0, "probability": 0.5},
+        "text": {"move_scheme": True, "cleaning": [*cleaning.CLEANING, cleaning.MOVE_SCHEME]},
+    }
+    assert ModelCard.load(folder / "README.md").data.library_name == "transformers"
+
+
+def test_the_same_results_give_the_same_bytes_and_name_no_place(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "elsewhere"
+    shutil.copytree(project, root, ignore=shutil.ignore_patterns("release"))
+    package.main(root)
+    assert tree(Layout(root).release) == tree(Layout(project).release)
+    for file in Layout(root).release.iterdir():
+        assert str(tmp_path).encode() not in file.read_bytes()
+        assert str(ROOT).encode() not in file.read_bytes()
+
+
+def test_it_never_imports_torch(copied: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "src")!r})
+from pathlib import Path
+from minnow.stages import package
+package.main(Path({str(copied)!r}))
+assert not {{"torch", "transformers", "sklearn", "datasets"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_settings_follow_params_and_calibration(copied: Path) -> None:
+    edit(copied, {"data.move_scheme": False}, "embedded")
+    calibration = METRICS["calibration"]
+    models = {**calibration["models"], "quantized": {**calibration["models"]["quantized"], "temperature": 2.5}}
+    models["quantized"]["decision"] = {**models["quantized"]["decision"], "threshold": -1.25}
+    write_json(Layout(copied).metrics("calibration"), {**calibration, "models": models})
+    package.main(copied)
+    found = settings.read(Layout(copied).release)
+    assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
+    assert cleaning.MOVE_SCHEME not in read_json(Layout(copied).release / "minnow.json")["text"]["cleaning"]
+
+
+def test_a_damaged_model_is_not_released(copied: Path) -> None:
+    weights = Layout(copied).model("quantized") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0\0")
+    before = tree(copied)
+    with pytest.raises(MinnowError, match="differs from its manifest"):
+        package.main(copied)
+    assert tree(copied) == before
+
+
+# --- Calling it -----------------------------------------------------------------------------------------------
+
+
+def test_the_loader_gives_what_the_pipeline_judged(project: Path, folder: Path, tmp_path: Path) -> None:
+    """Logits as `predict` stores them; probability and label worked out here."""
+    table = pl.DataFrame({"id": [str(row) for row in range(len(TEXTS))], "text": TEXTS})
+    store_logits(Layout(project).model("quantized"), tmp_path / "logits", {"all": table}, FLOAT32)
+    logits = read_logits(tmp_path / "logits" / "all.parquet", table["id"].to_list()).astype("float64")
+    margins = (logits[:, 1] - logits[:, 0]).tolist()
+    classifier = load(folder, device="cpu")
+    middle = sum(sorted(margins)[1:3]) / 2
+    classifier = replace(classifier, settings=replace(classifier.settings, threshold=middle))
+    assert classifier.margins([f"http://{text}" for text in TEXTS]) == margins
+    probabilities, labels = classifier.predict(TEXTS)
+    expected = torch.sigmoid(torch.tensor(margins, dtype=torch.float64) / 1.25).tolist()
+    assert probabilities == pytest.approx(expected, abs=1e-12)
+    assert labels == ["phishing" if margin > middle else "safe" for margin in margins]
+    assert sorted(labels) == ["phishing", "phishing", "safe", "safe"]
+
+
+def blocks(folder: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, place: int) -> None:
+    """As it stands there, in the folder; the first with Minnow on the path, the second without."""
+    path = {"PYTHONPATH": str(ROOT / "src")} if place == 0 else {"PYTHONPATH": ""}
+    code = blocks(folder)[place]
+    assert ("minnow import" in code) == (place == 0)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, **path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" ") for line in done.stdout.splitlines()]
+    asked = ["http://example.org/", "login.example.com/verify?account=1"]
+    probabilities, labels = load(folder).predict(asked)
+    assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
+    # printed with four decimals, of the same float32 layer; the two pad their batches differently
+    assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=0.01)
+
+
+def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
+    """All but its output stand as in the card: run here, on one URL, so that no padding comes in."""
+    code = blocks(folder)[1].replace('Path(".")', f"Path({str(folder)!r})")
+    asked = ["login.example.com/verify?account=1"]
+    code = code.replace(re.search(r"^urls = .*$", code, re.MULTILINE)[0], f"urls = {asked}")  # type: ignore[index]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["margins"].tolist() == load(folder, device="cpu").margins(asked)
+
+
+def test_a_release_carries_adapters_and_says_so(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
+    assert settings.ADAPTERS == adapters.KEY
+    root = packable(tmp_path / "project", tokenizer, shape)
+    layout, cpu = Layout(root), torch.device("cpu")
+    layout.model("quantized").rename(layout.model("packed"))
+    folders = recovery.Folders(layout.model("packed"), layout.model("student"))
+    layers = packed_layers(recovery.load_packed(folders.packed, cpu))
+    pairs = {
+        name: adapters.Pair(torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5)
+        for name, layer in layers.items()
+    }
+    model = recovery.rebuilt(folders, recovery.Learnt({}, pairs), shipped=True, device=cpu)
+    recovery.write(folders.packed, layout.model("quantized"), model, model.state_dict(), {"kept": True})
+    package.main(root)
+    card = (layout.release / "README.md").read_text()
+    assert "adapters (rank 2) lie beside the packed weights" in card
+    assert "finds no `model.safetensors` and stops" in card
+    assert ModelCard.load(layout.release / "README.md").data.library_name == "minnow"
+    ours, plain = load(layout.release, device="cpu"), load_model(folders.packed)
+    shipped = heads.with_float32_logits(load_model(layout.model("quantized")))
+    texts = ["example.org", "login.example.com/verify?account=1"]
+    logits = predict_logits(shipped, encode(tokenizer, texts), device=cpu).double()
+    assert ours.margins(texts) == (logits[:, 1] - logits[:, 0]).tolist()
+    assert not torch.equal(logits, predict_logits(plain, encode(tokenizer, texts), device=cpu).double())
+
+
+@pytest.mark.parametrize("packed", ["int8", "nf4"])
+def test_a_release_with_packed_embeddings_loads_in_one_call(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, packed: str
+) -> None:
+    """And its card shows no other way, since transformers alone refuses it."""
+    assert settings.EMBEDDINGS == embeddings.KEY
+    root = packable(tmp_path / "project", tokenizer, shape, packed=packed)
+    package.main(root)
+    folder = Layout(root).release
+    (code,) = blocks(folder)
+    card = (folder / "README.md").read_text()
+    assert f"to nf4 by bitsandbytes and its embeddings to {packed} by Minnow" in card
+    assert f"packed in {packed}, in a format of Minnow's own" in card
+    assert ModelCard.load(folder / "README.md").data.library_name == "minnow"
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        AutoModelForSequenceClassification.from_pretrained(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = ["http://example.org/", "login.example.com/verify?account=1"]
+    probabilities, labels = load(folder, device="cpu").predict(asked)
+    rows = [line.split(" ") for line in done.stdout.splitlines()]
+    assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
+    assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=1e-3)
+
+
+def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
+    classifier = load(folder, device="cpu")
+    assert classifier.predict([]) == ([], [])
+    assert classifier.predict(np.array(TEXTS)) == classifier.predict(pl.Series(TEXTS)) == classifier.predict(TEXTS)
+    with pytest.raises(MinnowError, match=r"takes a list of URLs, given the text 'example\.org'"):
+        classifier.predict("example.org")
+    assert len(classifier.predict(["", "http://", "\udcff"])[0]) == 3
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "minnow.json", "tokenizer.json"])
+def test_a_damaged_release_is_not_loaded(copied: Path, name: str) -> None:
+    folder = Layout(copied).release
+    (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    with pytest.raises(MinnowError, match=f"{name} is missing or differs"):
+        load(folder)
+    (folder / name).unlink()
+    with pytest.raises(MinnowError, match=r"missing or differs|is no release"):
+        load(folder)
+
+
+def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
+    card = Layout(copied).release / "README.md"
+    card.write_text(card.read_text().replace("---\n", "---\nlicense: mit\n", 1))
+    settings.check(card.parent)
+    card.unlink()
+    settings.check(card.parent)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"files": []}'])
+def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content: str) -> None:
+    folder = Layout(copied).release
+    (folder / MANIFEST).write_text(content)
+    with pytest.raises(MinnowError, match=r"manifest\.json is missing or lists no files"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", ['{"files": {"config.json": {}}}', None])
+def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> None:
+    folder = Layout(copied).release
+    (folder / MANIFEST).unlink()
+    if content is not None:
+        (folder / MANIFEST).write_text(content)
+    with pytest.raises(MinnowError, match=r"download .*or build it, again"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"labels": ["one"]}', '{"labels": 3}'])
+def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(MinnowError, match="is no release"):
+        settings.read(tmp_path)
+    (tmp_path / "minnow.json").write_text(content)
+    with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
+        settings.read(tmp_path)
+
+
+# --- Settings -------------------------------------------------------------------------------------------------
+
+
+def test_settings_survive_json() -> None:
+    for given in (SETTINGS, replace(SETTINGS, move_scheme=False, synthetic=True, threshold=-3.0)):
+        assert settings.Settings.from_json(given.as_json()) == given
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": 0}, {"temperature": -1.0}, {"temperature": math.inf}, {"decision": {"threshold": math.nan}}],
+)
+def test_settings_that_give_no_probability_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="temperature must lie above 0 and the threshold must be finite"):
+        settings.Settings.from_json(SETTINGS.as_json() | wrong)
+
+
+def test_probability_and_label_follow_the_margin() -> None:
+    """sigmoid(2.5 / 1.25) = 1 / (1 + e⁻²) = 0.880797; the threshold itself is safe, as in the metrics."""
+    assert SETTINGS.probability(2.5) == pytest.approx(0.8807970779778823, abs=1e-15)
+    assert SETTINGS.probability(0.0) == 0.5
+    assert (SETTINGS.probability(-1e6), SETTINGS.probability(1e6)) == (0.0, 1.0)
+    assert [SETTINGS.label(margin) for margin in (0.5, 0.5001, -9.0)] == ["safe", "phishing", "safe"]
+
+
+@pytest.mark.parametrize("move_scheme", [True, False])
+def test_texts_are_cleaned_as_the_training_data_were(move_scheme: bool) -> None:
+    rows = pl.DataFrame({"text": DIRTY, "label": [0] * len(DIRTY)})
+    column, _ = cleaned(rows, move_scheme=move_scheme)
+    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column["text"].to_list()
+    assert cleaning.normalise("HTTP://http://a.b/ 'c' ", move_scheme=True) == "a.b/ 'c"
+
+
+def test_every_character_is_cleaned_as_in_the_training_data() -> None:
+    """At both ends, in the middle, and in a scheme's place, for all of the basic plane."""
+    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
+    # Letters that fold to ASCII ones count as part of a scheme for polars alone; no real URL has them.
+    letters = [letter for letter in letters if letter not in "\u017f\u212a"]
+    texts = [f"{letter}http://a{letter}b.c{letter}" for letter in letters]
+    column = pl.Series(texts, dtype=pl.String)
+    for clean in CLEANING.values():
+        column = clean(column)
+    _, bare = urls.split_scheme(column)
+    expected = CLEANING["quotes_and_blanks"](bare).to_list()
+    found = [cleaning.normalise(text, move_scheme=True) for text in texts]
+    assert [(repr(a), b, c) for a, b, c in zip(texts, found, expected, strict=True) if b != c] == []
