@@ -2,8 +2,8 @@
 
     python benchmarks/attention.py [--threads 2]
 
-One layer's attention, 64 sequences, 12 heads of 32 columns: milliseconds of a forward pass, and of a forward and
-backward pass without dropout; best of `--repeats`, the two taking turns.
+One layer's attention, 64 sequences, 12 heads of 32 columns: milliseconds of a forward pass, and of
+a forward and backward pass without dropout; best of `--repeats`, the two taking turns.
 """
 
 import argparse
@@ -28,7 +28,9 @@ SEQUENCES, HEADS, COLUMNS = 64, 12, 32
 def plain(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Return softmax(QKᵀ/√d + mask) V by two matrix products."""
     scores = torch.matmul(query, key.transpose(-1, -2)) * COLUMNS**-0.5
-    return torch.matmul(torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1), value)
+    return torch.matmul(
+        torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1), value
+    )
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -36,9 +38,14 @@ def fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     return scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
-def milliseconds(attention: Callable[..., Tensor], tokens: int, dtype: torch.dtype, *, backward: bool) -> float:
+def milliseconds(
+    attention: Callable[..., Tensor], tokens: int, dtype: torch.dtype, *, backward: bool
+) -> float:
     """Return the milliseconds of one call."""
-    inputs = [torch.randn(SEQUENCES, HEADS, tokens, COLUMNS, dtype=dtype, requires_grad=backward) for _ in range(3)]
+    inputs = [
+        torch.randn(SEQUENCES, HEADS, tokens, COLUMNS, dtype=dtype, requires_grad=backward)
+        for _ in range(3)
+    ]
     mask = torch.ones(SEQUENCES, 1, tokens, tokens, dtype=torch.bool)
     began = time.perf_counter()
     result = attention(*inputs, mask)
@@ -55,7 +62,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine())
-    print("| tokens | dtype | forward: fused | plain | with backward: fused | plain |\n|---|---|---|---|---|---|")
+    print(
+        "| tokens | dtype | forward: fused | plain | with backward: fused | plain"
+        " |\n|---|---|---|---|---|---|"
+    )
     for tokens in (16, 24, 40, 80, 128, 256):
         for dtype in (torch.bfloat16, torch.float32):
             cells = []
@@ -65,7 +75,10 @@ def main() -> None:
                     for _ in range(options.repeats)
                 ]
                 cells += [f"{min(column):.1f}" for column in zip(*runs, strict=True)]
-            print(f"| {tokens} | {str(dtype).removeprefix('torch.')} | {' | '.join(cells)} |", flush=True)
+            print(
+                f"| {tokens} | {str(dtype).removeprefix('torch.')} | {' | '.join(cells)} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""How small a student can get on real URLs, and by which way: losses, shapes, and the rungs of quantization.
+"""How small a student can get on real URLs, and by which way: losses, shapes, and the rungs of
+quantization.
 
-    python benchmarks/compression.py psu screen      # every loss on 10,000 rows, one seed, judged by validation alone
-    python benchmarks/compression.py psu losses      # the best of them on all rows, three seeds, judged on test as well
-    python benchmarks/compression.py psu ladder      # float, 4 bits, small vocabulary, packed embeddings, recovery
-    python benchmarks/compression.py psu recoveries  # the last rung again, for three seeds
-    python benchmarks/compression.py psu shapes      # size against F1 over students' shapes
+    python benchmarks/compression.py psu screen      # every loss on 10,000 rows, one seed, judged
+    by validation alone python benchmarks/compression.py psu losses      # the best of them on all
+    rows, three seeds, judged on test as well python benchmarks/compression.py psu ladder      #
+    float, 4 bits, small vocabulary, packed embeddings, recovery python benchmarks/compression.py
+    psu recoveries  # the last rung again, for three seeds python benchmarks/compression.py psu
+    shapes      # size against F1 over students' shapes
 
-Also `hannousse`. Teacher, splits and baseline are those of the clone that benchmarks/real_data.py made (`--clone`, by
-default /tmp/minnow_real/NAME): one teacher for everything. Its logits are computed once, by today's code.
+Also `hannousse`. Teacher, splits and baseline are those of the clone that benchmarks/real_data.py
+made (`--clone`, by default /tmp/minnow_real/NAME): one teacher for everything. Its logits are
+computed once, by today's code.
 
-Each run calls the pipeline's own stages in a checkout of its own below `--work`, with the committed params.yaml and the
-changes that stand here, and is written to docs/results/NAME_WHAT.json as it finishes, with the commit of its code. What
-has finished there is not run again: take another folder for that.
+Each run calls the pipeline's own stages in a checkout of its own below `--work`, with the committed
+params.yaml and the changes that stand here, and is written to docs/results/NAME_WHAT.json as it
+finishes, with the commit of its code. What has finished there is not run again: take another folder
+for that.
 """
 
 import argparse
@@ -53,7 +57,16 @@ from minnow.stages import (  # noqa: E402
     teacher_unlabelled,
 )
 from minnow.stages.teacher_unlabelled import UnlabelledParams  # noqa: E402
-from real_data import CASES, EXACT, EXACT_FILE, RAW, THREADS, curve, machine, overrides  # noqa: E402
+from real_data import (  # noqa: E402
+    CASES,
+    EXACT,
+    EXACT_FILE,
+    RAW,
+    THREADS,
+    curve,
+    machine,
+    overrides,
+)
 
 Changes = Mapping[str, Any]
 # URLs of the other data set, without their labels.
@@ -73,14 +86,26 @@ SMALLEST = {**SMALL_VOCABULARY, **LONGER, "quantize.embeddings": "nf4"}
 
 
 def narrow(width: int, method: str) -> Changes:
-    """Return a student of this width, with heads as wide as the teacher's and four times as many neurons."""
-    shape = {"hidden_size": width, "intermediate_size": 4 * width, "heads": width // HEAD_WIDTH, "narrowing": method}
+    """Return a student of this width, with heads as wide as the teacher's and four times as many
+    neurons.
+    """
+    shape = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "heads": width // HEAD_WIDTH,
+        "narrowing": method,
+    }
     return {f"{STUDENT}.{key}": value for key, value in shape.items()}
 
 
 def scratch(width: int) -> Changes:
     """Return the same shape without anything of the teacher."""
-    shape = {"layers": 3, "heads": width // HEAD_WIDTH, "hidden_size": width, "intermediate_size": 4 * width}
+    shape = {
+        "layers": 3,
+        "heads": width // HEAD_WIDTH,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+    }
     built = {"architecture": "bert", **shape, "dropout": 0.0}
     changed = {"init": "scratch", "build": built, "layers": None, "dropout": None}
     return {f"{STUDENT}.{key}": value for key, value in changed.items()}
@@ -98,11 +123,15 @@ LOSSES: dict[str, Changes] = {
     "+ hidden states, mse": {"distill.hidden_weight": 1.0, "distill.hidden_measure": "mse"},
     "+ attention": {"distill.attention_weight": 0.1},
     "+ relations": {"distill.relation_weight": 1.0},
-    # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows take on Hannousse.
+    # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows
+    # take on Hannousse.
     "+ 1 altered copy": {"distill.augmentation.copies": 1},
     "+ 2 altered copies": {"distill.augmentation.copies": 2},
     "+ URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
-    "+ URLs of the other set, 5 epochs": {"distill.unlabelled": f"{RAW}/{OTHERS}", f"{STUDENT}.training.epochs": 5},
+    "+ URLs of the other set, 5 epochs": {
+        "distill.unlabelled": f"{RAW}/{OTHERS}",
+        f"{STUDENT}.training.epochs": 5,
+    },
     "forward_kl, 9 epochs": {f"{STUDENT}.training.epochs": 9},
     # The smallest that holds its own against the teacher: 1.99 MB.
     "forward_kl, 256 wide": narrow(256, "projection"),
@@ -146,18 +175,27 @@ def link(source: Path, target: Path) -> None:
 
 
 def shared(case: str, clone: Layout, root: Path) -> Layout:
-    """Lay out, once, what all runs of a case share: splits, teacher, baseline, and what they say of every row."""
+    """Lay out, once, what all runs of a case share: splits, teacher, baseline, and what they say of
+    every row.
+    """
     layout = Layout(root)
     if root.exists():
         return layout
     with replacing(root) as fresh:
         made = Layout(fresh)
-        for path in (layout.prepared, layout.model("teacher"), layout.model("baseline"), layout.logits("baseline")):
+        for path in (
+            layout.prepared,
+            layout.model("teacher"),
+            layout.model("baseline"),
+            layout.logits("baseline"),
+        ):
             link(clone.root / path.relative_to(root), fresh / path.relative_to(root))
         for path in clone.raw("file").glob("*.gz"):
             link(path, made.raw("file") / path.name)
         others = read_table(Layout(clone.root.parent / CASES[case].other).split("train"))["text"]
-        (made.raw("file") / OTHERS).write_text("\n".join(others.sample(min(OTHER_ROWS, len(others)), seed=0)) + "\n")
+        (made.raw("file") / OTHERS).write_text(
+            "\n".join(others.sample(min(OTHER_ROWS, len(others)), seed=0)) + "\n"
+        )
         made.params.write_text(yaml.safe_dump(with_exact_rows(document(case, {}))))
         teacher_logits.main(fresh)
         teacher_unlabelled.main(fresh)
@@ -173,9 +211,17 @@ def with_exact_rows(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def checkout(
-    case: str, changes: Changes, common: Layout, root: Path, *, student: Path | None, rows: int | None
+    case: str,
+    changes: Changes,
+    common: Layout,
+    root: Path,
+    *,
+    student: Path | None,
+    rows: int | None,
 ) -> Layout:
-    """Lay out the checkout of one run; `rows` None takes all training rows, `student` a finished one."""
+    """Lay out the checkout of one run; `rows` None takes all training rows, `student` a finished
+    one.
+    """
     shutil.rmtree(root, ignore_errors=True)
     layout = Layout(root)
     layout.root.mkdir(parents=True)
@@ -189,7 +235,8 @@ def checkout(
     if rows:
         sample(common, layout, rows)
     else:
-        # Of the further rows those go that a student met without a label: then all models run over what is left.
+        # Of the further rows those go that a student met without a label: then all models run over
+        # what is left.
         same = () if more_text(layout) else (common.extra("teacher"), common.extra("baseline"))
         for path in (common.prepared, common.logits("teacher"), common.logits("baseline"), *same):
             link(path, root / path.relative_to(common.root))
@@ -201,7 +248,10 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
     table = read_table(common.split("train"))
     kept = np.sort(np.random.default_rng(0).permutation(table.height)[:rows])
     write_table(layout.split("train"), table[kept.tolist()])
-    write_table(layout.logits_of("teacher", "train"), read_table(common.logits_of("teacher", "train"))[kept.tolist()])
+    write_table(
+        layout.logits_of("teacher", "train"),
+        read_table(common.logits_of("teacher", "train"))[kept.tolist()],
+    )
     for split in (common.split("validation"), common.logits_of("teacher", "validation")):
         link(split, layout.root / split.relative_to(common.root))
 
@@ -217,7 +267,9 @@ def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
 
 def more_text(layout: Layout) -> bool:
     """Return whether a run has text that the teacher alone labels."""
-    return params.validated(UnlabelledParams, params.read(layout.params)["distill"], "distill").more_text
+    return params.validated(
+        UnlabelledParams, params.read(layout.params)["distill"], "distill"
+    ).more_text
 
 
 def label_more(layout: Layout, common: Layout, given: Changes) -> None:
@@ -242,7 +294,11 @@ def digest(value: Any) -> str:
 
 def screened(layout: Layout) -> dict[str, Any]:
     """Return what validation says of each model; test is not looked at."""
-    run = runtime.start(params.validated(RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""))
+    run = runtime.start(
+        params.validated(
+            RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""
+        )
+    )
     table = {"validation": read_table(layout.split("validation"))}
     for model in predict.PREDICTED:
         inference.store_logits(layout.model(model), layout.logits(model), table, run)
@@ -251,7 +307,9 @@ def screened(layout: Layout) -> dict[str, Any]:
 
 def on_validation(layout: Layout, model: str) -> dict[str, Any]:
     """Return a model's bytes and the number that chooses."""
-    score = selection.validation_f1(inputs.logits(layout, model, "validation"), inputs.labels_of(layout, "validation"))
+    score = selection.validation_f1(
+        inputs.logits(layout, model, "validation"), inputs.labels_of(layout, "validation")
+    )
     return {"bytes": inputs.size(layout, model), "validation_f1": round(score, 4)}
 
 
@@ -269,14 +327,21 @@ def judged(layout: Layout) -> dict[str, Any]:
     test = {**read_json(layout.metrics("intervals")), **read_json(layout.metrics("hops"))}
     exact = read_json(layout.metrics("extra"))[EXACT]
     return {
-        model: {**on_validation(layout, model), **told(test, model), "elsewhere": told(exact, model)}
+        model: {
+            **on_validation(layout, model),
+            **told(test, model),
+            "elsewhere": told(exact, model),
+        }
         for model in (*REFERENCES, *predict.PREDICTED)
     }
 
 
 def told(found: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return a model's part of what `evaluate` wrote on one test set."""
-    return {"estimates": found["models"][model], "hops": [hop for hop in found["hops"] if hop["after"] == model]}
+    return {
+        "estimates": found["models"][model],
+        "hops": [hop for hop in found["hops"] if hop["after"] == model],
+    }
 
 
 def measured(
@@ -304,14 +369,18 @@ def measured(
         # Where it was not kept, what is judged is the student that did not recover.
         recovery = read_json(layout.manifest("quantized")).get("recovery")
         more = {**curves, **({"recovery": recovery} if recovery else {})}
-        write_json(finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name})
+        write_json(
+            finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name}
+        )
     return read_json(finished)
 
 
 def code() -> str:
     """Return the commit of the last change to the package."""
     command = ["git", "log", "-1", "--format=%h", "--", "src/minnow", "params.yaml"]
-    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=PROJECT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 # What is compared
@@ -322,7 +391,8 @@ class Study:
 
     def __init__(self, case: str, what: str, work: Path, clone: Layout, threads: int) -> None:
         self.case, self.what, self.work, self.clone = case, what, work, clone
-        # Two runs of one thread each get more done than one after the other of two, and other weights.
+        # Two runs of one thread each get more done than one after the other of two, and other
+        # weights.
         self.always = {} if threads == THREADS else {"presets.file.runtime.threads": threads}
         self.common = shared(case, clone, work / "shared")
         self.runs: list[dict[str, Any]] = []
@@ -336,8 +406,15 @@ class Study:
     def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> None:
         """Run, or read, and write down what there is so far; the table shows `model`."""
         changed = {**changes, **self.always}
-        found = {**measured(self.case, name, changed, self.work, self.common, **options), "name": name, "model": model}
-        references = {model: found.pop(model, None) or on_validation(self.common, model) for model in REFERENCES}
+        found = {
+            **measured(self.case, name, changed, self.work, self.common, **options),
+            "name": name,
+            "model": model,
+        }
+        references = {
+            model: found.pop(model, None) or on_validation(self.common, model)
+            for model in REFERENCES
+        }
         self.runs.append(found)
         write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
         print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
@@ -358,7 +435,9 @@ def losses(study: Study, names: Sequence[str]) -> None:
 
 
 def ladder(study: Study, names: Sequence[str]) -> None:
-    """Go down rung by rung: on the clone's student, which has the teacher's vocabulary, and on one with its own."""
+    """Go down rung by rung: on the clone's student, which has the teacher's vocabulary, and on one
+    with its own.
+    """
     whole, theirs = {"quantize.embeddings": "none"}, study.clone.model("student")
     study.add("3 layers, float32", whole, model="student", student=theirs)
     study.add("linear layers in nf4", whole, student=theirs)
@@ -392,17 +471,34 @@ def draw(study: Study) -> None:
 
     file = study.file.with_suffix(".svg")
     results = read_json(study.file)
-    models = [*results["references"].items(), *(("quantized", run["quantized"]) for run in results["runs"])]
+    models = [
+        *results["references"].items(),
+        *(("quantized", run["quantized"]) for run in results["runs"]),
+    ]
     labels = [*(["n-grams", "teacher"]), *(run["name"] for run in results["runs"])]
     points = [
-        Point(model, label, each["bytes"] / 1e6, each["validation_f1"], each["estimates"]["f1"]["value"])
+        Point(
+            model,
+            label,
+            each["bytes"] / 1e6,
+            each["validation_f1"],
+            each["estimates"]["f1"]["value"],
+        )
         for (model, each), label in zip(models, labels, strict=True)
     ]
     with replacing(file) as temporary:
-        temporary.write_text(vl_convert.vegalite_to_svg(sweep_charts.front_specification(study.case, points)))
+        temporary.write_text(
+            vl_convert.vegalite_to_svg(sweep_charts.front_specification(study.case, points))
+        )
 
 
-KINDS = {"screen": screen, "losses": losses, "ladder": ladder, "recoveries": recoveries, "shapes": shapes}
+KINDS = {
+    "screen": screen,
+    "losses": losses,
+    "ladder": ladder,
+    "recoveries": recoveries,
+    "shapes": shapes,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -411,13 +507,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("what", choices=KINDS)
     parser.add_argument("names", nargs="*", help="of what to run; all if none is given")
-    parser.add_argument("--clone", type=Path, help="a checkout in which the pipeline has run on this data set")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/minnow_compression"), help="folder for the runs")
+    parser.add_argument(
+        "--clone", type=Path, help="a checkout in which the pipeline has run on this data set"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("/tmp/minnow_compression"), help="folder for the runs"
+    )
     parser.add_argument("--threads", type=int, default=THREADS)
     options = parser.parse_args(arguments)
     clone = Layout((options.clone or Path("/tmp/minnow_real") / options.case).resolve())
     work = options.work.resolve() / options.case
-    KINDS[options.what](Study(options.case, options.what, work, clone, options.threads), options.names)
+    KINDS[options.what](
+        Study(options.case, options.what, work, clone, options.threads), options.names
+    )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""Rows per second of distillation: the public notebook's way, a careful peer's, and Minnow's, side by side.
+"""Rows per second of distillation: the public notebook's way, a careful peer's, and Minnow's, side
+by side.
 
     python benchmarks/distill_speed.py [--seconds 120] [--threads 2]
 
-Same rows and models for all three: a BERT-base teacher and a DistilBERT student with 4 layers and 8 heads, both
-randomly initialised, on token sequences as long as URLs are. Weights and tokens do not matter to the clock.
+Same rows and models for all three: a BERT-base teacher and a DistilBERT student with 4 layers and 8
+heads, both randomly initialised, on token sequences as long as URLs are. Weights and tokens do not
+matter to the clock.
 
-(a) notebook: teacher in the loop, every URL padded to 512 tokens, float32, batch 32.
-(b) peer:     teacher in the loop, padded to the longest of the batch, float32, batch 32.
-(c) minnow:   `training.fit` as the distill stage calls it: batches of like length, bfloat16 where the CPU has it,
-              stored teacher logits. The teacher's one pass, by `predict_logits`, is counted in, spread over 5 epochs.
+(a) notebook: teacher in the loop, every URL padded to 512 tokens, float32, batch 32. (b) peer:
+teacher in the loop, padded to the longest of the batch, float32, batch 32. (c) minnow:
+`training.fit` as the distill stage calls it: batches of like length, bfloat16 where the CPU has it,
+              stored teacher logits. The teacher's one pass, by `predict_logits`, is counted in,
+              spread over 5 epochs.
 
-(a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over all rows after a
-short one to warm up. A row is one URL in one epoch.
+(a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over
+all rows after a short one to warm up. A row is one URL in one epoch.
 """
 
 import argparse
@@ -82,14 +85,18 @@ def make_teacher() -> PreTrainedModel:
 def make_student(dropout: float = DROPOUT) -> PreTrainedModel:
     """Return a DistilBERT classifier with 4 layers and 8 heads and random weights."""
     torch.manual_seed(0)
-    config = DistilBertConfig(vocab_size=VOCABULARY, n_layers=4, n_heads=8, dropout=dropout, attention_dropout=dropout)
+    config = DistilBertConfig(
+        vocab_size=VOCABULARY, n_layers=4, n_heads=8, dropout=dropout, attention_dropout=dropout
+    )
     return DistilBertForSequenceClassification(config)
 
 
 def teacher_in_the_loop(
     work: Work, teacher: PreTrainedModel, *, width: int | None, batch_size: int, seconds: float
 ) -> float:
-    """Return rows per second of a plain loop; `width` pads to so many tokens, None to the longest of the batch."""
+    """Return rows per second of a plain loop; `width` pads to so many tokens, None to the longest
+    of the batch.
+    """
     student = make_student().train()
     optimizer = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE)
     loss_of = distillation(loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT)
@@ -97,14 +104,19 @@ def teacher_in_the_loop(
     def step(rows: Tensor) -> None:
         batch = work.encoded.batch(rows, CPU)
         if width is not None:
-            batch = {name: torch.nn.functional.pad(value, (0, width - value.shape[1])) for name, value in batch.items()}
+            batch = {
+                name: torch.nn.functional.pad(value, (0, width - value.shape[1]))
+                for name, value in batch.items()
+            }
         with torch.no_grad():
             teacher_logits = teacher(**batch).logits
         optimizer.zero_grad()
         loss_of(student(**batch).logits, Targets(work.labels[rows], teacher_logits)).backward()
         optimizer.step()
 
-    batches = torch.randperm(len(work.encoded), generator=torch.Generator().manual_seed(0)).split(batch_size)
+    batches = torch.randperm(len(work.encoded), generator=torch.Generator().manual_seed(0)).split(
+        batch_size
+    )
     step(batches[0])
     done, began = 0, time.perf_counter()
     for rows in batches[1:]:
@@ -122,7 +134,9 @@ def teacher_pass(work: Work, dtype: torch.dtype) -> tuple[Tensor, float]:
     return timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
 
 
-def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float, dtype: torch.dtype) -> float:
+def epoch_seconds(
+    work: Work, logits: Tensor, *, batch_size: int, dropout: float, dtype: torch.dtype
+) -> float:
     """Return the seconds of one epoch of Minnow's distillation, after a short one to warm up."""
 
     def epoch(part: Work, student: PreTrainedModel) -> float:
@@ -132,10 +146,16 @@ def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float
                 part.encoded,
                 Targets(part.labels, logits[: len(part.encoded)]),
                 first_rows(work, 8).encoded,
-                loss=distillation(loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT),
+                loss=distillation(
+                    loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT
+                ),
                 score=lambda _: 0.0,
                 params=TrainingParams(
-                    epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
+                    epochs=1,
+                    batch_size=batch_size,
+                    learning_rate=LEARNING_RATE,
+                    warmup=0.0,
+                    weight_decay=0.01,
                 ),
                 runtime=Runtime(CPU, dtype),
                 seed=0,
@@ -150,7 +170,9 @@ def epoch_seconds(work: Work, logits: Tensor, *, batch_size: int, dropout: float
 
 def padding(lengths: Tensor, batch_size: int) -> float:
     """Return how many tokens Minnow's training batches compute for each real one."""
-    batches = training_batches(lengths, batch_size=batch_size, generator=torch.Generator().manual_seed(0))
+    batches = training_batches(
+        lengths, batch_size=batch_size, generator=torch.Generator().manual_seed(0)
+    )
     return sum(int(lengths[rows].max()) * len(rows) for rows in batches) / int(lengths.sum())
 
 
@@ -158,7 +180,10 @@ def first_rows(work: Work, rows: int) -> Work:
     """Return the first rows of the work."""
     rows = min(rows, len(work.encoded))
     lengths = work.encoded.lengths[:rows]
-    return Work(Encoded(work.encoded.ids[: int(lengths.sum())], lengths, work.encoded.pad_id), work.labels[:rows])
+    return Work(
+        Encoded(work.encoded.ids[: int(lengths.sum())], lengths, work.encoded.pad_id),
+        work.labels[:rows],
+    )
 
 
 def timed(call: Callable[[], T]) -> tuple[T, float]:
@@ -171,9 +196,16 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=120.0, help="how long (a) and (b) run, at least one step each")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=120.0,
+        help="how long (a) and (b) run, at least one step each",
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of (c)")
+    parser.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of (c)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     work, teacher = make_work(ROWS), make_teacher()
@@ -190,14 +222,23 @@ def main() -> None:
     dtype = choose_dtype(options.precision, CPU)
     logits, teacher_seconds = teacher_pass(work, dtype)
     print(f"the teacher's one pass: {teacher_seconds:.1f} s", flush=True)
-    print("| way | batch | dropout | precision | rows/s | over (a) | over (b) |\n|---|---|---|---|---|---|---|")
-    print(f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 | {notebook / peer:.2f} |")
+    print(
+        "| way | batch | dropout | precision | rows/s | over (a) | over (b)"
+        " |\n|---|---|---|---|---|---|---|"
+    )
+    print(
+        f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 |"
+        f" {notebook / peer:.2f} |"
+    )
     print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 |")
     for batch_size, dropout in ((32, DROPOUT), (128, DROPOUT), (128, 0.0)):
         seconds = epoch_seconds(work, logits, batch_size=batch_size, dropout=dropout, dtype=dtype)
         rate = ROWS / (seconds + teacher_seconds / EPOCHS)
         name = str(dtype).removeprefix("torch.")
-        cells = f"{batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} | {rate / peer:.2f}"
+        cells = (
+            f"{batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} |"
+            f" {rate / peer:.2f}"
+        )
         print(f"| (c) minnow | {cells} |", flush=True)
 
 

@@ -1,9 +1,10 @@
-"""Seconds and memory of judging stored logits: intervals and hops of four models, calibration, slices, plots' data.
+"""Seconds and memory of judging stored logits: intervals and hops of four models, calibration,
+slices, plots' data.
 
     python benchmarks/evidence_speed.py [--rows 10000 100000 1000000]
 
-Margins and URLs are generated; each size runs in a process of its own, so that the memory is its own. The bootstrap has
-1,000 resamples, shared by the four models.
+Margins and URLs are generated; each size runs in a process of its own, so that the memory is its
+own. The bootstrap has 1,000 resamples, shared by the four models.
 """
 
 import argparse
@@ -50,23 +51,33 @@ def outcomes(labels: Array, validation_labels: Array) -> dict[str, Outcome]:
         }
         for each in (validation_labels, labels)
     ]
-    return {model: Outcome(*(each[model].astype(np.float64) for each in both), threshold=0.0) for model in JUDGED}
+    return {
+        model: Outcome(*(each[model].astype(np.float64) for each in both), threshold=0.0)
+        for model in JUDGED
+    }
 
 
 def measure(rows: int) -> None:
     """Print the seconds of each part and the peak memory."""
     print(f"{rows:,} test rows", flush=True)
     draw = np.random.default_rng(0)
-    labels, validation_labels = (draw.integers(0, 2, size) for size in (rows, max(rows // 4, 2_500)))
+    labels, validation_labels = (
+        draw.integers(0, 2, size) for size in (rows, max(rows // 4, 2_500))
+    )
     models = outcomes(labels, validation_labels)
     ranked = {"student": bootstrap.Ranked.of(models["student"].test, labels)}
     timed(
         "bootstrap of one model",
-        lambda: bootstrap.bootstrap(ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0),
+        lambda: bootstrap.bootstrap(
+            ranked, {"student": {"decision": 0.0}}, labels, resamples=1000, seed=0
+        ),
     )
     judged = {"validation_labels": validation_labels, "labels": labels}
     hops = (*HOPS, *AGAINST_BASELINE)
-    timed("intervals and hops, 4 models", lambda: evidence.judge(models, **judged, hops=hops, method=METHOD))
+    timed(
+        "intervals and hops, 4 models",
+        lambda: evidence.judge(models, **judged, hops=hops, method=METHOD),
+    )
     timed("calibration", lambda: evidence.calibration_report(models, **judged, wanted_fpr=None))
     source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
     texts = cleaning.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
@@ -74,10 +85,15 @@ def measure(rows: int) -> None:
     margins, thresholds = {m: o.test for m, o in models.items()}, dict.fromkeys(models, 0.0)
     timed(
         "slices",
-        lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, margins, thresholds, HOPS),
+        lambda: slices.report(
+            slices.cut(test, test["domain"][:1]), labels, margins, thresholds, HOPS
+        ),
     )
     timed("plots' data", lambda: plots.plot_tables(models, labels, {}))
-    print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
+    print(
+        f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """Latency, memory and bytes of teacher, student and quantized student, side by side.
 
-    python benchmarks/latency.py                   # the public original's shapes, randomly initialised
-    python benchmarks/latency.py --models models   # the models that the pipeline built here
+    python benchmarks/latency.py                   # the public original's shapes, randomly
+    initialised python benchmarks/latency.py --models models   # the models that the pipeline built
+    here
 
-Each variant classifies one URL and batches of 32 URLs; the variants take turns, call by call, in one process, so that
-all see the same machine. Resident memory is measured in a process per variant: after loading, and after 20 calls, less
-what the process held before loading. Loaded weights are mapped from the file, so that only what has been used once is
-resident: the second figure is the one to plan with. Bytes are those of everything in the folder that the model needs.
+Each variant classifies one URL and batches of 32 URLs; the variants take turns, call by call, in
+one process, so that all see the same machine. Resident memory is measured in a process per variant:
+after loading, and after 20 calls, less what the process held before loading. Loaded weights are
+mapped from the file, so that only what has been used once is resident: the second figure is the one
+to plan with. Bytes are those of everything in the folder that the model needs.
 """
 
 import argparse
@@ -39,10 +41,20 @@ from minnow.quantization.quantize import quantize
 
 SHAPES = {
     "teacher": BuildParams(
-        architecture="bert", layers=12, heads=12, hidden_size=768, intermediate_size=3072, dropout=0.1
+        architecture="bert",
+        layers=12,
+        heads=12,
+        hidden_size=768,
+        intermediate_size=3072,
+        dropout=0.1,
     ),
     "student": BuildParams(
-        architecture="distilbert", layers=4, heads=8, hidden_size=768, intermediate_size=3072, dropout=0.1
+        architecture="distilbert",
+        layers=4,
+        heads=8,
+        hidden_size=768,
+        intermediate_size=3072,
+        dropout=0.1,
     ),
 }
 VOCABULARY = 30_522
@@ -67,12 +79,16 @@ def variants(folder: Path) -> Iterator[Variant]:
     for path in sorted(folder.glob("quantized*")):
         scheme = json.loads((path / "config.json").read_text())["quantization_config"]
         yield Variant(
-            f"quantized, {scheme['bnb_4bit_quant_type'] if scheme['load_in_4bit'] else 'int8'}", path, "bfloat16"
+            f"quantized, {scheme['bnb_4bit_quant_type'] if scheme['load_in_4bit'] else 'int8'}",
+            path,
+            "bfloat16",
         )
 
 
 def build(folder: Path, device: torch.device) -> None:
-    """Write the public original's shapes with random weights, and the student quantized to nf4 and int8."""
+    """Write the public original's shapes with random weights, and the student quantized to nf4 and
+    int8.
+    """
     urls, _ = generate(5_000, seed=0, label_noise=0.0)
     tokenizer = building.train_tokenizer(urls, vocabulary=4_096, max_length=128)
     for name, shape in SHAPES.items():
@@ -84,16 +100,25 @@ def build(folder: Path, device: torch.device) -> None:
     for scheme in (schemes.FourBit("nf4", double_quantization=True), schemes.EightBit()):
         out = folder / f"quantized{scheme.bits}"
         quantize.quantize(
-            folder / "student", out, scheme, keep_float=["classifier", "pre_classifier"], probe=probe, device=device
+            folder / "student",
+            out,
+            scheme,
+            keep_float=["classifier", "pre_classifier"],
+            probe=probe,
+            device=device,
         )
 
 
 def load(variant: Variant, device: torch.device) -> PreTrainedModel:
     """Return a variant, ready to run."""
-    return folders.load_for_inference(variant.folder, Runtime(device, getattr(torch, variant.dtype)))
+    return folders.load_for_inference(
+        variant.folder, Runtime(device, getattr(torch, variant.dtype))
+    )
 
 
-def batch_of(encoded: Encoded, first: int, rows: int, device: torch.device) -> dict[str, torch.Tensor]:
+def batch_of(
+    encoded: Encoded, first: int, rows: int, device: torch.device
+) -> dict[str, torch.Tensor]:
     """Return `rows` encoded URLs from `first` on, around the end."""
     return encoded.batch((torch.arange(rows) + first) % len(encoded), device)
 
@@ -109,7 +134,12 @@ def call(model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.d
 
 
 def latencies(
-    loaded: dict[str, PreTrainedModel], encoded: dict[str, Encoded], *, rows: int, calls: int, device: torch.device
+    loaded: dict[str, PreTrainedModel],
+    encoded: dict[str, Encoded],
+    *,
+    rows: int,
+    calls: int,
+    device: torch.device,
 ) -> dict[str, list[float]]:
     """Return each model's seconds a call on the same URLs, the models taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in loaded}
@@ -122,11 +152,20 @@ def latencies(
 
 
 def resident_bytes(variant: Variant, threads: int) -> dict[str, int]:
-    """Return the resident bytes that loading and running the variant add, measured in a process of its own."""
+    """Return the resident bytes that loading and running the variant add, measured in a process of
+    its own.
+    """
     request = json.dumps(
-        {"name": variant.name, "folder": str(variant.folder), "dtype": variant.dtype, "threads": threads}
+        {
+            "name": variant.name,
+            "folder": str(variant.folder),
+            "dtype": variant.dtype,
+            "threads": threads,
+        }
     )
-    child = subprocess.run([sys.executable, __file__, "--child", request], check=True, capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, __file__, "--child", request], check=True, capture_output=True, text=True
+    )
     result: dict[str, int] = json.loads(child.stdout.splitlines()[-1])
     return result
 
@@ -142,7 +181,9 @@ def child(request: str) -> None:
     before = process.memory_info().rss
     model = load(variant, run.device)
     loaded = process.memory_info().rss - before
-    encoded = encode(folders.load_tokenizer(variant.folder), generate(64, seed=1, label_noise=0.0)[0])
+    encoded = encode(
+        folders.load_tokenizer(variant.folder), generate(64, seed=1, label_noise=0.0)[0]
+    )
     for turn in range(MEMORY_CALLS):
         call(model, batch_of(encoded, turn, 1, run.device), run.device)
     print(json.dumps({"loaded": loaded, "after": process.memory_info().rss - before}))
@@ -171,13 +212,17 @@ def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> No
     print(machine())
     print(f"{encoded[chosen[0].name].lengths.float().mean():.1f} tokens a URL on average")
     print(
-        "| model | 1 URL, ms p50 / p95 | 32 URLs, ms p50 / p95 | MB on disk | MB resident after load | after 20 calls |"
+        "| model | 1 URL, ms p50 / p95 | 32 URLs, ms p50 / p95 | MB on disk | MB resident after"
+        " load | after 20 calls |"
     )
     print("|---|---|---|---|---|---|")
     for each in chosen:
         memory = resident_bytes(each, threads)
         times = f"{milliseconds(one[each.name])} | {milliseconds(many[each.name])}"
-        sizes = f"{disk_bytes(each.folder) / 1e6:.1f} | {memory['loaded'] / 1e6:.0f} | {memory['after'] / 1e6:.0f}"
+        sizes = (
+            f"{disk_bytes(each.folder) / 1e6:.1f} | {memory['loaded'] / 1e6:.0f} |"
+            f" {memory['after'] / 1e6:.0f}"
+        )
         print(f"| {each.name} | {times} | {sizes} |", flush=True)
 
 
@@ -185,7 +230,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--models", type=Path, help="folder with teacher, student and quantized; default: random weights"
+        "--models",
+        type=Path,
+        help="folder with teacher, student and quantized; default: random weights",
     )
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,7 +1,8 @@
-"""How long `prepare` takes and how much memory, by rows: `python benchmarks/prepare_speed.py [ROWS ...]`.
+"""How long `prepare` takes and how much memory, by rows: `python benchmarks/prepare_speed.py [ROWS
+...]`.
 
-Rows of the generator, written as CSV, go through the stage in a process of its own. Stated target: 1,000,000 rows in
-under 90 s and 2 GB on two cores, linear in rows.
+Rows of the generator, written as CSV, go through the stage in a process of its own. Stated target:
+1,000,000 rows in under 90 s and 2 GB on two cores, linear in rows.
 """
 
 import json
@@ -51,7 +52,9 @@ def project(root: Path, rows: int) -> None:
     layout = Layout(root)
     layout.raw("file").mkdir(parents=True)
     pl.DataFrame({"url": urls, "label": labels}).write_csv(layout.raw("file") / "urls.csv")
-    layout.params.write_text(yaml.safe_dump({"preset": "file", "presets": {"file": {"data": DATA}}}))
+    layout.params.write_text(
+        yaml.safe_dump({"preset": "file", "presets": {"file": {"data": DATA}}})
+    )
     shutil.copytree(SRC, root / "src", ignore=shutil.ignore_patterns("__pycache__"))
 
 
@@ -71,12 +74,18 @@ def processor() -> str:
     """Return the CPU's name as the system states it."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(": ")[1] for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def main(rows: list[int]) -> None:
     """Print one line per number of rows."""
-    print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars {pl.__version__}")
+    print(
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars"
+        f" {pl.__version__}"
+    )
     print(f"{'rows':>9} {'seconds':>8} {'rows/s':>8} {'peak GB':>8} {'kept':>9}", flush=True)
     for count in rows:
         with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +96,10 @@ def main(rows: list[int]) -> None:
             seconds, peak = measure(Path(folder))
             kept = json.loads(Layout(Path(folder)).metrics("prepare").read_text())["kept"]
         total = sum(sum(classes.values()) for classes in kept.values())
-        print(f"{count:>9,} {seconds:>8.1f} {count / seconds:>8,.0f} {peak:>8.2f} {total:>9,}", flush=True)
+        print(
+            f"{count:>9,} {seconds:>8.1f} {count / seconds:>8,.0f} {peak:>8.2f} {total:>9,}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

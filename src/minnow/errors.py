@@ -6,7 +6,9 @@ from difflib import get_close_matches
 
 
 class MinnowError(Exception):
-    """Something a user can mend: its text is one line that says what was given, what is allowed, what to do."""
+    """Something a user can mend: its text is one line that says what was given, what is allowed,
+    what to do.
+    """
 
 
 def nearest(given: object, allowed: Iterable[str]) -> str:
@@ -29,7 +31,9 @@ def shortened(text: str, limit: int = 60) -> str:
 
 def reason(error: BaseException) -> str:
     """Return what a library's error says, in one line of at most 200 characters, after its kind."""
-    return f"{type(error).__name__}: {shortened(' '.join(str(error).split()), 200)}".removesuffix(": ")
+    return f"{type(error).__name__}: {shortened(' '.join(str(error).split()), 200)}".removesuffix(
+        ": "
+    )
 
 
 def warn(message: str) -> None:

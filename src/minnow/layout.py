@@ -40,7 +40,9 @@ class Layout:
         return self.prepared / f"{name}.parquet"
 
     def model(self, name: str) -> Path:
-        """A model's folder: one of JUDGED, or `packed`, the student as quantized, which recovery begins with."""
+        """A model's folder: one of JUDGED, or `packed`, the student as quantized, which recovery
+        begins with.
+        """
         return self.root / "models" / name
 
     def manifest(self, model: str) -> Path:
@@ -93,7 +95,9 @@ class Layout:
         return self.controls / name
 
     def control_scratch(self, name: str) -> Path:
-        """Where a control's stages run as in a checkout of its own; ignored by git, kept only while it runs."""
+        """Where a control's stages run as in a checkout of its own; ignored by git, kept only while
+        it runs.
+        """
         return self.root / ".minnow" / "controls" / name
 
     @property

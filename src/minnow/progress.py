@@ -12,5 +12,11 @@ def row_bar(total: int, desc: str | None, *, initial: int = 0) -> tqdm:
     """Return a bar over `total` rows, `initial` of them done; without a `desc` it shows nothing."""
     seconds = TERMINAL_SECONDS if sys.stderr.isatty() else LOG_SECONDS
     return tqdm(
-        total=total, initial=initial, desc=desc, unit="row", disable=desc is None, mininterval=seconds, maxinterval=60
+        total=total,
+        initial=initial,
+        desc=desc,
+        unit="row",
+        disable=desc is None,
+        mininterval=seconds,
+        maxinterval=60,
     )

@@ -25,7 +25,13 @@ from minnow.layout import Layout
 from minnow.stages import control, distill, prepare, teacher, teacher_logits
 from minnow.training import loop
 
-PIPELINE: list[Step] = [prepare.main, teacher.main, teacher_logits.main, distill.main, control.predict_student]
+PIPELINE: list[Step] = [
+    prepare.main,
+    teacher.main,
+    teacher_logits.main,
+    distill.main,
+    control.predict_student,
+]
 
 
 def in_order(root: Path, steps: list[Step]) -> Path:
@@ -49,18 +55,28 @@ def scratch(root: Path, name: str) -> Path:
     return Layout(root).control_scratch(name)
 
 
-# --- What it computes ---------------------------------------------------------------------------------------
+# --- What it computes -----------------------------------------------------------------------------
 
 
-def test_no_teacher_is_what_distill_gives_without_soft_weight(project: Path, tmp_path: Path) -> None:
+def test_no_teacher_is_what_distill_gives_without_soft_weight(
+    project: Path, tmp_path: Path
+) -> None:
     """Byte for byte, weights made in other processes and in a folder of another name."""
     control.main(project, "no_teacher")
     other = Path(shutil.copytree(project, tmp_path / "other"))
     edit(other, {"distill.soft_weight": 0.0})
-    shutil.copytree(ROOT / "src", other / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "src", other / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     for command in (["distill"], ["predict", "student"]):
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        subprocess.run([sys.executable, "src/stage.py", *command], cwd=other, env=environment, check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "src/stage.py", *command],
+            cwd=other,
+            env=environment,
+            check=True,
+            timeout=120,
+        )
     for split in definitions.KEPT_SPLITS:
         kept = (Layout(project).control("no_teacher") / "student" / f"{split}.parquet").read_bytes()
         assert kept == Layout(other).logits_of("student", split).read_bytes()
@@ -82,7 +98,9 @@ def test_random_split_is_the_pipeline_with_a_random_split(project: Path, tmp_pat
         assert labels.equals(read_table(ordinary.split(split)).select("id", "label"))
     facts, report = read_json(kept / "facts.json"), read_json(ordinary.metrics("prepare"))
     assert facts["leak"] == report["leak"] > 0
-    assert facts["rows"] == {split: sum(counts.values()) for split, counts in report["kept"].items()}
+    assert facts["rows"] == {
+        split: sum(counts.values()) for split, counts in report["kept"].items()
+    }
 
 
 def test_the_reader_gives_labels_and_logits_of_the_same_rows(project: Path) -> None:
@@ -92,7 +110,10 @@ def test_the_reader_gives_labels_and_logits_of_the_same_rows(project: Path) -> N
     assert run.facts == {
         "control": "no_teacher",
         "changed": {"distill.soft_weight": 0.0},
-        "rows": {split: read_table(layout.split(split)).height for split in ("train", "validation", "test")},
+        "rows": {
+            split: read_table(layout.split(split)).height
+            for split in ("train", "validation", "test")
+        },
         "leak": 0.0,
         "pipeline_leak": 0.0,
     }
@@ -101,19 +122,23 @@ def test_the_reader_gives_labels_and_logits_of_the_same_rows(project: Path) -> N
         table = read_table(layout.split(split))
         assert np.array_equal(labels, table["label"].to_numpy())
         stored = read_table(layout.control("no_teacher") / "student" / f"{split}.parquet")
-        wanted = table.select("id").join(stored, on="id", maintain_order="left").drop("id").to_numpy()
+        wanted = (
+            table.select("id").join(stored, on="id", maintain_order="left").drop("id").to_numpy()
+        )
         assert np.array_equal(run.logits["student"][split], wanted)
 
 
 def test_the_reader_refuses_logits_of_other_rows(project: Path) -> None:
     control.main(project, "no_teacher")
     labels = Layout(project).control("no_teacher") / "prepared" / "test.parquet"
-    write_table(labels, read_table(labels).with_columns(pl.lit("0123456789abcdef").alias("id")).head(1))
+    write_table(
+        labels, read_table(labels).with_columns(pl.lit("0123456789abcdef").alias("id")).head(1)
+    )
     with pytest.raises(MinnowError, match="belongs to other rows"):
         definitions.read_control(Layout(project), "no_teacher")
 
 
-# --- What it leaves alone -----------------------------------------------------------------------------------
+# --- What it leaves alone -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", definitions.CONTROLS)
@@ -142,7 +167,9 @@ def test_only_the_named_keys_are_changed(project: Path) -> None:
     edit(project, {"student.training.learning_rate": 1.0e-05}, "embedded")
     for name in definitions.CONTROLS:
         layout = scratch_of(Layout(project), name, "params")
-        ours, theirs = (yaml.safe_load(place.params.read_text()) for place in (Layout(project), layout))
+        ours, theirs = (
+            yaml.safe_load(place.params.read_text()) for place in (Layout(project), layout)
+        )
         assert ours != theirs
         for key, value in scratch_module.changes(Layout(project), name).items():
             *parents, last = key.split(".")
@@ -153,11 +180,13 @@ def test_only_the_named_keys_are_changed(project: Path) -> None:
         assert ours == theirs
 
 
-# --- Killed in the middle -----------------------------------------------------------------------------------
+# --- Killed in the middle -------------------------------------------------------------------------
 
 
 def run_log(monkeypatch: pytest.MonkeyPatch, name: str, stop: Callable[[], str]) -> list[str]:
-    """Log the control's steps, and end the process before the one that `stop` names, as SIGTERM does."""
+    """Log the control's steps, and end the process before the one that `stop` names, as SIGTERM
+    does.
+    """
     ran: list[str] = []
 
     def logged(each: Step) -> Step:
@@ -183,7 +212,14 @@ def test_a_killed_run_goes_on_unless_something_changed(
     with pytest.raises(SystemExit):
         control.main(project, "random_split")
     assert not Layout(project).control("random_split").exists()
-    first = ["prepare", "controls", "teacher", "teacher_logits", "teacher_states", "teacher_unlabelled"]
+    first = [
+        "prepare",
+        "controls",
+        "teacher",
+        "teacher_logits",
+        "teacher_states",
+        "teacher_unlabelled",
+    ]
     assert ran == first
     if edited:
         edit(project, {"data.seed": 1}, "embedded")
@@ -232,22 +268,37 @@ def test_a_checkpoint_outlives_a_change_elsewhere(project: Path) -> None:
     assert (again.checkpoints / "student-0.pt").exists()
     assert not again.model("student").exists()
     assert again.model("teacher").resolve() == Layout(project).model("teacher").resolve()
-    assert (Layout(project).model("teacher") / "manifest.json").exists(), "a link is removed, not what it shows"
+    assert (Layout(project).model("teacher") / "manifest.json").exists(), (
+        "a link is removed, not what it shows"
+    )
 
 
-# --- Refusals -----------------------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------
 
 
 def test_an_unknown_control_is_refused_with_the_nearest(project: Path) -> None:
-    with pytest.raises(MinnowError, match="takes one of no_teacher, random_split, given 'no_teachers'; did you mean"):
+    with pytest.raises(
+        MinnowError,
+        match="takes one of no_teacher, random_split, given 'no_teachers'; did you mean",
+    ):
         control.main(project, "no_teachers")
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "preset", "said"),
     [
-        ("no_teacher", {"distill.soft_weight": 0}, "", "distill.soft_weight 0.0, .*copies 0, as it is already"),
-        ("random_split", {"data.split": "random"}, "embedded", "presets.embedded.data.split random, as it is already"),
+        (
+            "no_teacher",
+            {"distill.soft_weight": 0},
+            "",
+            "distill.soft_weight 0.0, .*copies 0, as it is already",
+        ),
+        (
+            "random_split",
+            {"data.split": "random"},
+            "embedded",
+            "presets.embedded.data.split random, as it is already",
+        ),
     ],
 )
 def test_a_control_that_changes_nothing_is_refused(
@@ -259,24 +310,33 @@ def test_a_control_that_changes_nothing_is_refused(
     assert not scratch(project, name).exists()
 
 
-@pytest.mark.parametrize("published", [{"split_column": "split"}, {"test_path": "data/raw/file/test.csv"}])
+@pytest.mark.parametrize(
+    "published", [{"split_column": "split"}, {"test_path": "data/raw/file/test.csv"}]
+)
 def test_a_published_test_split_is_refused_before_anything_is_trained(
     tmp_path: Path, published: dict[str, str]
 ) -> None:
     root = new_project(tmp_path / "project", "file")
-    rows = [(f"site{number}.example/{number}", number % 2, ("train", "test")[number % 4 > 1]) for number in range(80)]
+    rows = [
+        (f"site{number}.example/{number}", number % 2, ("train", "test")[number % 4 > 1])
+        for number in range(80)
+    ]
     table = pl.DataFrame(rows, schema=["url", "label", "split"], orient="row")
     for name in ("urls.csv", "test.csv"):
         table.write_csv(Layout(root).raw("file") / name)
     edit(root, {f"data.{key}": value for key, value in published.items()}, "file")
     if "test_path" in published:
-        table.with_columns(pl.col("url") + "/other").write_csv(Layout(root).raw("file") / "test.csv")
-    with pytest.raises(MinnowError, match="brings a test split of its own, which is kept; take random_split off"):
+        table.with_columns(pl.col("url") + "/other").write_csv(
+            Layout(root).raw("file") / "test.csv"
+        )
+    with pytest.raises(
+        MinnowError, match="brings a test split of its own, which is kept; take random_split off"
+    ):
         control.main(root, "random_split")
     assert not Layout(root).control("random_split").exists()
 
 
-# --- On and off ---------------------------------------------------------------------------------------------
+# --- On and off -----------------------------------------------------------------------------------
 
 
 def test_what_is_no_longer_asked_for_is_removed(tmp_path: Path) -> None:

@@ -24,19 +24,36 @@ def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
         asked.update(options, name=name)
         return str(tmp_path / options["revision"])
 
-    monkeypatch.setattr(f"huggingface_hub.HfApi.{kind.repo_type}_info", lambda *_, **__: SimpleNamespace(sha=COMMIT))
+    monkeypatch.setattr(
+        f"huggingface_hub.HfApi.{kind.repo_type}_info", lambda *_, **__: SimpleNamespace(sha=COMMIT)
+    )
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert hub.snapshot(kind, "me/thing", "v2").name == COMMIT
-    wanted = {"name": "me/thing", "repo_type": kind.repo_type, "revision": COMMIT, "local_files_only": False}
+    wanted = {
+        "name": "me/thing",
+        "repo_type": kind.repo_type,
+        "revision": COMMIT,
+        "local_files_only": False,
+    }
     assert asked.items() >= wanted.items()
-    assert not any(pattern.endswith((".bin", ".pt", ".pkl", "/*")) or pattern == "*" for pattern in kind.files)
+    assert not any(
+        pattern.endswith((".bin", ".pt", ".pkl", "/*")) or pattern == "*" for pattern in kind.files
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "error", "said"),
     [
-        (hub.DATA_SET, errors.RevisionNotFoundError, "data set 'me/thing' has no revision 'v2'; set `revision`"),
-        (hub.MODEL, errors.RevisionNotFoundError, "base model 'me/thing' has no revision 'v2'; set `revision`"),
+        (
+            hub.DATA_SET,
+            errors.RevisionNotFoundError,
+            "data set 'me/thing' has no revision 'v2'; set `revision`",
+        ),
+        (
+            hub.MODEL,
+            errors.RevisionNotFoundError,
+            "base model 'me/thing' has no revision 'v2'; set `revision`",
+        ),
         (hub.MODEL, errors.GatedRepoError, "accept its terms"),
         (hub.DATA_SET, errors.RepositoryNotFoundError, "or it is private; check `id`"),
         (hub.MODEL, errors.RepositoryNotFoundError, "or it is private; check `base`"),
@@ -45,7 +62,9 @@ def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
         (hub.MODEL, OSError, "hf download me/thing --revision v2"),
     ],
 )
-def test_what_the_hub_refuses_is_told_apart(kind: hub.Kind, error: type[Exception], said: str) -> None:
+def test_what_the_hub_refuses_is_told_apart(
+    kind: hub.Kind, error: type[Exception], said: str
+) -> None:
     assert said in hub.explained(kind, "me/thing", "v2", error.__new__(error))
 
 
@@ -57,12 +76,15 @@ def test_a_missing_revision_is_warned_of(
     with pytest.raises(MinnowError, match="cannot reach the Hub"):
         hub.snapshot(kind, "nobody/nothing", None)
     (said,) = capsys.readouterr().err.splitlines()
-    assert said == (
-        f"minnow: warning: {kind.noun} 'nobody/nothing' has no revision: its main branch is taken, which may change"
+    assert (
+        said == f"minnow: warning: {kind.noun} 'nobody/nothing' has no revision: its main branch is"
+        " taken, which may change"
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_id_is_told(kind: hub.Kind) -> None:
-    with pytest.raises(MinnowError, match=f"{kind.noun} 'not an id' is neither a folder here nor .* `{kind.key}`"):
+    with pytest.raises(
+        MinnowError, match=f"{kind.noun} 'not an id' is neither a folder here nor .* `{kind.key}`"
+    ):
         hub.snapshot(kind, "not an id", "main")

@@ -26,7 +26,14 @@ BLOCKS: dict[str, type[Block]] = {
     "teacher": TeacherParams,
     "student": StudentParams,
 }
-BUILD = {"architecture": "bert", "layers": 1, "heads": 2, "hidden_size": 32, "intermediate_size": 64, "dropout": 0.0}
+BUILD = {
+    "architecture": "bert",
+    "layers": 1,
+    "heads": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "dropout": 0.0,
+}
 MISSING = object()
 
 
@@ -90,30 +97,78 @@ def test_a_wrong_value_is_named_with_its_whole_key(key: str, value: Any, said: s
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("teacher.build.heads", 3, "presets.embedded.teacher.build: heads is 3, which does not divide hidden_size 32"),
+        (
+            "teacher.build.heads",
+            3,
+            "presets.embedded.teacher.build: heads is 3, which does not divide hidden_size 32",
+        ),
         ("teacher.base", "me/model", "presets.embedded.teacher: set either base"),
-        ("teacher.method", "head", "presets.embedded.teacher: method 'head' needs a pretrained base"),
-        ("student.base", "me/model", "presets.embedded.student: base does not go with init 'teacher'"),
-        ("student.copy_layers", [0], "presets.embedded.student: copy_layers names 1 layers and layers is 2"),
+        (
+            "teacher.method",
+            "head",
+            "presets.embedded.teacher: method 'head' needs a pretrained base",
+        ),
+        (
+            "student.base",
+            "me/model",
+            "presets.embedded.student: base does not go with init 'teacher'",
+        ),
+        (
+            "student.copy_layers",
+            [0],
+            "presets.embedded.student: copy_layers names 1 layers and layers is 2",
+        ),
         ("student.layers", None, "presets.embedded.student: init 'teacher' needs layers"),
-        ("student.hidden_size", 64, "presets.embedded.student: hidden_size needs narrowing: importance or projection"),
-        ("student.intermediate_size", 64, "presets.embedded.student: intermediate_size needs narrowing"),
+        (
+            "student.hidden_size",
+            64,
+            "presets.embedded.student: hidden_size needs narrowing: importance or projection",
+        ),
+        (
+            "student.intermediate_size",
+            64,
+            "presets.embedded.student: intermediate_size needs narrowing",
+        ),
         (
             "student.narrowing",
             "importance",
             "presets.embedded.student: narrowing needs hidden_size or intermediate_size",
         ),
-        ("student.narrowing", "projection", "presets.embedded.student: narrowing 'projection' needs hidden_size"),
-        ("student.vocabulary.method", "trim", "presets.embedded.student.vocabulary: method 'trim' needs min_count"),
-        ("student.vocabulary.method", "train", "presets.embedded.student.vocabulary: method 'train' needs size"),
-        ("student.vocabulary.size", 4096, "presets.embedded.student.vocabulary: size does not go with method 'keep'"),
-        ("student.vocabulary.min_count", 1, "presets.embedded.student.vocabulary: min_count does not go with method"),
+        (
+            "student.narrowing",
+            "projection",
+            "presets.embedded.student: narrowing 'projection' needs hidden_size",
+        ),
+        (
+            "student.vocabulary.method",
+            "trim",
+            "presets.embedded.student.vocabulary: method 'trim' needs min_count",
+        ),
+        (
+            "student.vocabulary.method",
+            "train",
+            "presets.embedded.student.vocabulary: method 'train' needs size",
+        ),
+        (
+            "student.vocabulary.size",
+            4096,
+            "presets.embedded.student.vocabulary: size does not go with method 'keep'",
+        ),
+        (
+            "student.vocabulary.min_count",
+            1,
+            "presets.embedded.student.vocabulary: min_count does not go with method",
+        ),
         (
             "student.vocabulary",
             None,
             "presets.embedded.student.vocabulary is null: must be a block with the keys method",
         ),
-        ("student.vocabulary.method", "trimm", "presets.embedded.student.vocabulary.method is 'trimm'"),
+        (
+            "student.vocabulary.method",
+            "trimm",
+            "presets.embedded.student.vocabulary.method is 'trimm'",
+        ),
         (
             "student.vocabulary",
             {"method": "trim", "min_count": 0, "size": None},
@@ -136,8 +191,12 @@ def test_rules_across_fields_name_their_block(key: str, value: Any, said: str) -
 
 
 def test_all_complaints_of_a_block_come_at_once() -> None:
-    with pytest.raises(MinnowError, match=r"b\.epochs is 0: .*; b\.batch_size is missing; .*b\.speed is unknown"):
-        params.validated(TrainingParams, {"epochs": 0, "learning_rate": 0.1, "warmup": 0.0, "speed": 1}, "b")
+    with pytest.raises(
+        MinnowError, match=r"b\.epochs is 0: .*; b\.batch_size is missing; .*b\.speed is unknown"
+    ):
+        params.validated(
+            TrainingParams, {"epochs": 0, "learning_rate": 0.1, "warmup": 0.0, "speed": 1}, "b"
+        )
 
 
 @pytest.mark.parametrize(
@@ -147,11 +206,16 @@ def test_all_complaints_of_a_block_come_at_once() -> None:
         ("a: [1", "params.yaml, line 1 is not valid YAML"),
         ("- 1", "must be a mapping of names to values, not list"),
         ("", "must be a mapping of names to values, not NoneType"),
-        ("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", "params.yaml, line 5 is not valid YAML: c is written twice"),
+        (
+            "a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n",
+            "params.yaml, line 5 is not valid YAML: c is written twice",
+        ),
         (b"\xff\xfe\x00", "is not valid YAML: the file is not text in UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, text: str | bytes | None, said: str) -> None:
+def test_a_file_that_cannot_be_read_is_one_line(
+    tmp_path: Path, text: str | bytes | None, said: str
+) -> None:
     path = tmp_path / "params.yaml"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -194,7 +258,11 @@ class ToyStage(StageParams):
 
 
 def test_a_stage_gets_the_blocks_of_the_active_preset(tmp_path: Path) -> None:
-    document = {"preset": "b", "presets": {"a": {"toy": {"size": 1}}, "b": {"toy": {"size": 2}}}, "toy": {"size": 3}}
+    document = {
+        "preset": "b",
+        "presets": {"a": {"toy": {"size": 1}}, "b": {"toy": {"size": 2}}},
+        "toy": {"size": 3},
+    }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     loaded = ToyStage.load(tmp_path)
     assert (loaded.preset, loaded.mine.size, loaded.shared.size) == ("b", 2, 3)

@@ -24,7 +24,9 @@ def _global_state() -> object:
 
 
 def params(**changes: object) -> RuntimeParams:
-    return RuntimeParams.model_validate({"device": "cpu", "precision": "float32", "threads": 1, **changes})
+    return RuntimeParams.model_validate(
+        {"device": "cpu", "precision": "float32", "threads": 1, **changes}
+    )
 
 
 def draws() -> tuple[float, float, float]:
@@ -66,7 +68,9 @@ def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
         ("bfloat16", False, torch.bfloat16),
     ],
 )
-def test_precision(precision: Precision, native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision(
+    precision: Precision, native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runtime, "has_bfloat16", lambda device: native)
     chosen = Runtime(CPU, choose_dtype(precision, CPU))
     assert chosen.dtype == dtype

@@ -41,10 +41,14 @@ def write_folder(path: Path, content: str) -> None:
 
 def content(path: Path) -> dict[str, bytes]:
     """Return all files of a file's or folder's parent, by relative path."""
-    return {str(f.relative_to(path.parent)): f.read_bytes() for f in path.parent.rglob("*") if f.is_file()}
+    return {
+        str(f.relative_to(path.parent)): f.read_bytes()
+        for f in path.parent.rglob("*")
+        if f.is_file()
+    }
 
 
-# --- replacing ----------------------------------------------------------------------------------------------
+# --- replacing ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("new", [write_file, write_folder])
@@ -64,7 +68,9 @@ def test_replacing_leaves_the_new_content_alone(
 
 
 @pytest.mark.parametrize("write", [write_file, write_folder])
-def test_an_error_inside_keeps_the_old_content(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+def test_an_error_inside_keeps_the_old_content(
+    tmp_path: Path, write: Callable[[Path, str], None]
+) -> None:
     path = tmp_path / "x"
     write(path, "old")
     before = content(path)
@@ -104,11 +110,16 @@ def test_an_error_while_replacing_keeps_the_old_content(
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from minnow.core import files\n"
-        f"with files.replacing(Path({str(tmp_path / 'x')!r})) as t: t.write_text('half'); os._exit(9)"
+        "import os, sys; from pathlib import Path; from minnow.core import files\nwith"
+        f" files.replacing(Path({str(tmp_path / 'x')!r})) as t: t.write_text('half'); os._exit(9)"
     )
     source = SRC
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}, check=False).returncode == 9
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONPATH": str(source)}, check=False
+        ).returncode
+        == 9
+    )
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(PARTIAL)
     other = tmp_path / f".x.json.abcdefgh{PARTIAL}"
@@ -125,7 +136,7 @@ def test_discard_removes_files_and_folders_and_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# --- JSON and tables ----------------------------------------------------------------------------------------
+# --- JSON and tables ------------------------------------------------------------------------------
 
 
 def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:
@@ -148,7 +159,11 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path, name: str) -> None:
     for folder in ("a", "b"):
         write_table(tmp_path / folder / name, pl.DataFrame({"x": [1, 2], "y": ["é", None]}))
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    table = pl.read_csv(tmp_path / "a" / name) if name.endswith("csv") else read_table(tmp_path / "a" / name)
+    table = (
+        pl.read_csv(tmp_path / "a" / name)
+        if name.endswith("csv")
+        else read_table(tmp_path / "a" / name)
+    )
     assert table.rows() == [(1, "é"), (2, None)]
 
 
@@ -168,7 +183,7 @@ def test_missing_and_broken_files_are_one_clear_error(
     assert "\n" not in str(error.value)
 
 
-# --- logits -------------------------------------------------------------------------------------------------
+# --- logits ---------------------------------------------------------------------------------------
 
 LOGITS = np.array([[0.1, -1.5], [2.0, 3.0], [1e-7, 1e7]], dtype=np.float32)
 
@@ -192,13 +207,15 @@ def test_logits_are_joined_by_id(tmp_path: Path) -> None:
         ("aba", "ab", "holds an id more than once"),
     ],
 )
-def test_logits_of_other_rows_are_refused(tmp_path: Path, stored: str, wanted: str, message: str) -> None:
+def test_logits_of_other_rows_are_refused(
+    tmp_path: Path, stored: str, wanted: str, message: str
+) -> None:
     write_logits(tmp_path / "l.parquet", list(stored), LOGITS)
     with pytest.raises(MinnowError, match=message):
         read_logits(tmp_path / "l.parquet", list(wanted))
 
 
-# --- manifests and disk space -------------------------------------------------------------------------------
+# --- manifests and disk space ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -242,17 +259,22 @@ def test_a_missing_file_is_found(model: Path) -> None:
 def test_the_remedy_for_a_damaged_model_mends_dvcs_cache(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DVC restores a damaged cache object without a word; what the error says to type makes it build anew."""
+    """DVC restores a damaged cache object without a word; what the error says to type makes it
+    build anew.
+    """
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 
     def shell(command: str) -> None:
-        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     shutil.move(model, tmp_path / "made")
     (tmp_path / "dvc.yaml").write_text(
-        "stages: {student: {cmd: mkdir -p models && cp -r made models/student, deps: [made], outs: [models/student]}}"
+        "stages: {student: {cmd: mkdir -p models && cp -r made models/student, deps: [made], outs:"
+        " [models/student]}}"
     )
     shell("git init -q && dvc init -q && dvc repro -q")
     check_manifest(model)
@@ -274,7 +296,9 @@ def test_the_remedy_for_a_damaged_model_mends_dvcs_cache(
     assert cached.read_bytes() == content, "the cache is mended too"
 
 
-def test_too_little_disk_space_is_refused_with_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_refused_with_both_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Path] = []
 
     def usage(path: Path) -> SimpleNamespace:

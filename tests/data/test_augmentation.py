@@ -33,7 +33,11 @@ ODD = [
 def table(texts: list[str]) -> pl.DataFrame:
     """Return rows as `prepare` would, by their key."""
     rows, _ = cleaning.cleaned(pl.DataFrame({"text": texts}), move_scheme=False)
-    return rows.unique("key", maintain_order=True).with_columns(pl.col("key").alias("id")).filter(pl.col("key") != "")
+    return (
+        rows.unique("key", maintain_order=True)
+        .with_columns(pl.col("key").alias("id"))
+        .filter(pl.col("key") != "")
+    )
 
 
 TRAIN = table(synthetic.generate(300, seed=3, label_noise=0.0)[0])
@@ -47,7 +51,14 @@ def made(
     foreign: pl.Series = NOTHING,
     taken: pl.Series = NOTHING,
 ) -> pl.DataFrame:
-    return copies(rows, TRAIN, number=number, seed=seed, taken=pl.concat([TRAIN["key"], taken]), foreign=foreign)
+    return copies(
+        rows,
+        TRAIN,
+        number=number,
+        seed=seed,
+        taken=pl.concat([TRAIN["key"], taken]),
+        foreign=foreign,
+    )
 
 
 def pool() -> Pool:
@@ -58,7 +69,7 @@ def parsed(text: str) -> Url:
     return Url.of(text, urls.registered_domain(urls.host(pl.Series([text]))).item())
 
 
-# --- URLs in parts ------------------------------------------------------------------------------------------
+# --- URLs in parts --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", [*ODD, *TRAIN["text"].head(60)])
@@ -72,17 +83,27 @@ def test_parts_put_together_are_the_url(text: str) -> None:
 
 def test_parts_by_hand() -> None:
     assert parsed("http://user:pw@www.a.example.co.uk:81/p//q/?x=1&y#top") == Url(
-        "http://", "user:pw@", ("www", "a"), "example", ".co.uk", ":81", ("", "p", "", "q", ""), ("x=1", "y"), "#top"
+        "http://",
+        "user:pw@",
+        ("www", "a"),
+        "example",
+        ".co.uk",
+        ":81",
+        ("", "p", "", "q", ""),
+        ("x=1", "y"),
+        "#top",
     )
     assert parsed("10.0.0.1/") == Url("", "", (), "10.0.0.1", "", "", ("", ""), None, "")
     assert parsed("me.github.io") == Url("", "", (), "me", ".github.io", "", ("",), None, "")
 
 
-# --- alterations --------------------------------------------------------------------------------------------
+# --- alterations ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_each_alteration_changes_what_it_says_and_is_used(operation: augmentation.Alteration) -> None:
+def test_each_alteration_changes_what_it_says_and_is_used(
+    operation: augmentation.Alteration,
+) -> None:
     """Over many draws: it fits most rows or some, alters them, and touches nothing else."""
     parts = pool()
     untouched = {
@@ -116,11 +137,21 @@ def test_alterations_worked_by_hand() -> None:
         return {after.text for draw in draws if (after := operation(url, draw, parts)) is not None}
 
     assert results(augmentation.other_path) == {"www.example.com/cart/?id=7"}
-    assert results(augmentation.other_host) == {"mail.shop.org/a/b?x=1&y=2", "paypal.com/a/b?x=1&y=2"}
+    assert results(augmentation.other_host) == {
+        "mail.shop.org/a/b?x=1&y=2",
+        "paypal.com/a/b?x=1&y=2",
+    }
     tail = "example.com/a/b?x=1&y=2"
-    assert results(augmentation.subdomain) == {tail, f"mail.{tail}", f"mail.www.{tail}", f"www.mail.{tail}"}
+    assert results(augmentation.subdomain) == {
+        tail,
+        f"mail.{tail}",
+        f"mail.www.{tail}",
+        f"www.mail.{tail}",
+    }
     places = ["cart/b", "a/cart", "a", "b", "cart/a/b", "a/cart/b", "a/b/cart"]
-    assert results(augmentation.path_segment) == {f"www.example.com/{path}?x=1&y=2" for path in places}
+    assert results(augmentation.path_segment) == {
+        f"www.example.com/{path}?x=1&y=2" for path in places
+    }
     queries = ["y=2", "x=1", "id=7&y=2", "x=1&id=7", "id=7&x=1&y=2", "x=1&id=7&y=2", "x=1&y=2&id=7"]
     assert results(augmentation.parameter) == {f"www.example.com/a/b?{query}" for query in queries}
     assert results(augmentation.numbers) == {
@@ -130,10 +161,18 @@ def test_alterations_worked_by_hand() -> None:
         "www.example.org/a/b?x=1&y=2",
         "www.example.com/a/b?x=1&y=2",  # drawn as often as it occurs; another draw follows
     }
-    assert results(augmentation.case) == {"www.example.com/A/b?x=1&y=2", "www.example.com/a/B?x=1&y=2", url.text}
-    assert results(augmentation.truncation) == {f"www.example.com{url.tail[:end]}" for end in range(len(url.tail))}
+    assert results(augmentation.case) == {
+        "www.example.com/A/b?x=1&y=2",
+        "www.example.com/a/B?x=1&y=2",
+        url.text,
+    }
+    assert results(augmentation.truncation) == {
+        f"www.example.com{url.tail[:end]}" for end in range(len(url.tail))
+    }
     forms = ["{}.www.example", "www.{}-example", "www.example-{}"]
-    wanted = {f"{form.format(name)}.com/a/b?x=1&y=2" for form in forms for name in ("shop", "paypal")}
+    wanted = {
+        f"{form.format(name)}.com/a/b?x=1&y=2" for form in forms for name in ("shop", "paypal")
+    }
     wanted |= {f"www.example.com/{name}/a/b?x=1&y=2" for name in ("shop", "paypal")}
     assert results(augmentation.brand) == wanted
     typos = {text.split(".")[1] for text in results(augmentation.typo)}
@@ -151,7 +190,10 @@ def test_numbers_keep_letters_letters_and_addresses_addresses() -> None:
     for number in range(100):
         after = augmentation.numbers(parsed("10.0.0.1/0a1b2c3d4e"), Draw(number), pool())
         assert after is not None
-        assert all(1 <= int(octet) <= 254 or octet == "0" or octet == "10" for octet in after.name.split("."))
+        assert all(
+            1 <= int(octet) <= 254 or octet == "0" or octet == "10"
+            for octet in after.name.split(".")
+        )
         run = after.segments[1]
         assert [each.isdigit() for each in run] == [True, False] * 5
         assert set(run) <= set("0123456789abcdef")
@@ -182,7 +224,7 @@ def test_one_to_three_alterations_of_every_kind(monkeypatch: pytest.MonkeyPatch)
     assert min(shares.values()) > len(used) / 40
 
 
-# --- copies -------------------------------------------------------------------------------------------------
+# --- copies ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -203,7 +245,9 @@ def test_copies_are_new_urls_that_parse(seed: int) -> None:
 def test_copies_depend_on_seed_and_id_and_not_on_the_order_of_rows() -> None:
     assert made().equals(made())
     backwards = TRAIN.reverse()
-    shuffled = copies(backwards, backwards, number=2, seed=0, taken=TRAIN["key"].reverse(), foreign=NOTHING)
+    shuffled = copies(
+        backwards, backwards, number=2, seed=0, taken=TRAIN["key"].reverse(), foreign=NOTHING
+    )
     assert shuffled.equals(made())
     assert len(set(made()["text"]) & set(made(seed=1)["text"])) < made().height / 10
     assert not made(TRAIN.with_columns(pl.col("id") + "x"))["text"].equals(made()["text"])

@@ -76,14 +76,18 @@ def test_the_rows_are_cleaned_and_named_as_prepare_does() -> None:
 
 
 def test_nothing_depends_on_the_order_of_the_rows() -> None:
-    rows: list[Row] = [(f"{number % 40}.com/{'HTTP' * (number % 3)}", number % 2, None) for number in range(100)]
+    rows: list[Row] = [
+        (f"{number % 40}.com/{'HTTP' * (number % 3)}", number % 2, None) for number in range(100)
+    ]
     there, back = chosen(*rows), chosen(*reversed(rows))
     assert there.rows.equals(back.rows)
     assert there.report == back.report
 
 
 def test_urls_of_train_and_validation_are_found_even_beside_a_test_file_with_duplicates() -> None:
-    """Only the test file's ids tell duplicates apart; those of train and validation are the keys' own."""
+    """Only the test file's ids tell duplicates apart; those of train and validation are the keys'
+    own.
+    """
     test: list[Row] = [("dup.com", 1, None), ("dup.com", 1, None), ("dup.com", 0, None)]
     splits = run(source(*PUBLISHED, test=test)).splits
     assert splits["test"]["id"].n_unique() == 3
@@ -98,14 +102,24 @@ def test_urls_of_train_and_validation_are_found_even_beside_a_test_file_with_dup
 
 def test_rows_that_only_the_teacher_labelled_are_taken_out_too() -> None:
     texts = pl.DataFrame({"text": ["http://www.A.com/x/", "b.com"]})
-    found, _ = unlabelled.sifted(texts, dict.fromkeys(SPLITS, prepared("nothing.org")), move_scheme=True)
-    made = chosen(("a.com/x", 1, None), ("b.com/", 0, None), ("c.com", 0, None), ("d.com", 1, None), unlabelled=found)
+    found, _ = unlabelled.sifted(
+        texts, dict.fromkeys(SPLITS, prepared("nothing.org")), move_scheme=True
+    )
+    made = chosen(
+        ("a.com/x", 1, None),
+        ("b.com/", 0, None),
+        ("c.com", 0, None),
+        ("d.com", 1, None),
+        unlabelled=found,
+    )
     assert made.report["removed_seen"] == 2
     assert sorted(made.rows["text"]) == ["c.com", "d.com"]
 
 
 def test_a_contradiction_between_the_set_and_train_is_removed_as_seen() -> None:
-    found = chosen(("a.com", 0, None), ("b.com", 1, None), ("c.com", 0, None), train=prepared("a.com"))
+    found = chosen(
+        ("a.com", 0, None), ("b.com", 1, None), ("c.com", 0, None), train=prepared("a.com")
+    )
     assert found.report["removed_seen"] == 1
     assert found.report["kept"] == {"safe": 1, "phishing": 1}
 
@@ -115,11 +129,23 @@ def test_a_contradiction_between_the_set_and_train_is_removed_as_seen() -> None:
     [
         (
             [("a.com", 1, None), ("b.com", 0, None)],
-            r"0 safe and 0 phishing rows are left of the 2 read \(removed: 2 seen in training or validation\)",
+            (
+                r"0 safe and 0 phishing rows are left of the 2 read \(removed: 2 seen in training"
+                r" or validation\)"
+            ),
         ),
-        ([("c.com", 1, None), ("b.com", 0, None)], r"0 safe and 1 phishing rows .* give a set with rows of both"),
-        ([("c.com", 0, None), ("c.com", 1, None)], r"0 safe and 0 phishing .*removed: 2 both_labels\)"),
-        ([("", 0, None), ("d.com", 1, None), ("d.com", 1, None)], r"removed: 1 empty, 1 duplicate\)"),
+        (
+            [("c.com", 1, None), ("b.com", 0, None)],
+            r"0 safe and 1 phishing rows .* give a set with rows of both",
+        ),
+        (
+            [("c.com", 0, None), ("c.com", 1, None)],
+            r"0 safe and 0 phishing .*removed: 2 both_labels\)",
+        ),
+        (
+            [("", 0, None), ("d.com", 1, None), ("d.com", 1, None)],
+            r"removed: 1 empty, 1 duplicate\)",
+        ),
     ],
 )
 def test_a_set_without_both_classes_is_one_clear_error(rows: list[Row], words: str) -> None:
@@ -135,7 +161,7 @@ def test_labels_go_to_the_logits_by_id() -> None:
     assert extra.with_labels(logits, rows).columns == ["id", "label", "logit_0", "logit_1"]
 
 
-# --- evaluate.extra in params.yaml --------------------------------------------------------------------------
+# --- evaluate.extra in params.yaml ----------------------------------------------------------------
 
 
 def test_names_and_files_come_as_they_stand() -> None:
@@ -146,17 +172,23 @@ def test_names_and_files_come_as_they_stand() -> None:
 
 @pytest.mark.parametrize("given", [None, ["a"]])
 def test_what_is_no_block_hears_how_to_say_none(given: object) -> None:
-    with pytest.raises(MinnowError, match=r"evaluate\.extra is .*: must be a block of names.*, \{\} for none"):
+    with pytest.raises(
+        MinnowError, match=r"evaluate\.extra is .*: must be a block of names.*, \{\} for none"
+    ):
         validated(ExtraParams, given, "evaluate.extra")
 
 
 @pytest.mark.parametrize("name", ["a b", "../up", "a/b", "", "a.b", "é", "a\n", "x" * 99 + "!"])
 def test_names_that_are_no_plain_file_names_are_refused(name: str) -> None:
-    with pytest.raises(MinnowError, match=r"evaluate\.extra: .* use letters, digits, - and _ alone"):
+    with pytest.raises(
+        MinnowError, match=r"evaluate\.extra: .* use letters, digits, - and _ alone"
+    ):
         validated(ExtraParams, {name: "data/raw/file/h.csv"}, "evaluate.extra")
 
 
-@pytest.mark.parametrize("given", [None, [], "data/raw/file/h.csv", {"a": 1}, {"a": None}, {1: "x"}])
+@pytest.mark.parametrize(
+    "given", [None, [], "data/raw/file/h.csv", {"a": 1}, {"a": None}, {1: "x"}]
+)
 def test_what_is_no_mapping_of_names_to_files_is_refused(given: object) -> None:
     with pytest.raises(MinnowError, match=r"params.yaml: evaluate\.extra") as caught:
         validated(ExtraParams, given, "evaluate.extra")

@@ -33,7 +33,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
         (["bad", "good", "Bad", "good"], "bad", "good", [1, 0, 1, 0]),
     ],
 )
-def test_labels_compare_by_their_text(labels: list[Any], positive: Any, negative: Any, expected: list[Any]) -> None:
+def test_labels_compare_by_their_text(
+    labels: list[Any], positive: Any, negative: Any, expected: list[Any]
+) -> None:
     table = pl.DataFrame({"label": labels})
     columns = files.Columns("text", "label", positive, negative)
     assert sources._labelled([table], columns)[0]["label"].to_list() == expected
@@ -42,7 +44,9 @@ def test_labels_compare_by_their_text(labels: list[Any], positive: Any, negative
 # Files
 
 
-@pytest.mark.parametrize("name", ["urls.csv", "urls.csv.gz", "urls.tsv", "urls.jsonl", "urls.jsonl.gz", "urls.parquet"])
+@pytest.mark.parametrize(
+    "name", ["urls.csv", "urls.csv.gz", "urls.tsv", "urls.jsonl", "urls.jsonl.gz", "urls.parquet"]
+)
 def test_every_format_gives_the_same_splits(tmp_path: Path, name: str) -> None:
     table = many()
     path = Layout(project(tmp_path, FILE | {"path": f"data/raw/file/{name}"})).raw("file") / name
@@ -57,13 +61,17 @@ def test_every_format_gives_the_same_splits(tmp_path: Path, name: str) -> None:
     if plain != path:
         path.write_bytes(gzip.compress(plain.read_bytes()))
     splits, report = outcome(tmp_path)
-    expected = run(source(*((url, label, None) for url, label in table.rows())), validation=0.25, test=0.25)
+    expected = run(
+        source(*((url, label, None) for url, label in table.rows())), validation=0.25, test=0.25
+    )
     assert all(splits[split].equals(expected.splits[split]) for split in SPLITS)
     assert report["kept"] == expected.report["kept"]
 
 
 def test_a_dirty_csv_is_read_as_it_stands(tmp_path: Path) -> None:
-    raw = '\ufeffurl,label\n"""www.a.com/x",1\nb.com"x,0\n"c.com,d",1\n'.encode() + b"e.com/\xe9,0\n"
+    raw = (
+        '\ufeffurl,label\n"""www.a.com/x",1\nb.com"x,0\n"c.com,d",1\n'.encode() + b"e.com/\xe9,0\n"
+    )
     path = tmp_path / "urls.csv"
     path.write_bytes(raw)
     table = files.read(path, files.Columns("url", "label", 1))
@@ -78,11 +86,15 @@ def test_split_column_and_test_file_of_the_file_preset(tmp_path: Path) -> None:
     rows = pl.DataFrame(PUBLISHED, schema=["url", "label", "part"], orient="row")
     rows.write_csv(raw / "urls.csv")
     rows.filter(part="validation").with_columns(part=pl.lit("junk")).write_csv(raw / "test.csv")
-    rows.filter(part="train").with_columns(pl.col("url") + "/v", pl.lit("valid").alias("part")).vstack(rows).write_csv(
-        raw / "urls.csv"
-    )
+    rows.filter(part="train").with_columns(
+        pl.col("url") + "/v", pl.lit("valid").alias("part")
+    ).vstack(rows).write_csv(raw / "urls.csv")
     splits, report = outcome(tmp_path)
-    assert {name: table.height for name, table in splits.items()} == {"train": 2, "validation": 2, "test": 2}
+    assert {name: table.height for name, table in splits.items()} == {
+        "train": 2,
+        "validation": 2,
+        "test": 2,
+    }
     assert report["dropped"]["in_test_file"] == report["dropped"]["replaced_by_test_file"] == 2
 
 
@@ -102,16 +114,36 @@ GOOD = "url,label\n" + "".join(f"{n}.com,{n % 2}\n" for n in range(40))
         ({}, b"url,label\na,1\nb,1\n", ["one class only"]),
         ({}, b"url,label\na,\nb,\n", ["'1' does not occur", "no label at all"]),
         ({}, b"url,label\na,1\nb,0\nc,2\n", ["'2' (1 rows)", "set negative_label"]),
-        ({"negative_label": "0"}, b"url,label\na,1\nb,0\nc,2\n", ["'2' (1 rows)", "remove the rows"]),
+        (
+            {"negative_label": "0"},
+            b"url,label\na,1\nb,0\nc,2\n",
+            ["'2' (1 rows)", "remove the rows"],
+        ),
         ({"negative_label": 1}, b"url,label\na,1\nb,0\n", ["both '1'"]),
-        ({"positive_label": "phish"}, b"url,label\na,phishing\nb,safe\n", ["did you mean 'phishing'"]),
+        (
+            {"positive_label": "phish"},
+            b"url,label\na,phishing\nb,safe\n",
+            ["did you mean 'phishing'"],
+        ),
         ({}, b"url,label\na,1\na/,0\nb,1\n", ["one class only", "2 both_labels"]),
         ({}, b"url,label\na.com,1\nb.com,0\n", ["too few rows", "2 rows in all"]),
-        ({"split_column": "s"}, b"url,label,s\na,1,train\nb,0,hold\n", ["'hold'", "allowed: train"]),
-        ({"split_column": "s"}, b"url,label,s\na,1,train\nb,0,\n", ["1 rows have a blank split", "drop the rows"]),
+        (
+            {"split_column": "s"},
+            b"url,label,s\na,1,train\nb,0,hold\n",
+            ["'hold'", "allowed: train"],
+        ),
+        (
+            {"split_column": "s"},
+            b"url,label,s\na,1,train\nb,0,\n",
+            ["1 rows have a blank split", "drop the rows"],
+        ),
         ({"path": "data/raw/file/urls.csv.gz"}, GOOD.encode(), ["cannot be read as csv", "gzip"]),
         ({"path": "data/raw/file/urls.jsonl"}, b'{"url": \n', ["cannot be read as jsonl"]),
-        ({"path": "data/raw/file/urls.jsonl"}, b'{"url": ["a"], "label": 1}\n', ["column 'url' holds List"]),
+        (
+            {"path": "data/raw/file/urls.jsonl"},
+            b'{"url": ["a"], "label": 1}\n',
+            ["column 'url' holds List"],
+        ),
         ({"path": "data/raw/file/urls.parquet"}, b"junk", ["cannot be read as parquet"]),
         ({"path": "data/raw/file/urls.xlsx"}, b"junk", ["no known kind", ".parquet"]),
         ({"path": "elsewhere/urls.csv"}, GOOD.encode(), ["must lie in data/raw/file/"]),
@@ -163,7 +195,10 @@ def test_messages_shorten_what_the_data_says(tmp_path: Path) -> None:
 def hub_folder(folder: Path) -> None:
     folder.mkdir(parents=True)
     for split in SPLITS:
-        rows = [{"text": text, "labels": label} for text, label, _ in filler(split) * (2 if split == "train" else 1)]
+        rows = [
+            {"text": text, "labels": label}
+            for text, label, _ in filler(split) * (2 if split == "train" else 1)
+        ]
         pl.DataFrame(rows).write_csv(folder / f"{split}.csv")
 
 
@@ -184,7 +219,9 @@ def test_a_local_folder_goes_through_the_hubs_loader(tmp_path: Path) -> None:
         ({"id": "data/raw/hub/sett"}, ["neither a folder here nor a Hub id"]),
     ],
 )
-def test_bad_hub_input_gets_one_line(tmp_path: Path, change: dict[str, Any], words: list[str]) -> None:
+def test_bad_hub_input_gets_one_line(
+    tmp_path: Path, change: dict[str, Any], words: list[str]
+) -> None:
     raw = Layout(project(tmp_path, HUB | change, "hub")).raw("hub")
     hub_folder(raw / "set")
     (raw / "empty").mkdir()
@@ -207,20 +244,33 @@ except MinnowError as error:
     sys.exit(str(error))
 assert "torch" not in sys.modules
 """
-    away = {"PYTHONPATH": str(SRC), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(root / "home")}
+    away = {
+        "PYTHONPATH": str(SRC),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(root / "home"),
+    }
     command = [sys.executable, "-c", code, str(root)]
-    return subprocess.run(command, env={**os.environ, **away, **environment}, capture_output=True, text=True)
+    return subprocess.run(
+        command, env={**os.environ, **away, **environment}, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
 @pytest.mark.parametrize("revision", [COMMIT, None])
-def test_an_unreachable_hub_says_in_one_line_how_to_go_on(tmp_path: Path, offline: str, revision: str | None) -> None:
+def test_an_unreachable_hub_says_in_one_line_how_to_go_on(
+    tmp_path: Path, offline: str, revision: str | None
+) -> None:
     start = time.monotonic()
-    done = run_offline(project(tmp_path, HUB | {"id": "me/set", "revision": revision}, "hub"), HF_HUB_OFFLINE=offline)
+    done = run_offline(
+        project(tmp_path, HUB | {"id": "me/set", "revision": revision}, "hub"),
+        HF_HUB_OFFLINE=offline,
+    )
     assert done.returncode == 1
     *warning, line = done.stderr.strip().splitlines()
     assert len(warning) == (revision is None), done.stderr
-    assert all(word in line for word in ("me/set", "HF_HUB_OFFLINE=1", "hf download", "embedded")), line
+    assert all(
+        word in line for word in ("me/set", "HF_HUB_OFFLINE=1", "hf download", "embedded")
+    ), line
     assert time.monotonic() - start < 15
 
 
@@ -230,7 +280,10 @@ def test_a_warmed_cache_is_enough(tmp_path: Path, offline: str, revision: str | 
     hub_folder(cache / "snapshots" / COMMIT)
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text(COMMIT)
-    done = run_offline(project(tmp_path, HUB | {"id": "me/set", "revision": revision}, "hub"), HF_HUB_OFFLINE=offline)
+    done = run_offline(
+        project(tmp_path, HUB | {"id": "me/set", "revision": revision}, "hub"),
+        HF_HUB_OFFLINE=offline,
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(Layout(tmp_path).metrics("prepare").read_text())
     assert (report["commit"], report["kept"]["test"]) == (COMMIT, {"safe": 1, "phishing": 1})

@@ -1,4 +1,6 @@
-"""Preparing data: laws of the split, hand-made dirt with its counts, and files that are the same bytes each time."""
+"""Preparing data: laws of the split, hand-made dirt with its counts, and files that are the same
+bytes each time.
+"""
 
 from pathlib import Path
 
@@ -27,7 +29,11 @@ from minnow.stages import prepare
         ("a.com/\ufffdx", "a.com/x", {"undecodable_bytes"}),
         ("  'a.com' ", "a.com", {"quotes_and_blanks"}),
         ('"http://a.com/x"', "a.com/x", {"quotes_and_blanks", "scheme_moved"}),
-        ("&quot;hxxps://a.com&quot;", "a.com", {"html_escapes", "quotes_and_blanks", "scheme_moved"}),
+        (
+            "&quot;hxxps://a.com&quot;",
+            "a.com",
+            {"html_escapes", "quotes_and_blanks", "scheme_moved"},
+        ),
         ("http:// a.com", "a.com", {"scheme_moved"}),
         (None, "", set()),
     ],
@@ -40,7 +46,12 @@ def test_cleaning_by_hand(dirty: str | None, clean: str, kinds: set[str]) -> Non
 
 def test_scheme_stays_when_it_is_not_moved() -> None:
     rows, counts = cleaning.cleaned(source(("HTTP://a.com/", 1, None)).rows, move_scheme=False)
-    assert rows.select("text", "scheme", "key", "domain").row(0) == ("HTTP://a.com/", "", "a.com", "a.com")
+    assert rows.select("text", "scheme", "key", "domain").row(0) == (
+        "HTTP://a.com/",
+        "",
+        "a.com",
+        "a.com",
+    )
     assert counts["scheme_moved"] == 0
 
 
@@ -76,20 +87,35 @@ def test_duplicates_across_published_splits_stay_in_test_before_validation_befor
     spread: list[Row] = [("x.com", 1, name) for name in ("train", "dev", "TEST")]
     spread += [("y.com", 0, name) for name in ("train", "val")]
     prepared = run(source(*PUBLISHED, *spread))
-    where = {name: set(table["domain"]) & {"x.com", "y.com"} for name, table in prepared.splits.items()}
+    where = {
+        name: set(table["domain"]) & {"x.com", "y.com"} for name, table in prepared.splits.items()
+    }
     assert where == {"train": set(), "validation": {"y.com"}, "test": {"x.com"}}
     assert prepared.report["dropped"]["duplicate"] == 3
 
 
 def test_a_separate_test_file_is_taken_whole_and_removed_from_the_rest() -> None:
-    fixed: list[Row] = [("in.com/", 1, None), ("http://in.com", 1, None), ("in.com", 0, None), ("", 0, None)]
+    fixed: list[Row] = [
+        ("in.com/", 1, None),
+        ("http://in.com", 1, None),
+        ("in.com", 0, None),
+        ("", 0, None),
+    ]
     prepared = run(
-        source(*PUBLISHED, ("www.in.com", 1, "train"), ("in.com", 0, "validation"), test=[*fixed, ("x", None, None)])
+        source(
+            *PUBLISHED,
+            ("www.in.com", 1, "train"),
+            ("in.com", 0, "validation"),
+            test=[*fixed, ("x", None, None)],
+        )
     )
     test = prepared.splits["test"]
     assert sorted(test["text"]) == ["", "in.com", "in.com", "in.com/"]
     assert test["id"].n_unique() == 4
-    assert prepared.report["dropped"] | {"replaced_by_test_file": 2, "in_test_file": 2} == prepared.report["dropped"]
+    assert (
+        prepared.report["dropped"] | {"replaced_by_test_file": 2, "in_test_file": 2}
+        == prepared.report["dropped"]
+    )
     kept_anyway = {"rows_read": 5, "missing_label": 1, "duplicates_kept": 2, "both_labels_kept": 3}
     assert kept_anyway.items() <= prepared.report["test_file"].items()
     assert prepared.report["carved"] == []
@@ -118,13 +144,17 @@ def test_domains_are_disjoint_and_nothing_leaks_under_the_domain_split() -> None
 
 
 def test_private_suffixes_separate_domains() -> None:
-    rows, _ = cleaning.cleaned(source(("a.github.io/x", 1, None), ("b.github.io/x", 0, None)).rows, move_scheme=True)
+    rows, _ = cleaning.cleaned(
+        source(("a.github.io/x", 1, None), ("b.github.io/x", 0, None)).rows, move_scheme=True
+    )
     assert rows["domain"].to_list() == ["a.github.io", "b.github.io"]
 
 
 @pytest.mark.parametrize("method", ["domain", "random"])
 def test_the_order_of_rows_changes_nothing_and_the_seed_does(method: str) -> None:
-    table = pl.concat([many(600), many(600).with_columns(pl.col("url").str.replace("://", "://www."))])
+    table = pl.concat(
+        [many(600), many(600).with_columns(pl.col("url").str.replace("://", "://www."))]
+    )
     rows: list[Row] = [(url, label, None) for url, label in table.rows()]
     first, backwards = (run(source(*given), method=method) for given in (rows, rows[::-1]))
     assert all(first.splits[name].equals(backwards.splits[name]) for name in SPLITS)
@@ -159,7 +189,9 @@ def test_two_runs_write_the_same_bytes_and_no_path(tmp_path: Path) -> None:
     for root in roots:
         prepare.main(root)
     files = [Layout(roots[0]).metrics("prepare"), *map(Layout(roots[0]).split, SPLITS)]
-    assert all(file.read_bytes() == (roots[1] / file.relative_to(roots[0])).read_bytes() for file in files)
+    assert all(
+        file.read_bytes() == (roots[1] / file.relative_to(roots[0])).read_bytes() for file in files
+    )
     assert str(tmp_path) not in files[0].read_text()
     assert pl.read_parquet_schema(files[1]) == {
         "id": pl.String,

@@ -18,7 +18,9 @@ from sklearn.metrics import roc_auc_score
 from minnow.data.synthetic import FAMILIES, GRAMMAR, generate
 
 ROWS = 20_000
-EXTRACT = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+EXTRACT = tldextract.TLDExtract(
+    suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
+)
 BRANDS = "|".join(GRAMMAR["brand"].split())
 
 
@@ -107,7 +109,8 @@ def test_domains_are_many_with_few_urls_each() -> None:
     urls, labels = sample()
     for label in (0, 1):
         _, sizes = np.unique(
-            [domain(url) for url, own in zip(urls, labels, strict=True) if own == label], return_counts=True
+            [domain(url) for url, own in zip(urls, labels, strict=True) if own == label],
+            return_counts=True,
         )
         assert len(sizes) > 4000
         assert np.mean(sizes <= (5, 20)[label == 0]) > 0.98
@@ -143,10 +146,14 @@ TRAITS: dict[str, Callable[[str], object]] = {
     "brand in the sub-domain": lambda url: re.search(BRANDS, above(url)),
     "brand in the path": lambda url: re.search(f"/.*({BRANDS})", bare(url)),
     "look-alike spelling": is_look_alike,
-    "credential path": lambda url: re.search(r"/.*(login|sign-?in|account|password|session|auth)", bare(url)),
+    "credential path": lambda url: re.search(
+        r"/.*(login|sign-?in|account|password|session|auth)", bare(url)
+    ),
     "urgent path": lambda url: re.search(r"/.*(verif|confirm|update|unlock|secure)", bare(url)),
     "free hosting": lambda url: EXTRACT(host(url)).suffix in GRAMMAR["free"].split(),
-    "hacked site or its software": lambda url: re.search(r"/wp-(content|includes|admin|login)", url),
+    "hacked site or its software": lambda url: re.search(
+        r"/wp-(content|includes|admin|login)", url
+    ),
     "shortener": lambda url: host(url) in GRAMMAR["shortener"].split(),
     "address for a host": lambda url: re.fullmatch(r"[\d.]+", host(url)),
     "punycode": lambda url: "xn--" in host(url),
@@ -196,7 +203,9 @@ def test_character_n_grams_learn_much_but_not_all() -> None:
     texts = np.array([bare(url) for url in urls])
     held_out = np.array([hashlib.sha256(domain(url).encode()).digest()[0] < 51 for url in urls])
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True, min_df=2)
-    model = LogisticRegression(solver="liblinear").fit(vectorizer.fit_transform(texts[~held_out]), labels[~held_out])
+    model = LogisticRegression(solver="liblinear").fit(
+        vectorizer.fit_transform(texts[~held_out]), labels[~held_out]
+    )
     accuracy = model.score(vectorizer.transform(texts[held_out]), labels[held_out])
     assert 0.15 < held_out.mean() < 0.25
     assert 0.88 <= accuracy <= 0.97

@@ -1,4 +1,6 @@
-"""More text than labels: what is kept of a file, what the teacher says of it, and what the student makes of that."""
+"""More text than labels: what is kept of a file, what the teacher says of it, and what the student
+makes of that.
+"""
 
 import gzip
 import shutil
@@ -40,7 +42,9 @@ COPIES = {"distill.augmentation.copies": 1}
 
 def split(*texts: str) -> pl.DataFrame:
     rows, _ = cleaning.cleaned(pl.DataFrame({"text": texts}), move_scheme=True)
-    return rows.select(ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme")
+    return rows.select(
+        ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme"
+    )
 
 
 HELD = {
@@ -50,7 +54,7 @@ HELD = {
 }
 
 
-# --- The file -----------------------------------------------------------------------------------------------
+# --- The file -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -67,12 +71,17 @@ HELD = {
 )
 def test_texts_of_every_kind_of_file(tmp_path: Path, name: str, raw: bytes) -> None:
     (tmp_path / name).write_bytes(raw)
-    assert sources.load_texts(tmp_path / name, "url").to_dict(as_series=False) == {"text": ["a.com", "b.com/x?y=1"]}
+    assert sources.load_texts(tmp_path / name, "url").to_dict(as_series=False) == {
+        "text": ["a.com", "b.com/x?y=1"]
+    }
 
 
 def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("a.com/\u2028x\nb.com/\x0cy\n")
-    assert sources.load_texts(tmp_path / "more.txt", "url")["text"].to_list() == ["a.com/\u2028x", "b.com/\x0cy"]
+    assert sources.load_texts(tmp_path / "more.txt", "url")["text"].to_list() == [
+        "a.com/\u2028x",
+        "b.com/\x0cy",
+    ]
 
 
 def test_texts_of_parquet(tmp_path: Path) -> None:
@@ -83,7 +92,11 @@ def test_texts_of_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "raw", "words"),
     [
-        ("more.csv", None, ["more.csv is missing; did you mean 'mere.csv'?", "its folder holds mere.csv"]),
+        (
+            "more.csv",
+            None,
+            ["more.csv is missing; did you mean 'mere.csv'?", "its folder holds mere.csv"],
+        ),
         ("more.csv", b"", ["more.csv is empty"]),
         ("more.csv", b"url\n", ["more.csv holds no rows"]),
         ("more.txt", b"\n \n", ["more.txt holds no rows"]),
@@ -108,11 +121,14 @@ def test_bad_files(tmp_path: Path, name: str, raw: bytes | None, words: list[str
 
 def test_labelled_data_are_no_text_file(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("a.com\n")
-    with pytest.raises(MinnowError, match=r"no known kind; allowed: \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also"):
+    with pytest.raises(
+        MinnowError,
+        match=r"no known kind; allowed: \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also",
+    ):
         sources.load_file(tmp_path / "urls.txt", None, columns=files.Columns("url", "label", 1))
 
 
-# --- What is kept -------------------------------------------------------------------------------------------
+# --- What is kept ---------------------------------------------------------------------------------
 
 
 def test_what_is_dropped_by_hand() -> None:
@@ -123,7 +139,12 @@ def test_what_is_dropped_by_hand() -> None:
                 *("http://TRAIN.com/a/", "www.train.com/a#x"),  # in train, in other spellings
                 "https://val.org/login?",  # in validation
                 "http://10.0.0.1:80/t",  # in test
-                *("mail.val.org", "both.com/new", "x.github.io", "10.0.0.1/new"),  # of a domain held out
+                *(
+                    "mail.val.org",
+                    "both.com/new",
+                    "x.github.io",
+                    "10.0.0.1/new",
+                ),  # of a domain held out
                 *("new.com/1", "http://www.new.com/1/"),  # the same URL twice
                 *("train.com/b", "y.github.io", "new.com/2&amp;x"),
             ]
@@ -145,13 +166,18 @@ def test_what_is_dropped_by_hand() -> None:
 
 def test_the_scheme_stays_where_prepare_leaves_it() -> None:
     file = pl.DataFrame({"text": ["http://new.com/1"]})
-    assert unlabelled.sifted(file, HELD, move_scheme=False)[0]["text"].to_list() == ["http://new.com/1"]
+    assert unlabelled.sifted(file, HELD, move_scheme=False)[0]["text"].to_list() == [
+        "http://new.com/1"
+    ]
     assert unlabelled.sifted(file, HELD, move_scheme=True)[0]["text"].to_list() == ["new.com/1"]
 
 
 def generated() -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     texts, labels = synthetic.generate(500, seed=5, label_noise=0.0)
-    rows = pl.DataFrame({"text": texts, "label": labels, "split": [None] * 500}, schema_overrides={"split": pl.String})
+    rows = pl.DataFrame(
+        {"text": texts, "label": labels, "split": [None] * 500},
+        schema_overrides={"split": pl.String},
+    )
     made = splits.prepare(
         sources.Source(rows.with_columns(pl.col("label").cast(pl.Int8))),
         move_scheme=True,
@@ -168,24 +194,36 @@ def test_rows_of_the_file_and_copies_keep_off_what_is_held_out() -> None:
     found = unlabelled.gathered(file, splits, move_scheme=True, copies=2, seed=0)
     keys = urls.key(found.rows["text"])
     domains = set(urls.registered_domain(urls.host(found.rows["text"])))
-    assert keys.n_unique() == found.rows["id"].n_unique() == found.rows.height == found.report["rows"]
+    assert (
+        keys.n_unique() == found.rows["id"].n_unique() == found.rows.height == found.report["rows"]
+    )
     for name, table in splits.items():
         assert not set(keys) & set(urls.key(table["text"]))
         assert bool(domains & set(table["domain"])) == (name == "train")
     of_file = found.rows.filter(pl.col("copy_of").is_null())
     assert of_file.height == found.report["file"]["kept"] > 50
-    assert set(found.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(splits["train"]["id"])
+    assert set(found.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(
+        splits["train"]["id"]
+    )
     assert found.report["copies"]["asked"] == 2 * (of_file.height + splits["train"].height)
     assert 0.9 < found.report["copies"]["kept"] / found.report["copies"]["asked"] <= 1
-    assert found.report["file"]["rows_read"] == 300 == of_file.height + sum(found.report["file"]["dropped"].values())
-    shuffled = {name: table.sample(fraction=1, shuffle=True, seed=1) for name, table in splits.items()}
+    assert (
+        found.report["file"]["rows_read"]
+        == 300
+        == of_file.height + sum(found.report["file"]["dropped"].values())
+    )
+    shuffled = {
+        name: table.sample(fraction=1, shuffle=True, seed=1) for name, table in splits.items()
+    }
     again = unlabelled.gathered(file.reverse(), shuffled, move_scheme=True, copies=2, seed=0)
     assert again.rows.equals(found.rows)
     assert again.report == found.report
 
 
 def test_a_file_does_not_change_the_copies_of_train() -> None:
-    """They borrow from train alone; only where a row of the file is a copy, another one takes its place."""
+    """They borrow from train alone; only where a row of the file is a copy, another one takes its
+    place.
+    """
     file, splits = generated()
     alone = unlabelled.gathered(None, splits, move_scheme=True, copies=1, seed=0)
     beside = unlabelled.gathered(file, splits, move_scheme=True, copies=1, seed=0)
@@ -196,22 +234,29 @@ def test_a_file_does_not_change_the_copies_of_train() -> None:
 
 def test_nothing_left_says_why() -> None:
     file = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
-    words = r"no row is left of the 3 read \(dropped: 1 empty, 1 in_train, 1 domain_in_validation_or_test\); give URLs"
+    words = (
+        r"no row is left of the 3 read \(dropped: 1 empty, 1 in_train, 1"
+        r" domain_in_validation_or_test\); give URLs"
+    )
     with pytest.raises(MinnowError, match=words):
         unlabelled.gathered(file, HELD, move_scheme=True, copies=1, seed=0)
     junk = {**HELD, "train": split("not a url")}
-    with pytest.raises(MinnowError, match=r"no row of train could be altered into another URL; set copies to 0"):
+    with pytest.raises(
+        MinnowError, match=r"no row of train could be altered into another URL; set copies to 0"
+    ):
         unlabelled.gathered(None, junk, move_scheme=True, copies=1, seed=0)
 
 
-# --- The loss of rows without a label -----------------------------------------------------------------------
+# --- The loss of rows without a label -------------------------------------------------------------
 
 STUDENT = torch.tensor([[0.5, -1.0], [2.0, 1.0], [-0.3, 0.7], [0.0, 3.0]])
 TEACHER = torch.tensor([[1.5, -1.0], [0.0, 1.0], [-2.0, 2.0], [1.0, 1.5]])
 
 
 def reference(labels: list[int], *, temperature: float, soft_weight: float) -> float:
-    """Return the loss in float64, row by row: soft for each, hard where there is a label, over all rows."""
+    """Return the loss in float64, row by row: soft for each, hard where there is a label, over all
+    rows.
+    """
 
     def log_softmax(rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows - np.log(np.exp(rows).sum(axis=1, keepdims=True)))
@@ -221,7 +266,11 @@ def reference(labels: list[int], *, temperature: float, soft_weight: float) -> f
     total = 0.0
     for row, label in enumerate(labels):
         total += soft_weight * temperature**2 * float((np.exp(p[row]) * (p[row] - q[row])).sum())
-        total -= 0.0 if label == NO_LABEL else (1 - soft_weight) * float(log_softmax(student)[row, label])
+        total -= (
+            0.0
+            if label == NO_LABEL
+            else (1 - soft_weight) * float(log_softmax(student)[row, label])
+        )
     return total / len(labels)
 
 
@@ -230,7 +279,9 @@ def reference(labels: list[int], *, temperature: float, soft_weight: float) -> f
 def test_the_mixed_loss_equals_a_plain_one(labels: list[int], soft_weight: float) -> None:
     loss = losses.distillation(loss="forward_kl", temperature=2.0, soft_weight=soft_weight)
     value = loss(STUDENT, Targets(torch.tensor(labels), TEACHER))
-    assert value.item() == pytest.approx(reference(labels, temperature=2.0, soft_weight=soft_weight), abs=1e-6)
+    assert value.item() == pytest.approx(
+        reference(labels, temperature=2.0, soft_weight=soft_weight), abs=1e-6
+    )
 
 
 def test_hard_loss_by_hand() -> None:
@@ -274,7 +325,9 @@ def test_with_labels_everywhere_it_is_torchs_own_mean_to_the_bit() -> None:
 def test_train_with_unlabelled_rows() -> None:
     train = HELD["train"].with_columns(pl.col("label").cast(pl.Int8))
     teacher_rows = np.arange(6, dtype=np.float32).reshape(3, 2)
-    table, soft = fitting.with_unlabelled(train, teacher_rows, ["x.com"], np.full((1, 2), 9, np.float32))
+    table, soft = fitting.with_unlabelled(
+        train, teacher_rows, ["x.com"], np.full((1, 2), 9, np.float32)
+    )
     assert table.rows() == [*train.select("text", "label").rows(), ("x.com", NO_LABEL)]
     assert soft.tolist() == [[0, 1], [2, 3], [4, 5], [9, 9]]
     assert soft.dtype == np.float32
@@ -283,14 +336,16 @@ def test_train_with_unlabelled_rows() -> None:
     assert np.array_equal(rows, teacher_rows)
 
 
-# --- The stages ---------------------------------------------------------------------------------------------
+# --- The stages -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project whose teacher has labelled its splits. Not to be changed: copy it."""
     root = new_project(tmp_path_factory.mktemp("unlabelled") / "project")
-    pl.DataFrame({"text": synthetic.generate(60, seed=9, label_noise=0.0)[0]}).write_csv(root / MORE)
+    pl.DataFrame({"text": synthetic.generate(60, seed=9, label_noise=0.0)[0]}).write_csv(
+        root / MORE
+    )
     for stage in (prepare, teacher_module, teacher_logits):
         stage.main(root)
     return root
@@ -307,13 +362,19 @@ def student_of(root: Path) -> bytes:
 
 
 def test_by_default_it_writes_an_empty_table_and_loads_no_torch(project: Path) -> None:
-    code = "import sys; from pathlib import Path; from minnow.stages import teacher_unlabelled as s; "
+    code = (
+        "import sys; from pathlib import Path; from minnow.stages import teacher_unlabelled as s; "
+    )
     code += "s.main(Path('.')); print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=project, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=project, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
+    )
     assert done.stdout == "[]\n", done.stderr
     layout = Layout(project)
-    assert read_table(layout.unlabelled_texts).schema == dict.fromkeys(("id", "text", "copy_of"), pl.String)
+    assert read_table(layout.unlabelled_texts).schema == dict.fromkeys(
+        ("id", "text", "copy_of"), pl.String
+    )
     assert read_logits(layout.unlabelled_logits, []).shape == (0, 2)
     assert read_json(layout.unlabelled_report) == {"rows": 0}
 
@@ -330,23 +391,31 @@ def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_pat
     }
     rows, report = read_table(layout.unlabelled_texts), read_json(layout.unlabelled_report)
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    wanted = unlabelled.gathered(pl.read_csv(project / MORE), splits, move_scheme=True, copies=1, seed=0)
+    wanted = unlabelled.gathered(
+        pl.read_csv(project / MORE), splits, move_scheme=True, copies=1, seed=0
+    )
     assert rows.equals(wanted.rows)
     assert report == {**wanted.report, "file": {"name": MORE, **wanted.report["file"]}}
     run = runtime.start(teacher_unlabelled.Params.load(project).runtime)
     inference.store_logits(layout.model("teacher"), tmp_path / "again", {"logits": rows}, run)
-    assert (tmp_path / "again" / "logits.parquet").read_bytes() == layout.unlabelled_logits.read_bytes()
+    assert (
+        tmp_path / "again" / "logits.parquet"
+    ).read_bytes() == layout.unlabelled_logits.read_bytes()
     teacher_unlabelled.main(project)
     assert tree(project) == made
 
 
-def test_an_augmentation_that_fails_is_not_blamed_on_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_augmentation_that_fails_is_not_blamed_on_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nothing(*_: object, **__: object) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(("id", "text", "copy_of", "key"), pl.String))
 
     edit(project, {"distill.unlabelled": MORE, **COPIES})
     monkeypatch.setattr(augmentation, "copies", nothing)
-    with pytest.raises(MinnowError, match=r"^distill\.augmentation: no row of train could be altered"):
+    with pytest.raises(
+        MinnowError, match=r"^distill\.augmentation: no row of train could be altered"
+    ):
         teacher_unlabelled.main(project)
 
 
@@ -389,7 +458,9 @@ def test_a_training_killed_halfway_goes_on_to_the_same_bytes(
 
 def test_another_text_is_another_checkpoint(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[Path] = []
-    monkeypatch.setattr(checkpoints, "checkpoint_of", lambda *given: named.append(given[3]) or sys.exit(1))
+    monkeypatch.setattr(
+        checkpoints, "checkpoint_of", lambda *given: named.append(given[3]) or sys.exit(1)
+    )
     edit(project, COPIES)
     teacher_unlabelled.main(project)
     with pytest.raises(SystemExit):
@@ -399,19 +470,51 @@ def test_another_text_is_another_checkpoint(project: Path, monkeypatch: pytest.M
 
 
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
-    ({"distill.unlabelled": "data/raw/embedded/mroe.csv"}, "teacher_unlabelled", ["mroe.csv is missing; did you mean"]),
-    ({"distill.unlabelled": "elsewhere/more.csv"}, "teacher_unlabelled", ["must lie in data/raw/embedded/"]),
+    (
+        {"distill.unlabelled": "data/raw/embedded/mroe.csv"},
+        "teacher_unlabelled",
+        ["mroe.csv is missing; did you mean"],
+    ),
+    (
+        {"distill.unlabelled": "elsewhere/more.csv"},
+        "teacher_unlabelled",
+        ["must lie in data/raw/embedded/"],
+    ),
     (
         {"distill.unlabelled": "data/raw/embedded/seen.csv"},
         "teacher_unlabelled",
         ["unlabelled: no row is left", "in_t"],
     ),
-    ({"distill.unlabelled": "data/raw/embedded/url.csv"}, "teacher_unlabelled", ["no column 'text'", "it has: url"]),
-    ({"distill.unlabelled": 3}, "teacher_unlabelled", ["distill.unlabelled is 3", "must be a valid string"]),
-    ({"distill.augmentation.copies": -1}, "teacher_unlabelled", ["copies is -1", "greater than or equal to 0"]),
-    ({"distill.augmentation.copies": 21}, "teacher_unlabelled", ["copies is 21", "less than or equal to 20"]),
-    ({"distill.augmentation.copy": 1}, "teacher_unlabelled", ["copy is unknown", "did you mean 'copies'"]),
-    ({"distill.augmentation": 1}, "distill", ["distill.augmentation is 1", "a block with the keys copies, seed"]),
+    (
+        {"distill.unlabelled": "data/raw/embedded/url.csv"},
+        "teacher_unlabelled",
+        ["no column 'text'", "it has: url"],
+    ),
+    (
+        {"distill.unlabelled": 3},
+        "teacher_unlabelled",
+        ["distill.unlabelled is 3", "must be a valid string"],
+    ),
+    (
+        {"distill.augmentation.copies": -1},
+        "teacher_unlabelled",
+        ["copies is -1", "greater than or equal to 0"],
+    ),
+    (
+        {"distill.augmentation.copies": 21},
+        "teacher_unlabelled",
+        ["copies is 21", "less than or equal to 20"],
+    ),
+    (
+        {"distill.augmentation.copy": 1},
+        "teacher_unlabelled",
+        ["copy is unknown", "did you mean 'copies'"],
+    ),
+    (
+        {"distill.augmentation": 1},
+        "distill",
+        ["distill.augmentation is 1", "a block with the keys copies, seed"],
+    ),
     ({"distill.unlabeled": MORE}, "distill", ["unlabeled is unknown", "did you mean 'unlabelled'"]),
     (
         {**COPIES, "distill.soft_weight": 0.0},
@@ -429,7 +532,9 @@ def test_the_inside_of_the_teacher_is_something_to_learn_from(project: Path) -> 
 
 
 @pytest.mark.parametrize(("changes", "stage", "words"), REFUSED)
-def test_refusals(project: Path, run: Run, changes: dict[str, Any], stage: str, words: list[str]) -> None:
+def test_refusals(
+    project: Path, run: Run, changes: dict[str, Any], stage: str, words: list[str]
+) -> None:
     train = read_table(Layout(project).split("train"))
     train.select("text").write_csv(project / "data/raw/embedded/seen.csv")
     (project / "data/raw/embedded/url.csv").write_text("url\na.com\n")
@@ -446,7 +551,10 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     params = teacher_unlabelled.Params.model_validate(
         {
             "preset": "file",
-            "wanted": {"unlabelled": "data/raw/file/more.csv", "augmentation": {"copies": 0, "seed": 0}},
+            "wanted": {
+                "unlabelled": "data/raw/file/more.csv",
+                "augmentation": {"copies": 0, "seed": 0},
+            },
             "data": FILE,
             "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
         }
@@ -454,7 +562,7 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     assert teacher_unlabelled.gathered(params, layout).rows["text"].to_list() == ["new.com"]
 
 
-# --- Controls -----------------------------------------------------------------------------------------------
+# --- Controls -------------------------------------------------------------------------------------
 
 
 def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) -> None:
@@ -462,9 +570,16 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
     teacher_unlabelled.main(project)
     control.main(project, "no_teacher")
     run = definitions.read_control(Layout(project), "no_teacher")
-    gone = {"distill.soft_weight": 0.0, "distill.unlabelled": None, "distill.augmentation.copies": 0}
+    gone = {
+        "distill.soft_weight": 0.0,
+        "distill.unlabelled": None,
+        "distill.augmentation.copies": 0,
+    }
     assert run.facts["changed"] == gone
-    edit(project, {"distill.augmentation.copies": 0, "distill.unlabelled": None, "distill.soft_weight": 0.0})
+    edit(
+        project,
+        {"distill.augmentation.copies": 0, "distill.unlabelled": None, "distill.soft_weight": 0.0},
+    )
     distill.main(project)
     control.predict_student(project)
     table = read_table(Layout(project).split("test"))
@@ -472,7 +587,9 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
     assert np.array_equal(run.logits["student"]["test"], wanted)
 
 
-def test_the_control_with_a_random_split_labels_more_text_anew(project: Path, tmp_path: Path) -> None:
+def test_the_control_with_a_random_split_labels_more_text_anew(
+    project: Path, tmp_path: Path
+) -> None:
     edit(project, {**COPIES, "distill.unlabelled": MORE})
     control.main(project, "random_split")
     other = Path(shutil.copytree(project, tmp_path / "other"))
@@ -485,5 +602,7 @@ def test_the_control_with_a_random_split_labels_more_text_anew(project: Path, tm
 
 
 def test_it_runs_in_a_process_of_its_own(project: Path) -> None:
-    shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     assert in_process_of_its_own(project, "teacher_unlabelled", PYTHONPATH="") == (0, "")

@@ -25,7 +25,9 @@ def coarse() -> PreTrainedTokenizerBase:
 
 def wordpiece(pieces: list[str], *, max_length: int = 32) -> PreTrainedTokenizerBase:
     """Return a lower-casing WordPiece of these pieces and BERT's special tokens."""
-    vocabulary = {piece: number for number, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *pieces])}
+    vocabulary = {
+        piece: number for number, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *pieces])
+    }
     made = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))  # type: ignore[call-arg]
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -34,7 +36,11 @@ def wordpiece(pieces: list[str], *, max_length: int = 32) -> PreTrainedTokenizer
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, model_max_length=max_length, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+        tokenizer_object=made,
+        model_max_length=max_length,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
     )
 
 
@@ -43,7 +49,8 @@ def weights(student: Tokens, teacher: Tokens, rows: Tensor = ROWS) -> Tensor:
 
 
 def test_a_matrix_worked_by_hand() -> None:
-    # "loginx": the student reads log + inx, the teacher login + x. Of the three characters of inx two are login's.
+    # "loginx": the student reads log + inx, the teacher login + x. Of the three characters of inx
+    # two are login's.
     student = tokens(wordpiece(["log", "##inx"]), ["loginx"])
     teacher = tokens(wordpiece(["login", "##x"]), ["loginx"])
     assert student.spans.tolist() == [[-2, -1], [0, 3], [3, 6], [-4, -3]]
@@ -81,7 +88,9 @@ def test_special_tokens_match_in_their_order(
 ) -> None:
     student, teacher = tokens(tokenizer, TEXTS), tokens(coarse, TEXTS)
     found = weights(student, teacher)
-    for row, (ours, theirs) in enumerate(zip(student.encoded.lengths, teacher.encoded.lengths, strict=True)):
+    for row, (ours, theirs) in enumerate(
+        zip(student.encoded.lengths, teacher.encoded.lengths, strict=True)
+    ):
         for our_place, their_place in ((0, 0), (int(ours) - 1, int(theirs) - 1)):
             expected = torch.zeros(found.shape[2])
             expected[their_place] = 1
@@ -95,7 +104,9 @@ def test_the_same_tokenization_is_the_identity(tokenizer: PreTrainedTokenizerBas
         assert torch.equal(weights(one, other, torch.tensor([row]))[0], torch.eye(length))
 
 
-def test_a_trimmed_vocabulary_that_cuts_alike_needs_no_matrix(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_trimmed_vocabulary_that_cuts_alike_needs_no_matrix(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
     used = TEXTS[1:3]
     smaller = vocabularies.changed(tokenizer, used, method="trim", min_count=1, size=None)
     trimmed = vocabularies.retokenized(tokenizer, smaller)
@@ -105,20 +116,26 @@ def test_a_trimmed_vocabulary_that_cuts_alike_needs_no_matrix(tokenizer: PreTrai
 
 def test_where_the_teacher_was_cut_off_there_is_no_counterpart() -> None:
     student = tokens(wordpiece(list("abcdef") + [f"##{c}" for c in "abcdef"]), ["abcdef"])
-    teacher = tokens(wordpiece(list("abcdef") + [f"##{c}" for c in "abcdef"], max_length=5), ["abcdef"])
+    teacher = tokens(
+        wordpiece(list("abcdef") + [f"##{c}" for c in "abcdef"], max_length=5), ["abcdef"]
+    )
     sums = weights(student, teacher, torch.tensor([0])).sum(dim=-1)
     # [CLS] a b c d e f [SEP] and [CLS] a b c [SEP]
     assert sums.tolist() == [[1, 1, 1, 1, 0, 0, 0, 1]]
     assert weights(student, teacher, torch.tensor([0]))[0, 7].tolist() == [0, 0, 0, 0, 1]
 
 
-def test_bytes_of_one_character_share_what_stands_for_it(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_bytes_of_one_character_share_what_stands_for_it(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
     student, teacher = tokens(tokenizer, ["ü"]), tokens(wordpiece(["u"]), ["ü"])
     assert student.spans.tolist() == [[-2, -1], [0, 1], [0, 1], [-4, -3]]
     assert weights(student, teacher, torch.tensor([0]))[0, 1:-1].tolist() == [[0, 1, 0]] * 2
 
 
-def test_batches_stand_for_their_rows(tokenizer: PreTrainedTokenizerBase, coarse: PreTrainedTokenizerBase) -> None:
+def test_batches_stand_for_their_rows(
+    tokenizer: PreTrainedTokenizerBase, coarse: PreTrainedTokenizerBase
+) -> None:
     student, teacher = tokens(tokenizer, TEXTS), tokens(coarse, TEXTS)
     both = weights(student, teacher, torch.tensor([2, 1]))
     alone = weights(student, teacher, torch.tensor([1]))[0]
@@ -138,5 +155,8 @@ def test_a_tokenizer_without_spans_is_refused(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(tokenizer), "is_fast", False)
-    with pytest.raises(MinnowError, match=r"does not tell which characters its tokens cover.*set their weights to 0"):
+    with pytest.raises(
+        MinnowError,
+        match=r"does not tell which characters its tokens cover.*set their weights to 0",
+    ):
         tokens(tokenizer, TEXTS)

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minnow.distill.losses import distillation, forward_kl, jensen_shannon, mse, reverse_kl, soft_losses
+from minnow.distill.losses import (
+    distillation,
+    forward_kl,
+    jensen_shannon,
+    mse,
+    reverse_kl,
+    soft_losses,
+)
 from minnow.distill.params import DistillParams
 from minnow.training.targets import Targets, hard_loss
 
@@ -44,24 +51,28 @@ def gradient(loss: Tensor, logits: Tensor) -> Tensor:
 
 
 def test_a_value_worked_by_hand() -> None:
-    # T = 2, teacher logits (2 ln 3, 0): softmax((ln 3, 0)) = (3/4, 1/4). Student logits (0, 0): (1/2, 1/2).
-    # KL = 3/4 ln(3/2) + 1/4 ln(1/2) = 3/4 ln 3 - ln 2 = 0.1308; times T² = 4: 3 ln 3 - 4 ln 2 = 0.5232.
+    # T = 2, teacher logits (2 ln 3, 0): softmax((ln 3, 0)) = (3/4, 1/4). Student logits (0, 0):
+    # (1/2, 1/2). KL = 3/4 ln(3/2) + 1/4 ln(1/2) = 3/4 ln 3 - ln 2 = 0.1308; times T² = 4: 3 ln 3 -
+    # 4 ln 2 = 0.5232.
     value = forward_kl(torch.zeros(1, 2), torch.tensor([[2 * math.log(3), 0.0]]), temperature=2.0)
     assert value.item() == pytest.approx(3 * math.log(3) - 4 * math.log(2), abs=1e-6)
     assert value.item() == pytest.approx(0.5232, abs=1e-4)
 
 
 def test_direction_is_teacher_to_student() -> None:
-    # The other direction of the example above, T = 1: KL((1/2, 1/2) ‖ (3/4, 1/4)) = 1/2 ln(2/3) + 1/2 ln 2 = 0.1438.
+    # The other direction of the example above, T = 1: KL((1/2, 1/2) ‖ (3/4, 1/4)) = 1/2 ln(2/3) +
+    # 1/2 ln 2 = 0.1438.
     flat, sharp = torch.zeros(1, 2), torch.tensor([[math.log(3), 0.0]])
     assert forward_kl(flat, sharp, temperature=1.0).item() == pytest.approx(0.1308, abs=1e-4)
     assert forward_kl(sharp, flat, temperature=1.0).item() == pytest.approx(0.1438, abs=1e-4)
 
 
-# --- The losses on logits -----------------------------------------------------------------------------------
+# --- The losses on logits -------------------------------------------------------------------------
 
 
-def reference(name: str, student: Tensor, teacher: Tensor, temperature: float, beta: float = 0.5) -> float:
+def reference(
+    name: str, student: Tensor, teacher: Tensor, temperature: float, beta: float = 0.5
+) -> float:
     """Return a loss from its definition, in float64 NumPy, without logarithms of sums."""
     s, t = (logits.detach().numpy().astype(np.float64) for logits in (student, teacher))
     if name == "mse":
@@ -89,7 +100,11 @@ def soft(name: str, temperature: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def test_params_name_the_losses_that_there_are() -> None:
-    assert get_args(DistillParams.model_fields["loss"].annotation) == tuple(soft_losses(temperature=1.0)) == LOSSES
+    assert (
+        get_args(DistillParams.model_fields["loss"].annotation)
+        == tuple(soft_losses(temperature=1.0))
+        == LOSSES
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +114,10 @@ def test_params_name_the_losses_that_there_are() -> None:
         ("forward_kl", 3 * LN_3 - 4 * LN_2),  # 3/4 ln(3/2) + 1/4 ln(1/2)
         ("reverse_kl", 4 * LN_2 - 2 * LN_3),  # 1/2 ln(2/3) + 1/2 ln 2
         # m = (5/8, 3/8): 1/2 (3/4 ln(6/5) + 1/4 ln(2/3)) + 1/2 (1/2 ln(4/5) + 1/2 ln(4/3))
-        ("jensen_shannon", 1.5 * math.log(6 / 5) + 0.5 * math.log(2 / 3) + math.log(4 / 5) + math.log(4 / 3)),
+        (
+            "jensen_shannon",
+            1.5 * math.log(6 / 5) + 0.5 * math.log(2 / 3) + math.log(4 / 5) + math.log(4 / 3),
+        ),
         ("mse", (2 * LN_3) ** 2 / 2),  # one of two logits is off by 2 ln 3, whatever T
     ],
 )
@@ -125,12 +143,16 @@ def test_jensen_shannon_equals_an_independent_version_at_any_beta(
     student: Tensor, teacher: Tensor, beta: float
 ) -> None:
     value = jensen_shannon(student, teacher, temperature=2.0, beta=beta).item()
-    assert value == pytest.approx(reference("jensen_shannon", student, teacher, 2.0, beta), rel=1e-5)
+    assert value == pytest.approx(
+        reference("jensen_shannon", student, teacher, 2.0, beta), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("name", LOSSES)
-def test_is_zero_only_at_equality(student: Tensor, teacher: Tensor, name: str, temperature: float) -> None:
+def test_is_zero_only_at_equality(
+    student: Tensor, teacher: Tensor, name: str, temperature: float
+) -> None:
     loss = soft(name, temperature)
     assert loss(student, student).item() == pytest.approx(0, abs=1e-6)
     for row in range(len(student)):
@@ -146,7 +168,9 @@ def test_equality_needs_no_force(teacher: Tensor, name: str) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_only_mse_sees_a_common_shift(student: Tensor, teacher: Tensor, name: str) -> None:
     loss = soft(name, 2.0)
-    assert (abs(loss(student + 5, teacher) - loss(student, teacher)).item() > 1e-3) == (name == "mse")
+    assert (abs(loss(student + 5, teacher) - loss(student, teacher)).item() > 1e-3) == (
+        name == "mse"
+    )
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -175,10 +199,13 @@ def test_jensen_shannon_is_bounded(beta: float, temperature: float) -> None:
 
 
 def test_jensen_shannon_is_symmetric_at_one_half_alone(student: Tensor, teacher: Tensor) -> None:
-    there, back = (jensen_shannon(*pair, temperature=2.0) for pair in ((student, teacher), (teacher, student)))
+    there, back = (
+        jensen_shannon(*pair, temperature=2.0) for pair in ((student, teacher), (teacher, student))
+    )
     torch.testing.assert_close(there, back)
     skewed, other = (
-        jensen_shannon(*pair, temperature=2.0, beta=0.2) for pair in ((student, teacher), (teacher, student))
+        jensen_shannon(*pair, temperature=2.0, beta=0.2)
+        for pair in ((student, teacher), (teacher, student))
     )
     assert abs(skewed - other).item() > 1e-3
     # and exchanging arguments is exchanging β for 1 − β
@@ -188,7 +215,10 @@ def test_jensen_shannon_is_symmetric_at_one_half_alone(student: Tensor, teacher:
 def test_jensen_shannon_tends_to_either_kl(student: Tensor, teacher: Tensor) -> None:
     near = student + 0.1 * (teacher - student), student
     for beta, weight, limit in ((1e-4, 1e-4, forward_kl), (1 - 1e-4, 1e-4, reverse_kl)):
-        scaled = jensen_shannon(*(each.double() for each in near), temperature=2.0, beta=beta).item() / weight
+        scaled = (
+            jensen_shannon(*(each.double() for each in near), temperature=2.0, beta=beta).item()
+            / weight
+        )
         assert scaled == pytest.approx(limit(*near, temperature=2.0).item(), rel=0.02)
 
 
@@ -203,7 +233,8 @@ def test_jensen_shannon_tends_to_either_kl(student: Tensor, teacher: Tensor) -> 
 def test_squared_temperature_keeps_the_gradients_scale(
     student: Tensor, teacher: Tensor, loss: Callable[..., Tensor], factor: float
 ) -> None:
-    # T → ∞: softmax(z/T) → 1/n + (z - mean z) / (n T); to second order KL is ½ Σ n d², Jensen-Shannon β(1 - β) of it.
+    # T → ∞: softmax(z/T) → 1/n + (z - mean z) / (n T); to second order KL is ½ Σ n d²,
+    # Jensen-Shannon β(1 - β) of it.
     student.requires_grad_()
     centred = (student - student.mean(1, keepdim=True)) - (teacher - teacher.mean(1, keepdim=True))
     limit = factor * centred.detach() / 2 / len(student)
@@ -212,10 +243,15 @@ def test_squared_temperature_keeps_the_gradients_scale(
 
 
 def test_temperature_does_nothing_to_mse(student: Tensor, teacher: Tensor) -> None:
-    assert len({soft("mse", temperature)(student, teacher).item() for temperature in TEMPERATURES}) == 1
+    assert (
+        len({soft("mse", temperature)(student, teacher).item() for temperature in TEMPERATURES})
+        == 1
+    )
 
 
-def test_kl_at_a_high_temperature_is_half_of_mse_of_centred_logits(student: Tensor, teacher: Tensor) -> None:
+def test_kl_at_a_high_temperature_is_half_of_mse_of_centred_logits(
+    student: Tensor, teacher: Tensor
+) -> None:
     student, teacher = (logits - logits.mean(1, keepdim=True) for logits in (student, teacher))
     kl = forward_kl(student.double(), teacher.double(), temperature=50.0).item()
     assert kl == pytest.approx(mse(student, teacher).item() / 2, rel=1e-2)
@@ -229,32 +265,51 @@ def test_extreme_logits_give_finite_values_and_gradients(name: str) -> None:
     assert torch.isfinite(gradient(value, student)).all()
 
 
-# --- Forward KL in particular -------------------------------------------------------------------------------
+# --- Forward KL in particular ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_kl_is_zero_only_for_equal_distributions(student: Tensor, teacher: Tensor, temperature: float) -> None:
-    assert forward_kl(student, student, temperature=temperature).item() == pytest.approx(0, abs=1e-6)
-    assert forward_kl(student + 5, student, temperature=temperature).item() == pytest.approx(0, abs=1e-5)
+def test_kl_is_zero_only_for_equal_distributions(
+    student: Tensor, teacher: Tensor, temperature: float
+) -> None:
+    assert forward_kl(student, student, temperature=temperature).item() == pytest.approx(
+        0, abs=1e-6
+    )
+    assert forward_kl(student + 5, student, temperature=temperature).item() == pytest.approx(
+        0, abs=1e-5
+    )
     for row in range(len(student)):
-        assert forward_kl(student[row : row + 1], teacher[row : row + 1], temperature=temperature).item() > 0
+        assert (
+            forward_kl(
+                student[row : row + 1], teacher[row : row + 1], temperature=temperature
+            ).item()
+            > 0
+        )
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_equals_independent_implementations(student: Tensor, teacher: Tensor, temperature: float) -> None:
+def test_equals_independent_implementations(
+    student: Tensor, teacher: Tensor, temperature: float
+) -> None:
     value = forward_kl(student, teacher, temperature=temperature).item()
 
     p = F.softmax(teacher.double() / temperature, dim=-1)
     q = F.log_softmax(student.double() / temperature, dim=-1)
-    assert value == pytest.approx(temperature**2 * F.kl_div(q, p, reduction="batchmean").item(), rel=1e-5)
+    assert value == pytest.approx(
+        temperature**2 * F.kl_div(q, p, reduction="batchmean").item(), rel=1e-5
+    )
 
-    exps = [np.exp(logits.numpy().astype(np.float64) / temperature) for logits in (teacher, student)]
+    exps = [
+        np.exp(logits.numpy().astype(np.float64) / temperature) for logits in (teacher, student)
+    ]
     t, s = (exp / exp.sum(axis=1, keepdims=True) for exp in exps)
     assert value == pytest.approx(temperature**2 * (t * np.log(t / s)).sum() / len(t), rel=1e-5)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_gradient_is_the_softened_difference(student: Tensor, teacher: Tensor, temperature: float) -> None:
+def test_gradient_is_the_softened_difference(
+    student: Tensor, teacher: Tensor, temperature: float
+) -> None:
     # d/ds T² KL = T² · (softmax(s/T) - softmax(t/T)) / T / batch
     student.requires_grad_()
     found = gradient(forward_kl(student, teacher, temperature=temperature), student)
@@ -263,29 +318,40 @@ def test_gradient_is_the_softened_difference(student: Tensor, teacher: Tensor, t
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_gradient_is_that_of_soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float) -> None:
+def test_gradient_is_that_of_soft_cross_entropy(
+    student: Tensor, teacher: Tensor, temperature: float
+) -> None:
     student.requires_grad_()
     p = F.softmax(teacher / temperature, dim=-1)
     cross_entropy = temperature**2 * F.cross_entropy(student / temperature, p)
     kl = forward_kl(student, teacher, temperature=temperature)
-    torch.testing.assert_close(gradient(kl, student), gradient(cross_entropy, student), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        gradient(kl, student), gradient(cross_entropy, student), atol=1e-6, rtol=1e-5
+    )
 
 
-# --- Mixed with the labels ----------------------------------------------------------------------------------
+# --- Mixed with the labels ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_is_a_mean_over_the_batch(student: Tensor, teacher: Tensor, labels: Tensor, name: str) -> None:
+def test_is_a_mean_over_the_batch(
+    student: Tensor, teacher: Tensor, labels: Tensor, name: str
+) -> None:
     loss = distillation(loss=name, temperature=2.0, soft_weight=0.4)
     once = loss(student, Targets(labels, teacher))
     twice = loss(student.repeat(2, 1), Targets(labels.repeat(2), teacher.repeat(2, 1)))
     torch.testing.assert_close(once, twice)
-    rows = [loss(student[i : i + 1], Targets(labels[i : i + 1], teacher[i : i + 1])) for i in range(len(labels))]
+    rows = [
+        loss(student[i : i + 1], Targets(labels[i : i + 1], teacher[i : i + 1]))
+        for i in range(len(labels))
+    ]
     torch.testing.assert_close(once, torch.stack(rows).mean())
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_bfloat16_logits_are_computed_in_float32(student: Tensor, teacher: Tensor, labels: Tensor, name: str) -> None:
+def test_bfloat16_logits_are_computed_in_float32(
+    student: Tensor, teacher: Tensor, labels: Tensor, name: str
+) -> None:
     narrow_student, narrow_teacher = student.bfloat16(), teacher.bfloat16()
     loss = distillation(loss=name, temperature=3.0, soft_weight=0.5)
     value = loss(narrow_student, Targets(labels, narrow_teacher))
@@ -295,8 +361,12 @@ def test_bfloat16_logits_are_computed_in_float32(student: Tensor, teacher: Tenso
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_mixes_both_terms_by_soft_weight(student: Tensor, teacher: Tensor, labels: Tensor, name: str) -> None:
-    value = distillation(loss=name, temperature=2.0, soft_weight=0.9)(student, Targets(labels, teacher))
+def test_mixes_both_terms_by_soft_weight(
+    student: Tensor, teacher: Tensor, labels: Tensor, name: str
+) -> None:
+    value = distillation(loss=name, temperature=2.0, soft_weight=0.9)(
+        student, Targets(labels, teacher)
+    )
     expected = 0.9 * soft(name, 2.0)(student, teacher) + 0.1 * F.cross_entropy(student, labels)
     torch.testing.assert_close(value, expected)
 
@@ -310,7 +380,9 @@ def test_soft_weight_0_is_the_cross_entropy_without_a_teacher(
     assert torch.equal(value, hard_loss(student, Targets(labels)))
 
 
-def test_soft_weight_1_does_not_look_at_the_labels(student: Tensor, teacher: Tensor, labels: Tensor) -> None:
+def test_soft_weight_1_does_not_look_at_the_labels(
+    student: Tensor, teacher: Tensor, labels: Tensor
+) -> None:
     loss = kl_distillation(temperature=2.0, soft_weight=1.0)
     value = loss(student, Targets(labels, teacher))
     assert torch.equal(value, forward_kl(student, teacher, temperature=2.0))
@@ -320,9 +392,14 @@ def test_soft_weight_1_does_not_look_at_the_labels(student: Tensor, teacher: Ten
 def test_beta_reaches_jensen_shannon_alone(student: Tensor, teacher: Tensor) -> None:
     targets = Targets(torch.zeros(len(student), dtype=torch.long), teacher)
     for name in LOSSES:
-        at = [distillation(loss=name, temperature=2.0, soft_weight=1.0, beta=beta)(student, targets) for beta in BETAS]
+        at = [
+            distillation(loss=name, temperature=2.0, soft_weight=1.0, beta=beta)(student, targets)
+            for beta in BETAS
+        ]
         if name == "jensen_shannon":
-            wanted = [jensen_shannon(student, teacher, temperature=2.0, beta=beta) for beta in BETAS]
+            wanted = [
+                jensen_shannon(student, teacher, temperature=2.0, beta=beta) for beta in BETAS
+            ]
             torch.testing.assert_close(at, wanted)
         else:
             assert len({each.item() for each in at}) == 1

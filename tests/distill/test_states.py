@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeni
     return out
 
 
-# --- Watching -----------------------------------------------------------------------------------------------
+# --- Watching -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,7 +66,9 @@ def test_queries_and_keys_make_the_attention_that_transformers_gives(kind: str) 
     expected = model(**batch, output_attentions=True).attentions
     query, key, value = watched(model, batch, projected=[2]).projected[2]
     assert not torch.equal(key, value)
-    scores = attention_scores(query, key, heads=2).masked_fill(batch["attention_mask"][:, None, None] == 0, -1e9)
+    scores = attention_scores(query, key, heads=2).masked_fill(
+        batch["attention_mask"][:, None, None] == 0, -1e9
+    )
     torch.testing.assert_close(scores.softmax(dim=-1), expected[1], rtol=1e-4, atol=1e-5)
 
 
@@ -103,7 +105,10 @@ def test_only_the_latest_pass_is_remembered() -> None:
 
 
 def test_other_architectures_are_refused() -> None:
-    with pytest.raises(MinnowError, match="cannot look into a 'modernbert' model, only into bert, camembert, distilb"):
+    with pytest.raises(
+        MinnowError,
+        match="cannot look into a 'modernbert' model, only into bert, camembert, distilb",
+    ):
         layers_of(classifier("modernbert"))
 
 
@@ -113,12 +118,14 @@ def test_needed_layers() -> None:
     assert states.needed([2], [1, 3]) == [0, 2]
 
 
-# --- The teacher online -------------------------------------------------------------------------------------
+# --- The teacher online ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "electra"])
 @pytest.mark.parametrize("layers", [[0], [1], [0, 2, 3]])
-def test_what_lies_behind_the_last_needed_layer_is_not_computed(kind: str, layers: list[int]) -> None:
+def test_what_lies_behind_the_last_needed_layer_is_not_computed(
+    kind: str, layers: list[int]
+) -> None:
     torch.manual_seed(0)
     model = classifier(kind, layers=3)
     texts = Encoded(torch.arange(5, 19), torch.tensor([4, 7, 3]), 0)
@@ -131,7 +138,9 @@ def test_what_lies_behind_the_last_needed_layer_is_not_computed(kind: str, layer
     assert all(torch.equal(found[layer], expected[layer]) for layer in layers)
 
 
-def test_a_teachers_states_can_be_kept_for_a_backward_pass(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_teachers_states_can_be_kept_for_a_backward_pass(
+    folder: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     model = folders.load_for_inference(folder, BFLOAT16)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     linears = {3: projections_of(model, 3)}
@@ -147,7 +156,7 @@ def test_a_teachers_states_can_be_kept_for_a_backward_pass(folder: Path, tokeniz
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
-# --- Stored -------------------------------------------------------------------------------------------------
+# --- Stored ---------------------------------------------------------------------------------------
 
 
 def stored(folder: Path, out: Path, layers: list[int], run: Runtime = FLOAT32) -> Stored:
@@ -157,7 +166,9 @@ def stored(folder: Path, out: Path, layers: list[int], run: Runtime = FLOAT32) -
 
 
 @pytest.mark.parametrize("runtime", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
-def test_stored_states_are_what_the_teacher_computes(folder: Path, tmp_path: Path, runtime: Runtime) -> None:
+def test_stored_states_are_what_the_teacher_computes(
+    folder: Path, tmp_path: Path, runtime: Runtime
+) -> None:
     source = stored(folder, tmp_path / "states", [0, 2, 3], runtime)
     model = folders.load_for_inference(folder, runtime)
     texts = encode(folders.load_tokenizer(folder), TEXTS)
@@ -170,7 +181,9 @@ def test_stored_states_are_what_the_teacher_computes(folder: Path, tmp_path: Pat
         assert torch.equal(state[real], now[layer].to(narrow)[real]), "one batch, then as now"
     picked, mask = source.of(ROWS), texts.places(ROWS)[1]
     for layer, state in online.of(ROWS).items():
-        torch.testing.assert_close(picked[layer].float()[mask], state.float()[mask], rtol=2e-2, atol=2e-2)
+        torch.testing.assert_close(
+            picked[layer].float()[mask], state.float()[mask], rtol=2e-2, atol=2e-2
+        )
 
 
 def test_two_bytes_a_number_and_the_same_bytes_again(folder: Path, tmp_path: Path) -> None:
@@ -200,7 +213,10 @@ def test_storing_in_many_batches_is_storing_in_one(
 
 
 def test_too_little_space_is_refused_with_nothing_left(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(MinnowError, match="MB are needed"):
@@ -210,11 +226,17 @@ def test_too_little_space_is_refused_with_nothing_left(
 
 def test_the_size_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored(folder, tmp_path / "states", [1, 3])
-    assert "minnow: storing 0 MB: the teacher's hidden states of 50 tokens, layers 1, 3" in capsys.readouterr().err
+    assert (
+        "minnow: storing 0 MB: the teacher's hidden states of 50 tokens, layers 1, 3"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_layer_that_the_teacher_lacks_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(MinnowError, match="stored_layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for"):
+    with pytest.raises(
+        MinnowError,
+        match="stored_layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for",
+    ):
         store_states(folder, tmp_path / "states", TABLE, [0, 4, 9], FLOAT32)
 
 
@@ -235,7 +257,9 @@ def test_missing_layers_and_other_rows_are_refused(
 ) -> None:
     stored(folder, tmp_path, [2])
     ids, texts = TABLE["id"].to_list(), encode(tokenizer, TEXTS)
-    with pytest.raises(MinnowError, match=r"and 1, 3 are not stored: set distill.stored_layers to \[1, 2, 3\]"):
+    with pytest.raises(
+        MinnowError, match=r"and 1, 3 are not stored: set distill.stored_layers to \[1, 2, 3\]"
+    ):
         read_states(tmp_path, ids, texts, [1, 2, 3], CPU)
     for wrong, others in (
         (["a", "b", "d", "c"], texts),

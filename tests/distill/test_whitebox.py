@@ -31,8 +31,16 @@ from minnow.training import fitting, loop, targets
 from minnow.training.targets import hard_loss
 
 URLS = [f"{text}/{number}" for number in range(6) for text in TEXTS]
-TABLE = pl.DataFrame({"id": [str(n) for n in range(24)], "text": URLS, "label": [n % 2 for n in range(24)]})
-ALL = Terms(hidden_weight=1.0, hidden_measure="mse", attention_weight=0.5, relation_weight=2.0, relation_heads=4)
+TABLE = pl.DataFrame(
+    {"id": [str(n) for n in range(24)], "text": URLS, "label": [n % 2 for n in range(24)]}
+)
+ALL = Terms(
+    hidden_weight=1.0,
+    hidden_measure="mse",
+    attention_weight=0.5,
+    relation_weight=2.0,
+    relation_heads=4,
+)
 HIDDEN_AND_RELATION = Terms(hidden_weight=1.0, relation_weight=1.0)
 SOME = torch.tensor([3, 1, 2])
 
@@ -72,7 +80,9 @@ def guide(
     return made
 
 
-def value_of(made: WhiteBox, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Tensor) -> Tensor:
+def value_of(
+    made: WhiteBox, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Tensor
+) -> Tensor:
     batch = encode(tokenizer, URLS).batch(rows, CPU)
     with made.watching():
         student(**batch)
@@ -80,7 +90,7 @@ def value_of(made: WhiteBox, student: PreTrainedModel, tokenizer: PreTrainedToke
     return result
 
 
-# --- Which layers, how many heads ---------------------------------------------------------------------------
+# --- Which layers, how many heads -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,19 +107,27 @@ def value_of(made: WhiteBox, student: PreTrainedModel, tokenizer: PreTrainedToke
     ],
 )
 def test_layer_map(
-    given: list[int] | None, copied: list[int] | None, layers: int, total: int, expected: list[tuple[int, int]]
+    given: list[int] | None,
+    copied: list[int] | None,
+    layers: int,
+    total: int,
+    expected: list[tuple[int, int]],
 ) -> None:
     assert layer_map(given, student_layers=layers, teacher_layers=total, copied=copied) == expected
 
 
 @pytest.mark.parametrize("given", [[1], [1, 2, 3], [0, 1], [1, 7], [0, 0, 1], [0, 1, 7]])
 def test_a_layer_map_that_does_not_fit_is_refused(given: list[int]) -> None:
-    with pytest.raises(MinnowError, match=r"layer_map is \[.*\]: it names one of the teacher's layers 1 to 6 for each"):
+    with pytest.raises(
+        MinnowError,
+        match=r"layer_map is \[.*\]: it names one of the teacher's layers 1 to 6 for each",
+    ):
         layer_map(given, student_layers=2, teacher_layers=6)
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "expected"), [(768, 768, 48), (384, 1024, 64), (384, 384, 24), (312, 768, 24), (128, 128, 8)]
+    ("ours", "theirs", "expected"),
+    [(768, 768, 48), (384, 1024, 64), (384, 384, 24), (312, 768, 24), (128, 128, 8)],
 )
 def test_relation_heads_are_as_many_as_in_the_paper(ours: int, theirs: int, expected: int) -> None:
     assert relation_heads(None, ours, theirs) == expected
@@ -118,18 +136,28 @@ def test_relation_heads_are_as_many_as_in_the_paper(ours: int, theirs: int, expe
 
 def test_relation_heads_divide_both_widths() -> None:
     assert relation_heads(None, 21, 16) == 1
-    with pytest.raises(MinnowError, match=r"relation_heads is 16, which does not divide .*\(312\) and teacher \(768\)"):
+    with pytest.raises(
+        MinnowError,
+        match=r"relation_heads is 16, which does not divide .*\(312\) and teacher \(768\)",
+    ):
         relation_heads(16, 312, 768)
 
 
-# --- One batch ----------------------------------------------------------------------------------------------
+# --- One batch ------------------------------------------------------------------------------------
 
 
-def test_nothing_is_made_where_all_weights_are_0(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
-    assert whitebox.guide(Terms(), student_of(), tokenizer, tmp_path / "no teacher", TABLE, FLOAT32) is None
+def test_nothing_is_made_where_all_weights_are_0(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    assert (
+        whitebox.guide(Terms(), student_of(), tokenizer, tmp_path / "no teacher", TABLE, FLOAT32)
+        is None
+    )
 
 
-@pytest.mark.parametrize("terms", [Terms(hidden_weight=1), Terms(attention_weight=1), Terms(relation_weight=1)])
+@pytest.mark.parametrize(
+    "terms", [Terms(hidden_weight=1), Terms(attention_weight=1), Terms(relation_weight=1)]
+)
 def test_a_copy_of_the_teacher_has_nothing_to_learn(
     folder: Path, tokenizer: PreTrainedTokenizerBase, terms: Terms
 ) -> None:
@@ -143,13 +171,19 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(
 
 
 def test_the_sum_is_that_of_its_terms(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Against the models themselves: layers 2 and 3 of the teacher for 1 and 2 of a student of equal width."""
+    """Against the models themselves: layers 2 and 3 of the teacher for 1 and 2 of a student of
+    equal width.
+    """
     student, big = student_of(), folders.load_model(folder)
     made = guide(ALL, student, tokenizer, folder, given_map=[2, 3])
     rows = encode(tokenizer, URLS)
     batch, mask = rows.batch(SOME, CPU), rows.places(SOME)[1]
-    ours, theirs = (model(**batch, output_hidden_states=True).hidden_states for model in (student, big))
-    hidden = [losses.hidden_states(ours[i], theirs[j], mask, measure="mse") for i, j in ((1, 2), (2, 3))]
+    ours, theirs = (
+        model(**batch, output_hidden_states=True).hidden_states for model in (student, big)
+    )
+    hidden = [
+        losses.hidden_states(ours[i], theirs[j], mask, measure="mse") for i, j in ((1, 2), (2, 3))
+    ]
     made_of = {
         key: [linear(state) for linear in projections_of(model, layer)]
         for key, model, layer, state in (
@@ -160,15 +194,25 @@ def test_the_sum_is_that_of_its_terms(folder: Path, tokenizer: PreTrainedTokeniz
         )
     }
     scores = {key: losses.attention_scores(q, k, heads=2) for key, (q, k, _) in made_of.items()}
-    attention = [losses.attention(scores[s], scores[t], mask) for s, t in (("s1", "t2"), ("s2", "t3"))]
+    attention = [
+        losses.attention(scores[s], scores[t], mask) for s, t in (("s1", "t2"), ("s2", "t3"))
+    ]
     relation = losses.relations(made_of["s2"], made_of["t3"], mask, heads=4)
     expected = sum(hidden) / 2 + 0.5 * sum(attention) / 2 + 2 * relation
-    torch.testing.assert_close(value_of(made, student, tokenizer, SOME), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        value_of(made, student, tokenizer, SOME), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "roberta"])
-def test_other_kinds_widths_and_heads(folder: Path, coarse: PreTrainedTokenizerBase, kind: str) -> None:
-    narrow = {"dim": 32, "n_heads": 4} if kind == "distilbert" else {"hidden_size": 32, "num_attention_heads": 4}
+def test_other_kinds_widths_and_heads(
+    folder: Path, coarse: PreTrainedTokenizerBase, kind: str
+) -> None:
+    narrow = (
+        {"dim": 32, "n_heads": 4}
+        if kind == "distilbert"
+        else {"hidden_size": 32, "num_attention_heads": 4}
+    )
     student = student_of(kind, **narrow)
     made = guide(Terms(hidden_weight=1.0, relation_weight=1.0), student, coarse, folder)
     assert [tuple(linear.weight.shape) for linear in made.maps] == [(64, 32), (64, 32)]
@@ -177,10 +221,16 @@ def test_other_kinds_widths_and_heads(folder: Path, coarse: PreTrainedTokenizerB
     assert all(bool(weight.grad.any()) for weight in made.parameters() if weight.grad is not None)
     assert sum(weight.grad is not None for weight in made.parameters()) == 2
     body = student.base_model.named_parameters()
-    assert all(weight.grad is not None and bool(weight.grad.isfinite().all()) for name, weight in body if "q" in name)
+    assert all(
+        weight.grad is not None and bool(weight.grad.isfinite().all())
+        for name, weight in body
+        if "q" in name
+    )
 
 
-def test_relations_need_no_equal_heads_and_attention_does(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_relations_need_no_equal_heads_and_attention_does(
+    folder: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     two, four = student_of(), student_of(num_attention_heads=4)
     relation = Terms(relation_weight=1.0)
     # With the same queries, keys and values, how attention cuts them plays no part.
@@ -195,31 +245,43 @@ def test_relations_need_no_equal_heads_and_attention_does(folder: Path, tokenize
             made.watch.projected = {2: [linear(fixed) for linear in projections_of(student, 2)]}
             values.append(made(SOME, batch["attention_mask"]).item())
     assert values[0] == values[1]
-    with pytest.raises(MinnowError, match="attention_weight is 1, and the student has 4 attention heads where the te"):
+    with pytest.raises(
+        MinnowError,
+        match="attention_weight is 1, and the student has 4 attention heads where the te",
+    ):
         guide(Terms(attention_weight=1.0), four, tokenizer, folder)
 
 
-def test_a_row_has_the_same_value_in_every_company(folder: Path, coarse: PreTrainedTokenizerBase) -> None:
-    """Padding, in the student's tokens and in the teacher's, changes nothing: the mean is that of all real tokens."""
+def test_a_row_has_the_same_value_in_every_company(
+    folder: Path, coarse: PreTrainedTokenizerBase
+) -> None:
+    """Padding, in the student's tokens and in the teacher's, changes nothing: the mean is that of
+    all real tokens.
+    """
     lengths = encode(coarse, URLS).lengths
     assert len({int(lengths[row]) for row in SOME}) == 3
     student = student_of()
     made = guide(HIDDEN_AND_RELATION, student, coarse, folder)
     counted = [counterparts(coarse, folder, row) for row in SOME.tolist()]
     single = [value_of(made, student, coarse, torch.tensor([row])) for row in SOME.tolist()]
-    expected = sum(value * count for value, count in zip(single, counted, strict=True)) / sum(counted)
+    expected = sum(value * count for value, count in zip(single, counted, strict=True)) / sum(
+        counted
+    )
     torch.testing.assert_close(value_of(made, student, coarse, SOME), expected)
 
 
 def counterparts(tokenizer: PreTrainedTokenizerBase, folder: Path, row: int) -> int:
     """Return how many of a row's tokens have a counterpart."""
     ours, theirs = (
-        alignment.tokens(each, URLS).batch(torch.tensor([row])) for each in (tokenizer, folders.load_tokenizer(folder))
+        alignment.tokens(each, URLS).batch(torch.tensor([row]))
+        for each in (tokenizer, folders.load_tokenizer(folder))
     )
     return int((alignment.matrix(ours, theirs).sum(dim=-1) > 0).sum())
 
 
-@pytest.mark.parametrize("terms", [Terms(hidden_weight=1.0), Terms(attention_weight=1.0), Terms(relation_weight=1.0)])
+@pytest.mark.parametrize(
+    "terms", [Terms(hidden_weight=1.0), Terms(attention_weight=1.0), Terms(relation_weight=1.0)]
+)
 def test_tokens_behind_the_teachers_end_do_not_count(
     folder: Path, coarse: PreTrainedTokenizerBase, terms: Terms
 ) -> None:
@@ -239,7 +301,9 @@ def test_tokens_behind_the_teachers_end_do_not_count(
     with made.watching():
         student(**batch)
     watched = [made.watch.hidden[2]] if terms.hidden_weight else made.watch.projected[2]
-    for gradient in torch.autograd.grad(made(row, batch["attention_mask"]), watched, allow_unused=True):
+    for gradient in torch.autograd.grad(
+        made(row, batch["attention_mask"]), watched, allow_unused=True
+    ):
         if gradient is not None:  # attention has no use for values
             assert bool(gradient[0, counted].any(dim=-1).all())
             assert not bool(gradient[0, ~counted].any())
@@ -248,14 +312,18 @@ def test_tokens_behind_the_teachers_end_do_not_count(
 def test_aligned_states_by_hand() -> None:
     matrix = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.25, 0.75]]])
     hidden = torch.tensor([[[1.0, 2.0], [4.0, 0.0], [8.0, 4.0]]])
-    made = whitebox.aligned(states.States({1: hidden}, {2: (hidden, 2 * hidden, 3 * hidden)}), matrix)
+    made = whitebox.aligned(
+        states.States({1: hidden}, {2: (hidden, 2 * hidden, 3 * hidden)}), matrix
+    )
     expected = torch.tensor([[[1.0, 2.0], [7.0, 3.0]]])
     assert torch.equal(made.hidden[1], expected)
     assert torch.equal(made.projected[2][2], 3 * expected)
 
 
 def test_averaged_states_make_averaged_scores() -> None:
-    """What is said of attention between unequal tokens: scores are averaged over queries and over keys."""
+    """What is said of attention between unequal tokens: scores are averaged over queries and over
+    keys.
+    """
     query, key = torch.randn(2, 1, 5, 8)
     matrix = torch.rand(1, 3, 5)
     matrix = matrix / matrix.sum(dim=-1, keepdim=True)
@@ -264,7 +332,7 @@ def test_averaged_states_make_averaged_scores() -> None:
     torch.testing.assert_close(made, matrix[:, None] @ scores @ matrix[:, None].transpose(-1, -2))
 
 
-# --- Training -----------------------------------------------------------------------------------------------
+# --- Training -------------------------------------------------------------------------------------
 
 
 class KilledError(Exception):
@@ -340,13 +408,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes_maps_too(
 
 
 def test_other_maps_are_another_start(
-    folder: Path, coarse: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    folder: Path,
+    coarse: PreTrainedTokenizerBase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KilledError):
         trained(folder, coarse, tmp_path / "run.pt", loss=killed_at(5))
     original = nn.Linear.reset_parameters
-    monkeypatch.setattr(nn.Linear, "reset_parameters", lambda self: (original(self), self.weight.data.mul_(2))[0])
+    monkeypatch.setattr(
+        nn.Linear, "reset_parameters", lambda self: (original(self), self.weight.data.mul_(2))[0]
+    )
     monkeypatch.setattr("test_whitebox.student_of", lambda **options: student)
     with monkeypatch.context() as plain:
         plain.setattr(nn.Linear, "reset_parameters", original)
@@ -360,20 +434,26 @@ def test_training_lessens_the_terms_and_leaves_the_teacher_alone(
     folder: Path, coarse: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     before = sha256(folder / "model.safetensors")
-    _, made, curve = trained(folder, coarse, tmp_path / "run.pt", epochs=8, loss=lambda logits, _: 0 * logits.sum())
+    _, made, curve = trained(
+        folder, coarse, tmp_path / "run.pt", epochs=8, loss=lambda logits, _: 0 * logits.sum()
+    )
     assert curve["loss"][-1] < 0.6 * curve["loss"][0]
     source: Any = made.teacher.source
     assert not source.model.training
     assert not any(weight.requires_grad for weight in source.model.parameters())
     assert sha256(folder / "model.safetensors") == before
     expected = folders.load_model(folder).state_dict()
-    assert all(torch.equal(weight, expected[name]) for name, weight in source.model.state_dict().items())
+    assert all(
+        torch.equal(weight, expected[name]) for name, weight in source.model.state_dict().items()
+    )
 
 
 def test_maps_are_weights_on_disk_too(folder: Path, coarse: PreTrainedTokenizerBase) -> None:
     student = student_of(hidden_size=32)
     made = guide(Terms(hidden_weight=1.0), student, coarse, folder)
-    assert fitting.bytes_on_disk(student, made) - fitting.bytes_on_disk(student) == 4 * 8 * 2 * 32 * 64
+    assert (
+        fitting.bytes_on_disk(student, made) - fitting.bytes_on_disk(student) == 4 * 8 * 2 * 32 * 64
+    )
 
 
 @pytest.mark.parametrize("runtime", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
@@ -386,12 +466,13 @@ def test_stored_states_train_what_the_teacher_in_the_loop_does(
     stored = guide(ALL, student, coarse, folder, run=runtime, stored=tmp_path / "states")
     rows = torch.arange(len(URLS))
     values = [value_of(made, student, coarse, rows).item() for made in (online, stored)]
-    # In bfloat16 what is stored is what was computed, but for batches of other lengths, whose sums round otherwise.
+    # In bfloat16 what is stored is what was computed, but for batches of other lengths, whose sums
+    # round otherwise.
     assert values[1] == pytest.approx(values[0], rel=1e-3 if runtime.mixed else 1e-4)
     assert math.isfinite(values[0])
 
 
-# --- The stages ---------------------------------------------------------------------------------------------
+# --- The stages -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -408,11 +489,17 @@ def student_bytes(root: Path, changes: dict[str, Any]) -> tuple[bytes, list[floa
     teacher_states.main(root)
     distill.main(root)
     curve = pl.read_csv(Layout(root).plot("student_training"))
-    return (Layout(root).model("student") / "model.safetensors").read_bytes(), curve["loss"].to_list()
+    return (Layout(root).model("student") / "model.safetensors").read_bytes(), curve[
+        "loss"
+    ].to_list()
 
 
 def test_the_stages_with_a_new_vocabulary_online_and_stored(taught: Path) -> None:
-    edit(taught, {"student.vocabulary": {"method": "train", "min_count": None, "size": 320}}, "embedded")
+    edit(
+        taught,
+        {"student.vocabulary": {"method": "train", "min_count": None, "size": 320}},
+        "embedded",
+    )
     weights = {"distill.hidden_weight": 1.0, "distill.relation_weight": 1.0}
     off, _ = student_bytes(taught, {})
     online, online_loss = student_bytes(taught, weights)
@@ -434,26 +521,48 @@ def test_heads_that_differ_are_refused_before_any_training(
     taught: Path, run: Callable[[Path, str], tuple[int, str]]
 ) -> None:
     edit(taught, {"student.heads": 4}, "embedded")
-    edit(taught, {"distill.attention_weight": 1.0, "distill.hidden_states": "online", "distill.stored_layers": None})
+    edit(
+        taught,
+        {
+            "distill.attention_weight": 1.0,
+            "distill.hidden_states": "online",
+            "distill.stored_layers": None,
+        },
+    )
     refused(taught, run, "distill", "distill.attention_weight is 1", "4 attention heads")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"distill.hidden_weight": -1.0}, ["distill.hidden_weight is -1.0", "greater than or equal to 0"]),
-        ({"distill.hidden_measure": "cosinus"}, ["distill.hidden_measure is 'cosinus'", "did you mean 'cosine'?"]),
+        (
+            {"distill.hidden_weight": -1.0},
+            ["distill.hidden_weight is -1.0", "greater than or equal to 0"],
+        ),
+        (
+            {"distill.hidden_measure": "cosinus"},
+            ["distill.hidden_measure is 'cosinus'", "did you mean 'cosine'?"],
+        ),
         ({"distill.relation_heads": 0}, ["distill.relation_heads is 0"]),
         ({"distill.layer_map": []}, ["distill.layer_map is []", "at least 1 item"]),
         ({"distill.layer_map": [-1]}, ["distill.layer_map.0 is -1"]),
         ({"distill.hidden_states": "stored"}, ["hidden_states 'stored' needs stored_layers"]),
         ({"distill.stored_layers": [1]}, ["stored_layers does not go with hidden_states 'online'"]),
-        ({"distill.hidden_states": "stored", "distill.stored_layers": []}, ["distill.stored_layers is []"]),
-        ({"distill.hidden_weigth": 1.0}, ["distill.hidden_weigth is unknown", "did you mean 'hidden_weight'?"]),
+        (
+            {"distill.hidden_states": "stored", "distill.stored_layers": []},
+            ["distill.stored_layers is []"],
+        ),
+        (
+            {"distill.hidden_weigth": 1.0},
+            ["distill.hidden_weigth is unknown", "did you mean 'hidden_weight'?"],
+        ),
     ],
 )
 def test_bad_params_are_one_line(
-    tmp_path: Path, run: Callable[[Path, str], tuple[int, str]], changes: dict[str, Any], words: list[str]
+    tmp_path: Path,
+    run: Callable[[Path, str], tuple[int, str]],
+    changes: dict[str, Any],
+    words: list[str],
 ) -> None:
     project = new_project(tmp_path)
     edit(project, changes)

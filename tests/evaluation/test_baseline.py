@@ -1,4 +1,6 @@
-"""The n-gram baseline: what it reaches, that it is the same every time, and that what is saved is what is measured."""
+"""The n-gram baseline: what it reaches, that it is the same every time, and that what is saved is
+what is measured.
+"""
 
 import json
 import subprocess
@@ -21,13 +23,24 @@ from minnow.data.splits import prepare
 from minnow.errors import MinnowError
 from minnow.evaluation import baseline
 
-ODD = ["a\u2028b", "a\u2028b", 'q"\\é', 'q"\\é', "x\ny\x85z", "x\ny\x85z", "\ufdfa\U00020000", "\ufdfa\U00020000"]
+ODD = [
+    "a\u2028b",
+    "a\u2028b",
+    'q"\\é',
+    'q"\\é',
+    "x\ny\x85z",
+    "x\ny\x85z",
+    "\ufdfa\U00020000",
+    "\ufdfa\U00020000",
+]
 
 
 @cache
 def splits() -> dict[str, pl.DataFrame]:
     source = load_synthetic(4_000, seed=0, label_noise=0.02)
-    return prepare(source, move_scheme=True, method="domain", seed=0, validation=0.1, test=0.3).splits
+    return prepare(
+        source, move_scheme=True, method="domain", seed=0, validation=0.1, test=0.3
+    ).splits
 
 
 def fitted() -> Pipeline:
@@ -64,7 +77,9 @@ def test_logits_are_the_regressions_own_probabilities_and_predictions() -> None:
     pipeline, texts = fitted_once(), splits()["validation"]["text"].to_list()
     logits = baseline.baseline_logits(pipeline, texts)
     assert logits.shape == (len(texts), 2)
-    assert np.allclose(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), pipeline.predict_proba(texts)[:, 1])
+    assert np.allclose(
+        1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), pipeline.predict_proba(texts)[:, 1]
+    )
     assert np.array_equal(logits.argmax(axis=1), pipeline.predict(texts))
 
 
@@ -78,7 +93,8 @@ def test_logits_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch, chu
 
 
 def test_parameters_count_ngrams_and_numbers() -> None:
-    # Of "ab" twice and "ba" twice, a, b, ab and ba stand in two texts each: 4 idf, 4 coefficients, 1 intercept.
+    # Of "ab" twice and "ba" twice, a, b, ab and ba stand in two texts each: 4 idf, 4 coefficients,
+    # 1 intercept.
     pipeline = baseline.fit_baseline(["ab", "ab", "ba", "ba"], [0, 0, 1, 1])
     assert sorted(pipeline[0].vocabulary_) == ["a", "ab", "b", "ba"]
     assert baseline.parameters(pipeline) == 9
@@ -89,7 +105,7 @@ def test_rows_without_a_common_ngram_are_one_clear_error() -> None:
         baseline.fit_baseline(["a", "b"], [0, 1])
 
 
-# --- Saved and loaded ---------------------------------------------------------------------------------------
+# --- Saved and loaded -----------------------------------------------------------------------------
 
 
 def test_what_is_saved_gives_the_same_logits_within_float32(tmp_path: Path) -> None:
@@ -116,7 +132,9 @@ def test_ngrams_may_hold_any_character(tmp_path: Path) -> None:
     pipeline = baseline.fit_baseline(ODD, [0, 0, 1, 1] * 2)
     baseline.save(pipeline, tmp_path)
     loaded = baseline.load(tmp_path)
-    assert loaded[0].vocabulary_ == {ngram: int(column) for ngram, column in pipeline[0].vocabulary_.items()}
+    assert loaded[0].vocabulary_ == {
+        ngram: int(column) for ngram, column in pipeline[0].vocabulary_.items()
+    }
     assert any("\u2028" in ngram for ngram in loaded[0].vocabulary_)
     assert any("\n" in ngram for ngram in loaded[0].vocabulary_)
     np.testing.assert_allclose(margins(loaded, ODD), margins(pipeline, ODD), rtol=1e-5, atol=1e-5)
@@ -132,7 +150,11 @@ def test_the_folder_by_hand(tmp_path: Path) -> None:
     }
     assert (tmp_path / "ngrams.jsonl").read_text() == '"a"\n"ab"\n"b"\n"ba"\n'
     manifest = read_json(tmp_path / "manifest.json")
-    sizes = {file.name: file.stat().st_size for file in tmp_path.iterdir() if file.name != "manifest.json"}
+    sizes = {
+        file.name: file.stat().st_size
+        for file in tmp_path.iterdir()
+        if file.name != "manifest.json"
+    }
     assert {name: fact["bytes"] for name, fact in manifest["files"].items()} == sizes
     assert manifest["parameters"] == 9
     assert manifest["bytes_by_part"] == {
@@ -141,7 +163,12 @@ def test_the_folder_by_hand(tmp_path: Path) -> None:
         "other": sum(sizes.values()) - 18 - 36,
     }
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config == {"analyzer": "char", "lowercase": True, "ngram_range": [1, 4], "sublinear_tf": True}
+    assert config == {
+        "analyzer": "char",
+        "lowercase": True,
+        "ngram_range": [1, 4],
+        "sublinear_tf": True,
+    }
 
 
 def test_the_files_can_be_read_like_others(tmp_path: Path) -> None:
@@ -152,7 +179,11 @@ def test_the_files_can_be_read_like_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ngrams.jsonl", "differs from its manifest"), ("manifest.json", "is not valid JSON"), (None, "is missing")],
+    [
+        ("ngrams.jsonl", "differs from its manifest"),
+        ("manifest.json", "is not valid JSON"),
+        (None, "is missing"),
+    ],
 )
 def test_a_damaged_folder_is_not_run(tmp_path: Path, name: str | None, message: str) -> None:
     folder, out = tmp_path / "baseline", tmp_path / "out"
@@ -173,7 +204,9 @@ def test_stored_logits_carry_ids_and_are_those_of_the_folder(tmp_path: Path) -> 
     assert {file.name for file in out.iterdir()} == {"validation.parquet", "test.parquet"}
     for name, table in splits().items():
         if name != "train":
-            expected = baseline.baseline_logits(baseline.load(folder), table["text"].to_list()).astype(np.float32)
+            expected = baseline.baseline_logits(
+                baseline.load(folder), table["text"].to_list()
+            ).astype(np.float32)
             found = read_logits(out / f"{name}.parquet", table["id"].to_list())
             assert found.dtype == np.float32
             assert np.array_equal(found, expected)
@@ -182,4 +215,9 @@ def test_stored_logits_carry_ids_and_are_those_of_the_folder(tmp_path: Path) -> 
 def test_it_does_without_torch() -> None:
     code = "import sys; import minnow.baseline; sys.exit('torch' in sys.modules)"
     source = SRC
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(source)}, timeout=60).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONPATH": str(source)}, timeout=60
+        ).returncode
+        == 0
+    )

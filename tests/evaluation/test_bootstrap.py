@@ -1,4 +1,6 @@
-"""The bootstrap: every weighted estimate against scikit-learn on the rows themselves, and what intervals promise."""
+"""The bootstrap: every weighted estimate against scikit-learn on the rows themselves, and what
+intervals promise.
+"""
 
 from itertools import pairwise
 
@@ -49,7 +51,9 @@ def test_estimates_of_a_resample_equal_scikit_learn_on_its_rows(ties: bool) -> N
     for number, weight in enumerate(weights):
         rows = np.repeat(np.arange(len(labels)), weight)
         wanted = reference(margins[rows], labels[rows], 0.5)
-        assert {name: values[number] for name, values in found.items()} == pytest.approx(wanted, abs=1e-12)
+        assert {name: values[number] for name, values in found.items()} == pytest.approx(
+            wanted, abs=1e-12
+        )
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
@@ -57,7 +61,9 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     order = np.random.default_rng(3).permutation(300)
     thresholds = {"decision": 0.0}
     found = bootstrap.point(Ranked.of(margins[order], labels[order]), thresholds)
-    assert found == pytest.approx(bootstrap.point(Ranked.of(margins, labels), thresholds), abs=1e-12)
+    assert found == pytest.approx(
+        bootstrap.point(Ranked.of(margins, labels), thresholds), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("threshold", [-100.0, 100.0])
@@ -85,7 +91,9 @@ def test_chunks_do_not_change_the_draws_and_seeds_do(monkeypatch: pytest.MonkeyP
     parts = list(bootstrap.draws(labels, resamples=30, seed=7))
     assert len(parts) == 15
     assert np.array_equal(np.concatenate(parts), whole)
-    assert not np.array_equal(np.concatenate(list(bootstrap.draws(labels, resamples=30, seed=8))), whole)
+    assert not np.array_equal(
+        np.concatenate(list(bootstrap.draws(labels, resamples=30, seed=8))), whole
+    )
 
 
 def test_models_share_their_resamples() -> None:
@@ -108,7 +116,9 @@ def test_more_rows_narrow_the_interval_with_their_root() -> None:
     for rows in (400, 1_600, 6_400):
         margins, labels = example(rows)
         models = {"model": Ranked.of(margins, labels)}
-        found = bootstrap.bootstrap(models, {"model": {"decision": 0.0}}, labels, resamples=400, seed=0)
+        found = bootstrap.bootstrap(
+            models, {"model": {"decision": 0.0}}, labels, resamples=400, seed=0
+        )
         low, high = bootstrap.interval(found["model"]["f1"])
         widths.append(high - low)
     assert [one / other for one, other in pairwise(widths)] == pytest.approx([2, 2], rel=0.3)
@@ -116,7 +126,9 @@ def test_more_rows_narrow_the_interval_with_their_root() -> None:
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_promise() -> None:
-    """The known truth is the margin's distribution: AUC Φ(3 / √8), accuracy and F1 from the normal tails."""
+    """The known truth is the margin's distribution: AUC Φ(3 / √8), accuracy and F1 from the normal
+    tails.
+    """
     from scipy.stats import norm
 
     found, false = norm.sf((0 - 1.5) / 2), norm.sf((0 + 1.5) / 2)
@@ -132,9 +144,12 @@ def test_intervals_cover_the_truth_as_often_as_they_promise() -> None:
         labels = np.repeat([0, 1], half)
         margins = draw.normal(size=2 * half) * 2 + 3 * labels - 1.5
         models = {"model": Ranked.of(margins, labels)}
-        values = bootstrap.bootstrap(models, {"model": {"decision": 0.0}}, labels, resamples=1000, seed=seed)["model"]
+        values = bootstrap.bootstrap(
+            models, {"model": {"decision": 0.0}}, labels, resamples=1000, seed=seed
+        )["model"]
         for name, true in truth.items():
             low, high = bootstrap.interval(values[name])
             covered[name] += low <= true <= high
-    # Of 400 runs a true 95 % gives 371 to 389 in 96 of 100 cases; percentile intervals run a little narrow.
+    # Of 400 runs a true 95 % gives 371 to 389 in 96 of 100 cases; percentile intervals run a little
+    # narrow.
     assert all(0.92 <= count / runs <= 0.98 for count in covered.values()), covered

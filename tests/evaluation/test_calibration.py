@@ -18,18 +18,26 @@ def example(rows: int, *, sharpened: float, seed: int = 0) -> tuple[Array, Array
 
 @pytest.mark.parametrize("sharpened", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_what_sharpened_the_margins(sharpened: float) -> None:
-    assert calibration.fit_temperature(*example(50_000, sharpened=sharpened)) == pytest.approx(sharpened, rel=0.03)
+    assert calibration.fit_temperature(*example(50_000, sharpened=sharpened)) == pytest.approx(
+        sharpened, rel=0.03
+    )
 
 
 def test_the_temperature_is_the_inverse_of_a_logistic_slope() -> None:
     margins, labels = example(2_000, sharpened=2.0)
-    slope = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(margins[:, None], labels).coef_[0, 0]
+    slope = (
+        LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
+        .fit(margins[:, None], labels)
+        .coef_[0, 0]
+    )
     assert calibration.fit_temperature(margins, labels) == pytest.approx(1 / slope, rel=1e-3)
 
 
 def test_perfect_separation_ends_at_the_lowest_temperature() -> None:
     margins = np.array([-2.0, -1.0, 1.0, 2.0])
-    assert calibration.fit_temperature(margins, np.array([0, 0, 1, 1])) == pytest.approx(calibration.LOWEST, rel=0.01)
+    assert calibration.fit_temperature(margins, np.array([0, 0, 1, 1])) == pytest.approx(
+        calibration.LOWEST, rel=0.01
+    )
 
 
 def test_temperature_mends_calibration_and_moves_no_decision() -> None:
@@ -50,7 +58,9 @@ def test_the_default_threshold_is_probability_one_half() -> None:
 def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     validation, test = example(3_000, sharpened=1.0), example(3_000, sharpened=1.0, seed=1)
     threshold = calibration.decision_threshold(*validation, 0.05)
-    found = calibration.calibration(validation=validation, test=test, threshold=threshold)["decision"]
+    found = calibration.calibration(validation=validation, test=test, threshold=threshold)[
+        "decision"
+    ]
     assert 0.045 < found["validation_fpr"] <= 0.05
     assert found["test_fpr"] == pytest.approx(0.05, abs=0.02)
     assert found["threshold"] == threshold, "what is written down is what was used"
@@ -60,7 +70,14 @@ def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
 @pytest.mark.parametrize("safe", [2, 7, 303, 648])
 def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
     margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
-    with pytest.raises(MinnowError, match=rf"validation has {safe} safe rows.*set \S+ or more") as refusal:
+    with pytest.raises(
+        MinnowError, match=rf"validation has {safe} safe rows.*set \S+ or more"
+    ) as refusal:
         calibration.decision_threshold(margins, labels, 0.001)
     rate = float(str(refusal.value).split("; set ")[1].split()[0])
-    assert metrics.false_positive_rate(margins, labels, calibration.decision_threshold(margins, labels, rate)) <= rate
+    assert (
+        metrics.false_positive_rate(
+            margins, labels, calibration.decision_threshold(margins, labels, rate)
+        )
+        <= rate
+    )

@@ -1,4 +1,6 @@
-"""Two models on the same rows: verdicts, McNemar, flips, by hand and against independent implementations."""
+"""Two models on the same rows: verdicts, McNemar, flips, by hand and against independent
+implementations.
+"""
 
 import math
 
@@ -25,39 +27,51 @@ def test_verdicts_at_a_margin_of_half_a_point(low: float, high: float, found: st
     assert comparison.verdict(low, high, 0.005) == found
 
 
-# (1.96 + 0.84) / 1.96, squared: what it takes to be right in four of five cases instead of every second.
+# (1.96 + 0.84) / 1.96, squared: what it takes to be right in four of five cases instead of every
+# second.
 POWER = ((1.959964 + 0.841621) / 1.959964) ** 2
 
 
 def test_rows_needed_by_hand() -> None:
-    # 0.002 ± 0.014 on 1,000 rows: 0.007 above the margin's edge, so the interval must halve: four times the rows.
-    assert comparison.rows_needed(0.002, -0.012, 0.016, margin=0.005, rows=1_000) == pytest.approx(4_000 * POWER, abs=2)
+    # 0.002 ± 0.014 on 1,000 rows: 0.007 above the margin's edge, so the interval must halve: four
+    # times the rows.
+    assert comparison.rows_needed(0.002, -0.012, 0.016, margin=0.005, rows=1_000) == pytest.approx(
+        4_000 * POWER, abs=2
+    )
     # -0.009 ± 0.012: it must fall below -0.005, a third of 0.012: nine times.
     assert comparison.rows_needed(-0.009, -0.021, 0.003, margin=0.005, rows=1_000) == pytest.approx(
         9_000 * POWER, abs=2
     )
-    assert comparison.rows_needed(-0.00499, -0.02, 0.01, margin=0.005, rows=1_000) is None, "no number could be had"
+    assert comparison.rows_needed(-0.00499, -0.02, 0.01, margin=0.005, rows=1_000) is None, (
+        "no number could be had"
+    )
 
 
 @pytest.mark.parametrize("middle", [0.002, -0.012])
 def test_so_many_rows_settle_it_in_four_of_five_cases(middle: float) -> None:
-    needed = comparison.rows_needed(middle, middle - 0.014, middle + 0.014, margin=0.005, rows=1_000)
+    needed = comparison.rows_needed(
+        middle, middle - 0.014, middle + 0.014, margin=0.005, rows=1_000
+    )
     assert needed is not None
     reach = 0.014 * math.sqrt(1_000 / needed)
     seen = np.random.default_rng(0).normal(middle, reach / 1.959964, size=20_000)
-    settled = [comparison.verdict(each - reach, each + reach, 0.005) != INCONCLUSIVE for each in seen]
+    settled = [
+        comparison.verdict(each - reach, each + reach, 0.005) != INCONCLUSIVE for each in seen
+    ]
     assert np.mean(settled) == pytest.approx(0.8, abs=0.02)
 
 
 def test_the_loss_that_few_flips_leave_possible_by_hand() -> None:
     # No flip in 1,000 rows: 1 - 0.025^(1/1000) of them may flip, each at 0.0011 of F1 0.9.
     share = 1 - 0.025 ** (1 / 1_000)
-    assert comparison.unseen_loss(0, rows=1_000, positives=500, f1=0.9) == pytest.approx(share * 1_000 * 1.1 / 1_000)
+    assert comparison.unseen_loss(0, rows=1_000, positives=500, f1=0.9) == pytest.approx(
+        share * 1_000 * 1.1 / 1_000
+    )
 
 
 def test_non_inferior_is_seldom_said_of_a_model_that_is_not() -> None:
-    """A true loss beyond the margin: right rows turn wrong, 0.76 % of all; what the bootstrap alone says is wrong in a
-    fifth of such samples of 200 rows, in all of which nothing flipped."""
+    """A true loss beyond the margin: right rows turn wrong, 0.76 % of all; what the bootstrap alone
+    says is wrong in a fifth of such samples of 200 rows, in all of which nothing flipped."""
     wrong = 0
     for seed in range(300):
         draw = np.random.default_rng(seed)
@@ -67,7 +81,9 @@ def test_non_inferior_is_seldom_said_of_a_model_that_is_not() -> None:
         after = np.where(lost, 1 - before, before)
         found = comparison.flips(before, after, labels)
         resampled = -np.array([lost[draw.integers(200, size=200)].mean() for _ in range(50)])
-        said = comparison.judged(1.0, 1 - lost.mean(), resampled, flipped=found, labels=labels, margin=0.005)
+        said = comparison.judged(
+            1.0, 1 - lost.mean(), resampled, flipped=found, labels=labels, margin=0.005
+        )
         wrong += said["verdict"] == NON_INFERIOR
     assert wrong == 0
 
@@ -106,7 +122,11 @@ def test_flips_explain_the_change_of_accuracy() -> None:
     draw = np.random.default_rng(1)
     before, after, labels = (draw.integers(0, 2, 300) for _ in range(3))
     found = comparison.flips(before, after, labels)
-    assert found["better"] - found["worse"] == int((after == labels).sum()) - int((before == labels).sum()) != 0
+    assert (
+        found["better"] - found["worse"]
+        == int((after == labels).sum()) - int((before == labels).sum())
+        != 0
+    )
     assert found["changed"] == found["better"] + found["worse"]
 
 

@@ -15,11 +15,15 @@ def labels_of(rows: int, seed: int) -> Array:
 
 def outcome(validation_labels: Array, labels: Array, *, skill: float, seed: int) -> Outcome:
     draw = np.random.default_rng(seed)
-    margins = [draw.normal(size=len(each)) + skill * (2 * each - 1) for each in (validation_labels, labels)]
+    margins = [
+        draw.normal(size=len(each)) + skill * (2 * each - 1) for each in (validation_labels, labels)
+    ]
     return Outcome(margins[0], margins[1], 0.0)
 
 
-def judged(outcomes: dict[str, Outcome], validation_labels: Array, labels: Array, seed: int = 0) -> Judgement:
+def judged(
+    outcomes: dict[str, Outcome], validation_labels: Array, labels: Array, seed: int = 0
+) -> Judgement:
     return evidence.judge(
         outcomes,
         validation_labels=validation_labels,
@@ -62,7 +66,8 @@ def test_rates_that_validation_cannot_know_are_null_with_a_reason(found: Judgeme
     assert point["value"] is None
     assert (
         point["reason"]
-        == f"validation has {int((VALIDATION == 0).sum())} safe rows; a false-positive rate of 0.1% needs 5000"
+        == f"validation has {int((VALIDATION == 0).sum())} safe rows; a false-positive rate of 0.1%"
+        " needs 5000"
     )
 
 
@@ -75,10 +80,21 @@ def test_the_rate_on_test_is_the_one_that_came_of_the_threshold(found: Judgement
 
 
 def test_a_model_compared_with_its_copy_differs_by_nothing_at_all(found: Judgement) -> None:
-    hop = next(hop for hop in found.hops if (hop["before"], hop["after"]) == ("teacher", "quantized"))
+    hop = next(
+        hop for hop in found.hops if (hop["before"], hop["after"]) == ("teacher", "quantized")
+    )
     assert hop["f1"] == hop["roc_auc"] == {"difference": 0.0, "low": 0.0, "high": 0.0}
-    assert (hop["verdict"], hop["better_than_before"], hop["mcnemar_p"]) == ("non_inferior", False, 1.0)
-    assert (hop["agreement"], hop["changed"], hop["mean_abs_dp"], hop["rows_needed"]) == (1.0, 0, 0.0, None)
+    assert (hop["verdict"], hop["better_than_before"], hop["mcnemar_p"]) == (
+        "non_inferior",
+        False,
+        1.0,
+    )
+    assert (hop["agreement"], hop["changed"], hop["mean_abs_dp"], hop["rows_needed"]) == (
+        1.0,
+        0,
+        0.0,
+        None,
+    )
 
 
 def test_a_clearly_worse_model_is_inferior_and_the_way_back_is_better(found: Judgement) -> None:
@@ -92,7 +108,11 @@ def test_a_clearly_worse_model_is_inferior_and_the_way_back_is_better(found: Jud
 
 def test_a_paired_interval_is_narrower_than_two_apart() -> None:
     """A student that copies most of its teacher: the resamples' common luck cancels."""
-    near = Outcome(TEACHER.validation, TEACHER.test + np.random.default_rng(9).normal(size=len(TEST)) * 0.1, 0.0)
+    near = Outcome(
+        TEACHER.validation,
+        TEACHER.test + np.random.default_rng(9).normal(size=len(TEST)) * 0.1,
+        0.0,
+    )
     found = judged({**MODELS, "student": near}, VALIDATION, TEST)
     hop, apart = found.hops[0]["f1"], [found.models[name]["f1"] for name in ("teacher", "student")]
     width = hop["high"] - hop["low"]
@@ -105,12 +125,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(found: Judgemen
 
 
 def test_an_interval_at_a_threshold_knows_that_validation_is_a_sample_too() -> None:
-    """The truth: how far the share found scatters over many validation and test samples of this size."""
+    """The truth: how far the share found scatters over many validation and test samples of this
+    size.
+    """
     shares = []
     for seed in range(200):
         validation_labels, labels = labels_of(1_200, 1_000 + seed), labels_of(800, 2_000 + seed)
         each = outcome(validation_labels, labels, skill=1.5, seed=3_000 + seed)
-        found, _ = metrics.tpr_at_fpr(0.01, validation=(each.validation, validation_labels), test=(each.test, labels))
+        found, _ = metrics.tpr_at_fpr(
+            0.01, validation=(each.validation, validation_labels), test=(each.test, labels)
+        )
         assert found is not None
         shares.append(found)
     scatter = float(np.quantile(shares, 0.975) - np.quantile(shares, 0.025))
@@ -125,13 +149,16 @@ def test_an_interval_at_a_threshold_knows_that_validation_is_a_sample_too() -> N
 
 def judge_alone(outcomes: dict[str, Outcome], validation_labels: Array, labels: Array) -> Judgement:
     method = Method(margin=0.005, resamples=1000, seed=0)
-    return evidence.judge(outcomes, validation_labels=validation_labels, labels=labels, hops=(), method=method)
+    return evidence.judge(
+        outcomes, validation_labels=validation_labels, labels=labels, hops=(), method=method
+    )
 
 
 def test_a_wanted_rate_widens_the_interval_of_f1() -> None:
     fixed, wanted = (Outcome(TEACHER.validation, TEACHER.test, 1.0, fpr) for fpr in (None, 0.01))
     narrow, wide = (
-        judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"]["f1"] for each in (fixed, wanted)
+        judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"]["f1"]
+        for each in (fixed, wanted)
     )
     assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
 
@@ -141,20 +168,26 @@ def test_a_calibration_error_lies_in_its_interval_for_a_calibrated_model_too() -
         draw = np.random.default_rng(seed)
         margins = draw.normal(size=1_000) * 2
         labels = (draw.random(1_000) < metrics.probability(margins)).astype(np.int64)
-        found = judge_alone({"teacher": Outcome(margins, margins, 0.0)}, labels, labels).models["teacher"]["ece"]
+        found = judge_alone({"teacher": Outcome(margins, margins, 0.0)}, labels, labels).models[
+            "teacher"
+        ]["ece"]
         assert 0 <= found["low"] <= found["value"] <= found["high"]
 
 
 def test_all_right_is_no_proof_of_perfection() -> None:
     margins = np.where(TEST == 1, 3.0, -3.0)
-    found = judge_alone({"teacher": Outcome(TEACHER.validation, margins, 0.0)}, VALIDATION, TEST).models["teacher"]
+    found = judge_alone(
+        {"teacher": Outcome(TEACHER.validation, margins, 0.0)}, VALIDATION, TEST
+    ).models["teacher"]
     # The exact bound for 800 of 800: 0.025^(1/800).
     assert found["accuracy"] == {"value": 1.0, "low": round(0.025 ** (1 / 800), 4), "high": 1.0}
     assert found["f1"]["low"] < 1.0
 
 
 def test_few_rows_without_a_flip_do_not_show_non_inferiority() -> None:
-    """With 200 rows and no flip at all, up to 1.8 % of the rows may flip: more than the margin of half a point."""
+    """With 200 rows and no flip at all, up to 1.8 % of the rows may flip: more than the margin of
+    half a point.
+    """
     few = slice(0, 200)
     same = Outcome(TEACHER.validation, TEACHER.test[few], 0.0)
     models = dict.fromkeys(("teacher", "student", "quantized"), same)
@@ -166,7 +199,9 @@ def test_few_rows_without_a_flip_do_not_show_non_inferiority() -> None:
 def test_another_test_set_is_another_sample() -> None:
     one = judge_alone({"teacher": TEACHER}, VALIDATION, TEST)
     labels = labels_of(800, 77)
-    other = judge_alone({"teacher": outcome(VALIDATION, labels, skill=2.5, seed=78)}, VALIDATION, labels)
+    other = judge_alone(
+        {"teacher": outcome(VALIDATION, labels, skill=2.5, seed=78)}, VALIDATION, labels
+    )
     found = evidence.unpaired("teacher", one, other)["f1"]
     wanted = other.models["teacher"]["f1"]["value"] - one.models["teacher"]["f1"]["value"]
     assert found["difference"] == pytest.approx(wanted, abs=1e-4)
@@ -176,12 +211,17 @@ def test_another_test_set_is_another_sample() -> None:
 def test_thresholds_move_accuracy_and_flips() -> None:
     high = Outcome(TEACHER.validation, TEACHER.test, 3.0)
     found = judged({**MODELS, "quantized": high}, VALIDATION, TEST)
-    assert found.models["quantized"]["accuracy"]["value"] == metrics.classification(TEACHER.test, TEST, 3.0)["accuracy"]
+    assert (
+        found.models["quantized"]["accuracy"]["value"]
+        == metrics.classification(TEACHER.test, TEST, 3.0)["accuracy"]
+    )
     assert found.hops[2]["changed"] > 0
     assert found.hops[2]["roc_auc"]["difference"] == 0.0
 
 
 def test_calibration_covers_every_model() -> None:
-    found = evidence.calibration_report(MODELS, validation_labels=VALIDATION, labels=TEST, wanted_fpr=None)
+    found = evidence.calibration_report(
+        MODELS, validation_labels=VALIDATION, labels=TEST, wanted_fpr=None
+    )
     assert set(found["models"]) == set(MODELS)
     assert found["models"]["teacher"] == found["models"]["quantized"] != found["models"]["student"]

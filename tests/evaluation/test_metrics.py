@@ -9,7 +9,8 @@ from sklearn import metrics as sk
 from minnow.core.selection import validation_f1
 from minnow.evaluation import metrics
 
-# 10 rows, the phishing logit alone (the other is 0): 4 of 5 phishing found, 1 of 5 safe ones accused.
+# 10 rows, the phishing logit alone (the other is 0): 4 of 5 phishing found, 1 of 5 safe ones
+# accused.
 PHISHING = np.array([3.0, 2.0, 1.0, 0.5, -1.0, 0.75, -0.5, -2.0, -3.0, -4.0], dtype=np.float32)
 LABELS = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
 LOGITS = np.stack([np.zeros_like(PHISHING), PHISHING], axis=1)
@@ -37,7 +38,8 @@ def test_a_table_worked_by_hand() -> None:
 
 
 def test_precision_and_recall_are_not_swapped() -> None:
-    # All 5 phishing found and 3 safe ones accused: precision 5/8, recall 1, f1 = 2 · 5/8 / (13/8) = 10/13.
+    # All 5 phishing found and 3 safe ones accused: precision 5/8, recall 1, f1 = 2 · 5/8 / (13/8) =
+    # 10/13.
     guesses = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
     result = metrics.classification(guesses - 0.5, LABELS)
     assert (result["precision"], result["recall"], result["f1"]) == (0.625, 1.0, round(10 / 13, 4))
@@ -60,7 +62,9 @@ def test_equals_scikit_learn() -> None:
 
 def test_a_constant_added_to_both_logits_changes_nothing() -> None:
     logits, labels = random_logits()
-    found, wanted = (metrics.classification(metrics.margin(each), labels) for each in (logits + 64, logits))
+    found, wanted = (
+        metrics.classification(metrics.margin(each), labels) for each in (logits + 64, logits)
+    )
     assert found == wanted
 
 
@@ -90,7 +94,9 @@ def test_one_class_predicted_throughout_gives_0_and_no_warning(phishing: float) 
         result = metrics.classification(metrics.margin(logits), np.array([1, 0, 0, 0]))
         f1 = validation_f1(logits, np.array([1, 0, 0, 0]))
     found = phishing > 0
-    assert (result["precision"], result["recall"], result["f1"]) == ((0.25, 1.0, 0.4) if found else (0, 0, 0))
+    assert (result["precision"], result["recall"], result["f1"]) == (
+        (0.25, 1.0, 0.4) if found else (0, 0, 0)
+    )
     assert f1 == pytest.approx(0.4 if found else 0)
 
 
@@ -102,7 +108,8 @@ def test_the_threshold_moves_what_is_called_phishing_and_not_the_order() -> None
 
 
 def test_the_threshold_of_a_false_positive_rate_by_hand() -> None:
-    # Safe margins 0.75, -0.5, -2, -3, -4. A rate of 0.4 allows two of them: above -2 are 0.75 and -0.5.
+    # Safe margins 0.75, -0.5, -2, -3, -4. A rate of 0.4 allows two of them: above -2 are 0.75 and
+    # -0.5.
     assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4) == -2.0
     assert metrics.false_positive_rate(MARGINS, LABELS, -2.0) == 0.4
     assert metrics.true_positive_rate(MARGINS, LABELS, -2.0) == 1.0
@@ -129,7 +136,9 @@ def test_a_rate_that_is_a_whole_number_of_rows_loses_none_of_them() -> None:
 def test_tpr_on_test_at_a_threshold_from_validation() -> None:
     validation = (MARGINS, LABELS)
     test = (np.array([0.0, -1.0, 1.0, -0.4]), np.array([1, 1, 0, 0]))
-    assert metrics.tpr_at_fpr(0.2, validation=validation, test=test) == (None, None), "one row may pass, of five needed"
+    assert metrics.tpr_at_fpr(0.2, validation=validation, test=test) == (None, None), (
+        "one row may pass, of five needed"
+    )
     validation = (np.tile(MARGINS, 5), np.tile(LABELS, 5))
     assert metrics.tpr_at_fpr(0.2, validation=validation, test=test) == (0.5, -0.5)
 
@@ -140,7 +149,9 @@ def test_calibration_error_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities, labels = np.array([0.9, 0.2, 0.6, 0.4]), np.array([1, 0, 1, 1])
     margins = np.log(probabilities / (1 - probabilities))
     # |0.3 - 0.5| and |0.75 - 1|, two rows of four each.
-    assert metrics.expected_calibration_error(margins, labels) == pytest.approx(0.5 * 0.2 + 0.5 * 0.25)
+    assert metrics.expected_calibration_error(margins, labels) == pytest.approx(
+        0.5 * 0.2 + 0.5 * 0.25
+    )
     expected, observed, rows = metrics.calibration_bins(margins, labels)
     assert expected == pytest.approx([0.3, 0.75])
     assert (observed.tolist(), rows.tolist()) == ([0.5, 1.0], [2, 2])
@@ -170,7 +181,9 @@ def test_brier_and_log_loss_equal_scikit_learn() -> None:
     logits, labels = random_logits()
     margins = metrics.margin(logits)
     probabilities = metrics.probability(margins)
-    assert metrics.brier(margins, labels) == pytest.approx(sk.brier_score_loss(labels, probabilities))
+    assert metrics.brier(margins, labels) == pytest.approx(
+        sk.brier_score_loss(labels, probabilities)
+    )
     assert metrics.log_loss(margins, labels) == pytest.approx(sk.log_loss(labels, probabilities))
     assert metrics.log_loss(np.array([-2000.0]), np.array([1])) == 2000.0, "no overflow, no cut"
 
@@ -209,4 +222,7 @@ def test_headline_has_the_promised_keys_and_units() -> None:
 def test_floats_have_four_decimals() -> None:
     assert metrics.rounded(2 / 3) == 0.6667
     logits, labels = random_logits(301)
-    assert all(value == round(value, 4) for value in metrics.classification(metrics.margin(logits), labels).values())
+    assert all(
+        value == round(value, 4)
+        for value in metrics.classification(metrics.margin(logits), labels).values()
+    )

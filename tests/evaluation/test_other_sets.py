@@ -1,4 +1,6 @@
-"""From files to what is told of all models: joined by id, on the test split, on further sets, beside controls."""
+"""From files to what is told of all models: joined by id, on the test split, on further sets,
+beside controls.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,9 @@ def test_a_further_set_is_judged_with_this_pipelines_thresholds(layout: Layout) 
     assert len(found["hops"]) == 5
 
 
-def keep_control(layout: Layout, name: str, rows: dict[str, pl.DataFrame], models: tuple[str, ...]) -> None:
+def keep_control(
+    layout: Layout, name: str, rows: dict[str, pl.DataFrame], models: tuple[str, ...]
+) -> None:
     """Lay out what a control leaves, through the scratch that it runs in."""
     scratch = Layout(layout.control_scratch(name))
     for number, (split, part) in enumerate(rows.items()):
@@ -101,7 +105,9 @@ def keep_control(layout: Layout, name: str, rows: dict[str, pl.DataFrame], model
 
 def controlled(layout: Layout, names: list[str]) -> dict[str, Any]:
     models = outcomes(layout)
-    judgement = other_sets.judge(layout, models, read_table(layout.split("test"))["label"].to_numpy(), METHOD)
+    judgement = other_sets.judge(
+        layout, models, read_table(layout.split("test"))["label"].to_numpy(), METHOD
+    )
     return other_sets.on_controls(layout, names, models, judgement, None, METHOD)
 
 
@@ -111,25 +117,37 @@ def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layo
     found = controlled(layout, ["no_teacher"])["no_teacher"]
     assert set(found["models"]) == {"no_teacher", "student"}
     assert [(hop["before"], hop["after"]) for hop in found["hops"]] == [("no_teacher", "student")]
-    wanted = metrics.classification(other_sets.outcome(layout, "student", None).test, rows["test"]["label"].to_numpy())
+    wanted = metrics.classification(
+        other_sets.outcome(layout, "student", None).test, rows["test"]["label"].to_numpy()
+    )
     assert found["models"]["student"]["f1"]["value"] == wanted["f1"]
 
 
 def test_another_split_is_judged_by_itself(layout: Layout) -> None:
-    keep_control(layout, "random_split", {"validation": table(90, 3), "test": table(110, 4)}, ("teacher", "student"))
+    keep_control(
+        layout,
+        "random_split",
+        {"validation": table(90, 3), "test": table(110, 4)},
+        ("teacher", "student"),
+    )
     found = controlled(layout, ["random_split"])["random_split"]
     assert (found["rows"], set(found["models"])) == (110, {"teacher", "student"})
     moved = found["against_pipeline"]["teacher"]["f1"]
     assert moved["low"] < moved["difference"] < moved["high"]
     ours = other_sets.outcome(layout, "teacher", None).test
     labels = read_table(layout.split("test"))["label"].to_numpy()
-    difference = found["models"]["teacher"]["f1"]["value"] - metrics.classification(ours, labels)["f1"]
+    difference = (
+        found["models"]["teacher"]["f1"]["value"] - metrics.classification(ours, labels)["f1"]
+    )
     assert moved["difference"] == pytest.approx(difference, abs=1e-4)
 
 
 def test_a_control_of_other_rows_is_refused_though_its_labels_are_the_same(layout: Layout) -> None:
     ours = {split: read_table(layout.split(split)) for split in ("validation", "test")}
-    others = {split: rows.with_columns(pl.format("other-{}", "id").alias("id")) for split, rows in ours.items()}
+    others = {
+        split: rows.with_columns(pl.format("other-{}", "id").alias("id"))
+        for split, rows in ours.items()
+    }
     keep_control(layout, "no_teacher", others, ("student",))
     with pytest.raises(MinnowError, match="belongs to other rows"):
         controlled(layout, ["no_teacher"])

@@ -71,7 +71,12 @@ def test_confusion_depends_on_the_counts_alone() -> None:
 def test_confusion_by_hand_at_the_models_own_threshold() -> None:
     margins, labels = np.array([1.0, -1.0, 1.0, -1.0]), np.array([1, 1, 0, 0])
     table = plots.confusion(outcome(margins), labels)
-    assert table.rows() == [("phishing", "phishing"), ("phishing", "safe"), ("safe", "phishing"), ("safe", "safe")]
+    assert table.rows() == [
+        ("phishing", "phishing"),
+        ("phishing", "safe"),
+        ("safe", "phishing"),
+        ("safe", "safe"),
+    ]
     assert set(plots.confusion(outcome(margins, 2.0), labels)["predicted"]) == {"safe"}
     assert LABEL_NAMES.tolist() == ["safe", "phishing"]
 
@@ -94,13 +99,22 @@ def test_shift_by_hand() -> None:
 
 
 def test_sizes_by_part_leave_out_the_total() -> None:
-    table = plots.size_by_part({"student": {"body": 2_500_000, "head": 500_000, "total": 3_000_000}})
+    table = plots.size_by_part(
+        {"student": {"body": 2_500_000, "head": 500_000, "total": 3_000_000}}
+    )
     assert table.rows() == [("student", "body", 2.5), ("student", "head", 0.5)]
 
 
 def test_every_model_and_every_hop_gets_its_plots() -> None:
     margins, labels = example(20)
     outcomes = {model: outcome(margins) for model in JUDGED}
-    wanted = {f"{kind}_{model}" for kind in ("confusion", "roc", "pr", "calibration") for model in JUDGED}
-    wanted |= {"sizes", "shift_teacher_student", "shift_student_quantized", "shift_teacher_quantized"}
+    wanted = {
+        f"{kind}_{model}" for kind in ("confusion", "roc", "pr", "calibration") for model in JUDGED
+    }
+    wanted |= {
+        "sizes",
+        "shift_teacher_student",
+        "shift_student_quantized",
+        "shift_teacher_quantized",
+    }
     assert set(plots.plot_tables(outcomes, labels, {"teacher": {"body": 1, "total": 1}})) == wanted

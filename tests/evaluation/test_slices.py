@@ -104,30 +104,66 @@ def test_the_scheme_moves_no_row() -> None:
     texts, _ = synthetic.generate(500, seed=0, label_noise=0)
     bare = urls.split_scheme(pl.Series(texts))[1].to_list()
     for one, other in zip(
-        slices.cut(split(*bare), NOTHING), slices.cut(split(*(f"http://{text}" for text in bare)), NOTHING), strict=True
+        slices.cut(split(*bare), NOTHING),
+        slices.cut(split(*(f"http://{text}" for text in bare)), NOTHING),
+        strict=True,
     ):
         assert (one.name, one.value) == (other.name, other.value)
         assert np.array_equal(one.rows, other.rows), (one.name, one.value)
 
 
 def test_top_level_domains_are_ordered_by_rows_and_then_by_name() -> None:
-    counts = {"com": 5, "zz": 3, "aa": 3, "net": 4, "b1": 2, "b3": 2, "b2": 2, "c1": 1, "c3": 1, "c2": 1}
+    counts = {
+        "com": 5,
+        "zz": 3,
+        "aa": 3,
+        "net": 4,
+        "b1": 2,
+        "b3": 2,
+        "b2": 2,
+        "c1": 1,
+        "c3": 1,
+        "c2": 1,
+    }
     texts = [f"x{number}.{name}" for name, rows in counts.items() for number in range(rows)]
-    expected = {".com": 5, ".net": 4, ".aa": 3, ".zz": 3, ".b1": 2, ".b2": 2, ".b3": 2, ".c1": 1, "other": 2}
+    expected = {
+        ".com": 5,
+        ".net": 4,
+        ".aa": 3,
+        ".zz": 3,
+        ".b1": 2,
+        ".b2": 2,
+        ".b3": 2,
+        ".c1": 1,
+        "other": 2,
+    }
     for given in (texts, texts[::-1]):
-        found = [each for each in slices.cut(split(*given), NOTHING) if each.name == "top-level domain"]
+        found = [
+            each for each in slices.cut(split(*given), NOTHING) if each.name == "top-level domain"
+        ]
         assert [(each.value, int(each.rows.sum())) for each in found] == list(expected.items())
 
 
 def test_private_suffixes_are_told_from_the_registries() -> None:
-    hosts = ["me.github.io", "github.io", "a.web.app", "app", "a.com", "co.uk", "10.0.0.1", "", "me.github.io"]
+    hosts = [
+        "me.github.io",
+        "github.io",
+        "a.web.app",
+        "app",
+        "a.com",
+        "co.uk",
+        "10.0.0.1",
+        "",
+        "me.github.io",
+    ]
     found = urls.has_private_suffix(pl.Series("host", hosts))
     assert found.to_list() == [True, True, True, False, False, False, False, False, True]
 
 
-# --- Scores -------------------------------------------------------------------------------------------------
+# --- Scores ---------------------------------------------------------------------------------------
 
-# Seven rows: three in the first slice (both classes), two safe ones in the second, two phishing ones in the third.
+# Seven rows: three in the first slice (both classes), two safe ones in the second, two phishing
+# ones in the third.
 LABELS = np.array([1, 1, 0, 0, 0, 1, 1])
 MARGINS = {
     "baseline": np.array([-1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 1.0]),
@@ -159,7 +195,8 @@ def test_a_report_by_hand() -> None:
         "phishing": 2,
         "small": True,
         "measure": "f1",
-        # student: 1 found, 1 missed, 1 false alarm; quantized: 2 found, 1 false alarm; baseline finds none
+        # student: 1 found, 1 missed, 1 false alarm; quantized: 2 found, 1 false alarm; baseline
+        # finds none
         "models": {"baseline": 0.0, "teacher": 1.0, "student": 0.5, "quantized": 0.8},
         "hops": [
             hop("teacher", "student", -0.5, 2, 0),
@@ -167,7 +204,12 @@ def test_a_report_by_hand() -> None:
             hop("teacher", "quantized", -0.2, 1, 0),
         ],
     }
-    assert (safe["measure"], safe["rows"], safe["safe"], safe["phishing"]) == ("specificity", 2, 2, 0)
+    assert (safe["measure"], safe["rows"], safe["safe"], safe["phishing"]) == (
+        "specificity",
+        2,
+        2,
+        0,
+    )
     assert safe["models"] == {"baseline": 0.5, "teacher": 1.0, "student": 0.5, "quantized": 0.0}
     assert (phishing["measure"], phishing["safe"], phishing["phishing"]) == ("recall", 0, 2)
     # a margin on the threshold is below it
@@ -180,22 +222,36 @@ def test_scores_are_scikit_learns() -> None:
     random = np.random.default_rng(0)
     rows = 1_000
     labels = random.integers(0, 2, rows)
-    margins: dict[str, Array] = {name: random.normal(size=rows) + labels for name in ("teacher", "student")}
+    margins: dict[str, Array] = {
+        name: random.normal(size=rows) + labels for name in ("teacher", "student")
+    }
     thresholds = {"teacher": 0.2, "student": -0.1}
-    cut = [slices.Slice("some", str(number), random.random(rows) < number / 10) for number in range(1, 10)]
+    cut = [
+        slices.Slice("some", str(number), random.random(rows) < number / 10)
+        for number in range(1, 10)
+    ]
     cut += [slices.Slice("one class", str(label), labels == label) for label in (0, 1)]
-    for part, each in zip(cut, slices.report(cut, labels, margins, thresholds, HOPS)["slices"], strict=True):
+    for part, each in zip(
+        cut, slices.report(cut, labels, margins, thresholds, HOPS)["slices"], strict=True
+    ):
         for name, score in each["models"].items():
             guesses = (margins[name] > thresholds[name])[part.rows].astype(int)
             actual = labels[part.rows]
             if each["measure"] == "f1":
                 expected = f1_score(actual, guesses)
             else:
-                expected = recall_score(actual, guesses, pos_label=1 if each["measure"] == "recall" else 0)
+                expected = recall_score(
+                    actual, guesses, pos_label=1 if each["measure"] == "recall" else 0
+                )
             assert score == round(expected, 4)
         (only,) = each["hops"]
-        assert (only["before"], only["after"]) == ("teacher", "student"), "the other hops' models are not there"
-        assert each["small"] == (each["safe" if each["measure"] == "specificity" else "phishing"] < 100)
+        assert (only["before"], only["after"]) == (
+            "teacher",
+            "student",
+        ), "the other hops' models are not there"
+        assert each["small"] == (
+            each["safe" if each["measure"] == "specificity" else "phishing"] < 100
+        )
 
 
 @pytest.mark.parametrize(
@@ -210,11 +266,15 @@ def test_scores_are_scikit_learns() -> None:
         (100, 0, False),
     ],
 )
-def test_a_slice_is_small_by_the_rows_that_its_measure_counts(safe: int, phishing: int, small: bool) -> None:
+def test_a_slice_is_small_by_the_rows_that_its_measure_counts(
+    safe: int, phishing: int, small: bool
+) -> None:
     """A thousand rows do not help an F1 that hangs on a few phishing ones."""
     labels = np.repeat([0, 1], [safe, phishing])
     cut = [slices.Slice("path", "with path", np.ones(len(labels), dtype=bool))]
-    (each,) = slices.report(cut, labels, {"teacher": labels - 0.5}, {"teacher": 0.0}, HOPS)["slices"]
+    (each,) = slices.report(cut, labels, {"teacher": labels - 0.5}, {"teacher": 0.0}, HOPS)[
+        "slices"
+    ]
     assert (each["small"], each["models"], each["hops"]) == (small, {"teacher": 1.0}, [])
 
 
@@ -222,10 +282,13 @@ def test_flips_of_a_trait_add_up() -> None:
     texts, labels = synthetic.generate(1_000, seed=0, label_noise=0)
     random = np.random.default_rng(1)
     actual = np.array(labels)
-    margins = {name: random.normal(size=len(actual)) + actual for name in ("teacher", "student", "quantized")}
-    found = slices.report(slices.cut(split(*texts), NOTHING), actual, margins, dict.fromkeys(margins, 0.5), HOPS)[
-        "slices"
-    ]
+    margins = {
+        name: random.normal(size=len(actual)) + actual
+        for name in ("teacher", "student", "quantized")
+    }
+    found = slices.report(
+        slices.cut(split(*texts), NOTHING), actual, margins, dict.fromkeys(margins, 0.5), HOPS
+    )["slices"]
     right = {name: (each > 0.5) == actual for name, each in margins.items()}
     for name in ("length", "path", "top-level domain"):
         for number, (before, after) in enumerate(HOPS):
@@ -242,7 +305,9 @@ def test_the_plots_rows() -> None:
         ("path: with path (2 phishing)", "baseline", 0.0),
         ("path: with path (2 phishing)", "teacher", 1.0),
     ]
-    assert slices.label(slices.report(CUT[1:2], LABELS, MARGINS, THRESHOLDS, HOPS)["slices"][0]).endswith(" (2 safe)")
+    assert slices.label(
+        slices.report(CUT[1:2], LABELS, MARGINS, THRESHOLDS, HOPS)["slices"][0]
+    ).endswith(" (2 safe)")
     large = {**found["slices"][0], "small": False}
     assert slices.table({"slices": [large]})["slice"].unique().to_list() == ["path: with path"]
     assert slices.table({"slices": []}).rows() == []

@@ -1,4 +1,6 @@
-"""Sweeps: which runs count, means and deviations worked by hand, the Pareto law, and what the tool says and writes."""
+"""Sweeps: which runs count, means and deviations worked by hand, the Pareto law, and what the tool
+says and writes.
+"""
 
 import copy
 import itertools
@@ -16,10 +18,12 @@ from minnow.experiments.sweeps import Point, Run
 from minnow.tools import dvc
 from minnow.tools.sweeps import main
 
-# --- What DVC 3.67.1 printed for a sweep of a toy pipeline, its params and metrics cut short --------------------------
+# --- What DVC 3.67.1 printed for a sweep of a toy pipeline, its params and metrics cut short ------
 
 
-def entry(rev: str, name: str | None, params: Any, metrics: Any, error: Any = None) -> dict[str, Any]:
+def entry(
+    rev: str, name: str | None, params: Any, metrics: Any, error: Any = None
+) -> dict[str, Any]:
     files = {"params.yaml": {"data": params}} if params is not None else {}
     data = {"rev": rev, "timestamp": "2026-11-21T10:05:21", "params": files, "metrics": metrics}
     data |= {"deps": {}, "outs": {}, "meta": {}}
@@ -39,12 +43,17 @@ def files(student: tuple[Any, Any], quantized: tuple[Any, Any]) -> dict[str, Any
     keys = ("f1", "validation_f1")
     return {
         "metrics/student.json": {"data": {**dict(zip(keys, student, strict=True)), "size_mb": 2.1}},
-        "metrics/quantized.json": {"data": {**dict(zip(keys, quantized, strict=True)), "size_mb": 0.6}},
+        "metrics/quantized.json": {
+            "data": {**dict(zip(keys, quantized, strict=True)), "size_mb": 0.6}
+        },
     }
 
 
 HEAD = files((0.9166, 0.9296), (0.9185, 0.9166))
-MISSING = {"type": "FileNotFoundError", "msg": "[Errno 2] No such file or directory: 'metrics/student.json'"}
+MISSING = {
+    "type": "FileNotFoundError",
+    "msg": "[Errno 2] No such file or directory: 'metrics/student.json'",
+}
 FAILED = {"msg": "Experiment run failed", "type": ""}
 SHOWN: list[dict[str, Any]] = [
     entry("workspace", None, document(), HEAD),
@@ -53,9 +62,18 @@ SHOWN: list[dict[str, Any]] = [
         "experiments": [
             {
                 "revs": [
-                    entry("22b4691f8", "q6", document(temperature=6.0), files((0.9162, 0.9171), (0.9136, 0.9119)))
+                    entry(
+                        "22b4691f8",
+                        "q6",
+                        document(temperature=6.0),
+                        files((0.9162, 0.9171), (0.9136, 0.9119)),
+                    )
                 ],
-                "executor": {"state": "success", "name": "dvc-task", "local": {"pid": 8338, "returncode": 0}},
+                "executor": {
+                    "state": "success",
+                    "name": "dvc-task",
+                    "local": {"pid": 8338, "returncode": 0},
+                },
                 "name": "q6",
             },
             {
@@ -72,16 +90,31 @@ SHOWN: list[dict[str, Any]] = [
             },
             {
                 "revs": [entry("d3d46e47d", "waiting", document(temperature=7.0), {})],
-                "executor": {"state": "queued", "name": "dvc-task", "local": {"pid": None, "returncode": None}},
+                "executor": {
+                    "state": "queued",
+                    "name": "dvc-task",
+                    "local": {"pid": None, "returncode": None},
+                },
                 "name": "waiting",
             },
             {
                 "revs": [entry("93c535e30", "bad", document(temperature=13), HEAD, FAILED)],
-                "executor": {"state": "failed", "name": None, "local": {"pid": 8332, "returncode": 255}},
+                "executor": {
+                    "state": "failed",
+                    "name": None,
+                    "local": {"pid": 8332, "returncode": 255},
+                },
                 "name": "bad",
             },
             {
-                "revs": [entry("16e2d0d2e", "running", document(), {"metrics/student.json": {"error": MISSING}})],
+                "revs": [
+                    entry(
+                        "16e2d0d2e",
+                        "running",
+                        document(),
+                        {"metrics/student.json": {"error": MISSING}},
+                    )
+                ],
                 "executor": {"state": "running", "name": "tempdir", "local": None},
                 "name": "running",
             },
@@ -92,11 +125,13 @@ SHOWN: list[dict[str, Any]] = [
 
 def with_experiments(*added: dict[str, Any]) -> list[dict[str, Any]]:
     shown = copy.deepcopy(SHOWN)
-    shown[1]["experiments"] += [{"revs": [each], "executor": None, "name": each["name"]} for each in added]
+    shown[1]["experiments"] += [
+        {"revs": [each], "executor": None, "name": each["name"]} for each in added
+    ]
     return shown
 
 
-# --- Which runs count -------------------------------------------------------------------------------------------------
+# --- Which runs count -----------------------------------------------------------------------------
 
 
 def test_commits_and_finished_experiments_count() -> None:
@@ -114,7 +149,12 @@ def test_commits_and_finished_experiments_count() -> None:
 def test_other_presets_and_what_moves_no_metric_are_no_params() -> None:
     runs, _ = sweeps.read(
         with_experiments(
-            entry("1", "a", {**document(seed=1), "evaluate": {"threshold": {"fpr": 0.01}, "seed": 3}}, HEAD)
+            entry(
+                "1",
+                "a",
+                {**document(seed=1), "evaluate": {"threshold": {"fpr": 0.01}, "seed": 3}},
+                HEAD,
+            )
         )
     )
     assert set(runs[-1].params) == {
@@ -127,9 +167,12 @@ def test_other_presets_and_what_moves_no_metric_are_no_params() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"compare": {"model": "teacher"}}, {"controls": ["no_teacher"]}, {"evaluate": {"seed": 1}}]
+    "changes",
+    [{"compare": {"model": "teacher"}}, {"controls": ["no_teacher"]}, {"evaluate": {"seed": 1}}],
 )
-def test_a_run_that_differs_only_in_what_moves_no_metric_counts_once(changes: dict[str, Any]) -> None:
+def test_a_run_that_differs_only_in_what_moves_no_metric_counts_once(
+    changes: dict[str, Any],
+) -> None:
     """Otherwise `make compare` would make three runs without deviation out of one."""
     runs, left_out = sweeps.read(with_experiments(entry("1", "again", document() | changes, HEAD)))
     assert len(runs) == 3
@@ -140,10 +183,20 @@ def test_a_run_that_differs_only_in_what_moves_no_metric_counts_once(changes: di
     "broken",
     [
         entry("1", "x", document(temperature=9), {}),
-        entry("1", "x", document(temperature=9), {"metrics/student.json": HEAD["metrics/student.json"]}),
+        entry(
+            "1",
+            "x",
+            document(temperature=9),
+            {"metrics/student.json": HEAD["metrics/student.json"]},
+        ),
         entry("1", "x", document(temperature=9), files((None, 0.9), (0.9, 0.9))),
         entry("1", "x", document(temperature=9), files((0.9, "nan"), (0.9, 0.9))),
-        entry("1", "x", document(temperature=9), {**HEAD, "metrics/quantized.json": {"error": MISSING}}),
+        entry(
+            "1",
+            "x",
+            document(temperature=9),
+            {**HEAD, "metrics/quantized.json": {"error": MISSING}},
+        ),
         entry("1", "x", None, HEAD),
         entry("1", "x", document(temperature=9), HEAD, FAILED),
         {**entry("1", "x", document(), HEAD, FAILED), "data": None},
@@ -190,7 +243,7 @@ def test_values_are_told_apart_by_their_text(value: Any, text: str) -> None:
     assert sweeps.as_text(value) == text
 
 
-# --- Means and deviations ---------------------------------------------------------------------------------------------
+# --- Means and deviations -------------------------------------------------------------------------
 
 
 def run(student: float, quantized: float = 0.8, *, preset: str = "embedded", **params: Any) -> Run:
@@ -216,7 +269,11 @@ SWEEP = [
 def test_mean_and_sample_deviation_by_hand() -> None:
     """0.90, 0.92, 0.97: mean 0.93, squares 0.0009 + 0.0001 + 0.0016 = 0.0026, over 2: 0.0013."""
     groups = sweeps.grouped(SWEEP, ["distill.temperature"])
-    assert [(group.values, len(group.runs)) for group in groups] == [(("4",), 2), (("1",), 3), (("16",), 1)]
+    assert [(group.values, len(group.runs)) for group in groups] == [
+        (("4",), 2),
+        (("1",), 3),
+        (("16",), 1),
+    ]
     assert groups[1].spread("student", "validation_f1").mean == pytest.approx(0.93)
     assert groups[1].spread("student", "validation_f1").sd == pytest.approx(math.sqrt(0.0013))
     assert groups[1].spread("student", "f1").mean == pytest.approx(0.83)
@@ -226,8 +283,14 @@ def test_mean_and_sample_deviation_by_hand() -> None:
 
 def test_the_order_is_by_the_students_validation_then_the_quantizeds() -> None:
     """A sweep of the quantization alone leaves the student as it is."""
-    schemes = [run(0.9, score, scheme=name) for name, score in (("fp4", 0.7), ("int8", 0.89), ("nf4", 0.8))]
-    assert [group.values[0] for group in sweeps.grouped(schemes, ["distill.scheme"])] == ["int8", "nf4", "fp4"]
+    schemes = [
+        run(0.9, score, scheme=name) for name, score in (("fp4", 0.7), ("int8", 0.89), ("nf4", 0.8))
+    ]
+    assert [group.values[0] for group in sweeps.grouped(schemes, ["distill.scheme"])] == [
+        "int8",
+        "nf4",
+        "fp4",
+    ]
 
 
 def test_the_mean_of_equal_numbers_is_that_number() -> None:
@@ -247,25 +310,43 @@ def test_the_table_of_one_parameter() -> None:
     assert "Runs: 6; left out: 2 failed." in text
     assert "Averaged over: distill.seed." in text
     assert text.count("### distill.temperature") == 1
-    assert "| 4 | 2 | 0.9500 ± 0.0141 | 0.8500 ± 0.0141 | 0.9000 ± 0.0141 | 0.8000 ± 0.0141 |" in text
-    assert "| 16 | 1 | 0.8000 ± \u2013 | 0.7000 ± \u2013 | 0.7000 ± \u2013 | 0.6000 ± \u2013 |" in text
+    assert (
+        "| 4 | 2 | 0.9500 ± 0.0141 | 0.8500 ± 0.0141 | 0.9000 ± 0.0141 | 0.8000 ± 0.0141 |" in text
+    )
+    assert (
+        "| 16 | 1 | 0.8000 ± \u2013 | 0.7000 ± \u2013 | 0.7000 ± \u2013 | 0.6000 ± \u2013 |" in text
+    )
     assert "One run for each" not in text
 
 
 def test_several_parameters_have_a_table_each_and_one_of_combinations() -> None:
-    square = [run(t / 10 + w, temperature=t, soft_weight=w) for t, w in itertools.product((1, 2), (0.5, 0.25))]
+    square = [
+        run(t / 10 + w, temperature=t, soft_weight=w)
+        for t, w in itertools.product((1, 2), (0.5, 0.25))
+    ]
     text = sweeps.markdown(square, {})
     headings = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
-    assert headings[:3] == ["distill.soft_weight", "distill.temperature", "distill.soft_weight, distill.temperature"]
+    assert headings[:3] == [
+        "distill.soft_weight",
+        "distill.temperature",
+        "distill.soft_weight, distill.temperature",
+    ]
     assert "2 parameters vary, so a table of one of them mixes the others" in text
     assert "| 0.5 | 2 | 1 | 0.7000 ±" in text
     assert "| 0.5 | 2 | 0.6500 ± 0.0707 |" in text
-    assert "One run for each: whether a difference is more than chance, only further seeds can tell." in text
+    assert (
+        "One run for each: whether a difference is more than chance, only further seeds can tell."
+        in text
+    )
 
 
 def test_presets_are_never_mixed_and_synthetic_data_are_called_that() -> None:
     other = run(0.5, preset="hub", temperature=1)
-    made_up = Run("embedded", {**SWEEP[0].params, "presets.embedded.data.source": "synthetic"}, SWEEP[0].metrics)
+    made_up = Run(
+        "embedded",
+        {**SWEEP[0].params, "presets.embedded.data.source": "synthetic"},
+        SWEEP[0].metrics,
+    )
     embedded, hub = sweeps.markdown([made_up, other], {}).split("## Preset hub, runs: 1")
     assert "| 1 | 0.9000 ± \u2013 |" in embedded
     assert "Synthetic data: these figures say nothing about the real world." in embedded
@@ -279,14 +360,15 @@ def test_a_value_cannot_break_the_table() -> None:
     assert "| x\\|y z | 1 |" in text
 
 
-# --- Pareto -----------------------------------------------------------------------------------------------------------
+# --- Pareto ---------------------------------------------------------------------------------------
 
 
 def test_no_point_on_the_front_is_dominated_and_every_other_is() -> None:
     draw = random.Random(0)
     for _ in range(50):
         candidates = [
-            Point("student", "", float(draw.randint(1, 6)), draw.randint(1, 6) / 10, draw.random()) for _ in range(12)
+            Point("student", "", float(draw.randint(1, 6)), draw.randint(1, 6) / 10, draw.random())
+            for _ in range(12)
         ]
         best = sweeps.front(candidates)
         assert best
@@ -323,7 +405,7 @@ def test_a_model_without_a_size_has_no_point() -> None:
     assert [p.model for p in sweeps.points([bare])] == ["quantized"]
 
 
-# --- Plot and tool ----------------------------------------------------------------------------------------------------
+# --- Plot and tool --------------------------------------------------------------------------------
 
 
 def test_the_plot_has_a_row_per_parameter_and_a_bar_only_for_several_runs() -> None:
@@ -333,8 +415,14 @@ def test_the_plot_has_a_row_per_parameter_and_a_bar_only_for_several_runs() -> N
         "embedded: size against F1",
     ]
     values = rows[0]["data"]["values"]
-    (one,) = [v for v in values if (v["value"], v["model"], v["measure"]) == ("4", "student", "validation F1")]
-    assert (one["low"], one["mean"], one["high"]) == pytest.approx((0.95 - 0.0002**0.5, 0.95, 0.95 + 0.0002**0.5))
+    (one,) = [
+        v
+        for v in values
+        if (v["value"], v["model"], v["measure"]) == ("4", "student", "validation F1")
+    ]
+    assert (one["low"], one["mean"], one["high"]) == pytest.approx(
+        (0.95 - 0.0002**0.5, 0.95, 0.95 + 0.0002**0.5)
+    )
     assert {(v["value"], v["several"]) for v in values} == {("1", True), ("4", True), ("16", False)}
     assert rows[0]["spec"]["layer"][1]["encoding"]["x"]["sort"] == ["1", "4", "16"]
 
@@ -355,7 +443,12 @@ def test_the_tool_prints_and_writes_the_same_every_time(
     assert "left out: 1 failed, 1 queued, 1 running" in printed
     svg = written["sweeps.svg"].decode()
     assert svg.startswith("<svg")
-    for words in ("embedded: distill.temperature", "embedded: size against F1", "hub: size against F1", "quantized"):
+    for words in (
+        "embedded: distill.temperature",
+        "embedded: size against F1",
+        "hub: size against F1",
+        "quantized",
+    ):
         assert words in svg
     main(tmp_path)
     assert {file.name: file.read_bytes() for file in (tmp_path / "reports").iterdir()} == written
@@ -384,14 +477,16 @@ def test_without_experiments_it_says_how_to_make_some(
 
 def test_other_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        MinnowError, match="sweeps takes nothing, or all for the experiments of all commits; given 'al'"
+        MinnowError,
+        match="sweeps takes nothing, or all for the experiments of all commits; given 'al'",
     ):
         main(tmp_path, "al")
 
 
 def test_what_dvc_complains_of_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(
-        MinnowError, match=r"`dvc exp show` failed in .*: ERROR: you are not inside of a DVC repository"
+        MinnowError,
+        match=r"`dvc exp show` failed in .*: ERROR: you are not inside of a DVC repository",
     ):
         main(tmp_path)
 
@@ -400,5 +495,7 @@ def test_a_repository_without_experiments(tmp_path: Path) -> None:
     """Asked of DVC itself."""
     for command in (["git", "init", "-q"], [dvc(), "init", "-q"]):
         subprocess.run(command, cwd=tmp_path, check=True)
-    with pytest.raises(MinnowError, match="no finished experiments that began from any commit; make some"):
+    with pytest.raises(
+        MinnowError, match="no finished experiments that began from any commit; make some"
+    ):
         main(tmp_path, "all")

@@ -16,7 +16,9 @@ PATIENCE_MS = 20_000
 
 @dataclass(frozen=True)
 class Seen:
-    """A page's elements after its scripts have run, and what it wrote to the console, complaints included."""
+    """A page's elements after its scripts have run, and what it wrote to the console, complaints
+    included.
+    """
 
     dom: str
     console: list[str]
@@ -43,8 +45,16 @@ def see(page: Path, profile: Path, *options: str) -> Seen:
             "--no-first-run",
             "--hide-scrollbars",
         ),
-        *("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--disable-background-networking"),
-        *("--allow-file-access-from-files", f"--user-data-dir={profile}", f"--virtual-time-budget={PATIENCE_MS}"),
+        *(
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--proxy-server=127.0.0.1:9",
+            "--disable-background-networking",
+        ),
+        *(
+            "--allow-file-access-from-files",
+            f"--user-data-dir={profile}",
+            f"--virtual-time-budget={PATIENCE_MS}",
+        ),
         *("--enable-logging=stderr", "--dump-dom", *options, page.as_uri()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -53,7 +63,8 @@ def see(page: Path, profile: Path, *options: str) -> Seen:
 
 
 def framed(page: Path, width: int, folder: Path) -> Path:
-    """Return a page that shows another in a frame of this width, and writes down what does not fit into it.
+    """Return a page that shows another in a frame of this width, and writes down what does not fit
+    into it.
 
     A window cannot be made as narrow as a phone.
     """

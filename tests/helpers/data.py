@@ -16,7 +16,11 @@ FIELDS = dict.fromkeys(params.DataParams.model_fields)
 SPLIT = {"seed": 0, "move_scheme": True, "split": "domain", "validation": 0.25, "test": 0.25}
 FILE = FIELDS | SPLIT | {"source": "file", "path": "data/raw/file/urls.csv", "text_column": "url"}
 FILE |= {"label_column": "label", "positive_label": "1"}
-HUB = FIELDS | SPLIT | {"source": "hub", "id": "data/raw/hub/set", "text_column": "text", "label_column": "labels"}
+HUB = (
+    FIELDS
+    | SPLIT
+    | {"source": "hub", "id": "data/raw/hub/set", "text_column": "text", "label_column": "labels"}
+)
 HUB |= {"positive_label": 1}
 SHARES: dict[str, Any] = {"validation": 0.2, "test": 0.2}
 
@@ -25,12 +29,16 @@ Row = tuple[str | None, int | None, str | None]
 
 def source(*rows: Row, test: list[Row] | None = None) -> sources.Source:
     def table(rows: Any) -> pl.DataFrame:
-        return pl.DataFrame(rows, schema={"text": pl.String, "label": pl.Int8, "split": pl.String}, orient="row")
+        return pl.DataFrame(
+            rows, schema={"text": pl.String, "label": pl.Int8, "split": pl.String}, orient="row"
+        )
 
     return sources.Source(table(rows), None if test is None else table(test))
 
 
-def run(given: sources.Source, *, seed: int = 0, method: Any = "domain", **shares: float) -> splits.Prepared:
+def run(
+    given: sources.Source, *, seed: int = 0, method: Any = "domain", **shares: float
+) -> splits.Prepared:
     return splits.prepare(given, move_scheme=True, method=method, seed=seed, **(SHARES | shares))
 
 
@@ -44,14 +52,18 @@ PUBLISHED = [row for split in SPLITS for row in filler(split)]
 
 def project(root: Path, block: dict[str, Any], preset: str = "file") -> Path:
     Layout(root).raw(preset).mkdir(parents=True, exist_ok=True)
-    Layout(root).params.write_text(yaml.safe_dump({"preset": preset, "presets": {preset: {"data": block}}}))
+    Layout(root).params.write_text(
+        yaml.safe_dump({"preset": preset, "presets": {preset: {"data": block}}})
+    )
     return root
 
 
 def outcome(root: Path) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
     prepare.main(root)
     layout = Layout(root)
-    return {name: read_table(layout.split(name)) for name in SPLITS}, read_json(layout.metrics("prepare"))
+    return {name: read_table(layout.split(name)) for name in SPLITS}, read_json(
+        layout.metrics("prepare")
+    )
 
 
 def many(rows: int = 400) -> pl.DataFrame:

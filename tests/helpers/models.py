@@ -30,9 +30,16 @@ DISTILBERT = {
     "max_position_embeddings": POSITIONS,
     "pad_token_id": 0,
 }
-EXTRA = {"electra": {"embedding_size": WIDTH}, "modernbert": dict.fromkeys(("bos_token_id", "cls_token_id"), 1)}
+EXTRA = {
+    "electra": {"embedding_size": WIDTH},
+    "modernbert": dict.fromkeys(("bos_token_id", "cls_token_id"), 1),
+}
 EXTRA["modernbert"] |= dict.fromkeys(("eos_token_id", "sep_token_id"), 2)
-EXTRA["deberta-v2"] = {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"]}
+EXTRA["deberta-v2"] = {
+    "relative_attention": True,
+    "position_buckets": 16,
+    "pos_att_type": ["p2c", "c2p"],
+}
 
 
 def classifier(kind: str = "bert", *, layers: int = 2, **options: Any) -> PreTrainedModel:
@@ -47,7 +54,11 @@ def body(kind: str = "bert", *, layers: int = 2, **options: Any) -> PreTrainedMo
 
 
 def _config(kind: str, layers: int, options: dict[str, Any]) -> Any:
-    shape = DISTILBERT | {"n_layers": layers} if kind == "distilbert" else SHAPE | {"num_hidden_layers": layers}
+    shape = (
+        DISTILBERT | {"n_layers": layers}
+        if kind == "distilbert"
+        else SHAPE | {"num_hidden_layers": layers}
+    )
     return AutoConfig.for_model(kind, **(shape | EXTRA.get(kind, {}) | options))
 
 

@@ -26,18 +26,42 @@ ENVIRONMENT = {
 MODELS = ("teacher", "student", "quantized")
 JUDGED = ("baseline", *MODELS)
 # What follows when a student changes.
-AFTER_RECOVER = {"predict@quantized", "predict_extra@quantized", "evaluate", "report", "package", "compare"}
+AFTER_RECOVER = {
+    "predict@quantized",
+    "predict_extra@quantized",
+    "evaluate",
+    "report",
+    "package",
+    "compare",
+}
 AFTER_QUANTIZE = AFTER_RECOVER | {"recover"}
 BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline"}
-AFTER_DISTILL = AFTER_QUANTIZE | {"sensitivity", "quantize", "predict@student", "predict_extra@student"}
+AFTER_DISTILL = AFTER_QUANTIZE | {
+    "sensitivity",
+    "quantize",
+    "predict@student",
+    "predict_extra@student",
+}
 NEW_URLS = [f"shop{number}.example-{number}.org/cart/{number}" for number in range(40)]
-TRAINING = {"epochs": 2, "batch_size": 32, "learning_rate": 2.0e-3, "warmup": 0.1, "weight_decay": 0.01}
+TRAINING = {
+    "epochs": 2,
+    "batch_size": 32,
+    "learning_rate": 2.0e-3,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+}
 
 
 def run(folder: Path, *command: str, fails: bool = False) -> str:
     """Run a command and return what it printed; it must end as expected."""
     done = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500
+        command,
+        cwd=folder,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=500,
     )
     assert (done.returncode != 0) == fails, done.stdout[-4000:]
     return done.stdout
@@ -68,7 +92,9 @@ def metrics(folder: Path) -> dict[str, bytes]:
 
 
 def checkout(folder: Path) -> Path:
-    """Copy the working tree, as git would commit it, into a repository of its own, with the models made tiny."""
+    """Copy the working tree, as git would commit it, into a repository of its own, with the models
+    made tiny.
+    """
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file() and not name.startswith("metrics/") and name != "dvc.lock":
@@ -115,11 +141,21 @@ def checkout(folder: Path) -> Path:
 
 
 def build(folder: Path) -> Path:
-    """Return a repository in this folder in which `dvc repro` has run once and its results are committed."""
+    """Return a repository in this folder in which `dvc repro` has run once and its results are
+    committed.
+    """
     checkout(folder)
     output = run(folder, "dvc", "repro")
     order = stages_run(output)
-    chain = ["prepare", "teacher", "teacher_logits", "distill", "sensitivity", "quantize", "recover"]
+    chain = [
+        "prepare",
+        "teacher",
+        "teacher_logits",
+        "distill",
+        "sensitivity",
+        "quantize",
+        "recover",
+    ]
     chain += ["predict@quantized", "evaluate", "report"]
     assert [stage for stage in order if stage in chain] == chain
     extra = {f"predict_extra@{model}" for model in JUDGED}

@@ -1,4 +1,6 @@
-"""Results in the shapes of metrics/*.json, and a project whose release can be packaged without training anything."""
+"""Results in the shapes of metrics/*.json, and a project whose release can be packaged without
+training anything.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -19,13 +21,20 @@ from minnow.release.card import Evidence
 from minnow.release.provenance import Base, Origin
 from minnow.serve.settings import Settings
 
-TEXTS = ["paypa1.com/login?user=1", "example.org", "a.b.c.example.net/path/to/page.html", "10.0.0.1/verify/account"]
+TEXTS = [
+    "paypa1.com/login?user=1",
+    "example.org",
+    "a.b.c.example.net/path/to/page.html",
+    "10.0.0.1/verify/account",
+]
 SETTINGS = Settings(("safe", "phishing"), 32, True, 1.25, 0.5, False)
 QUANTIZATION = {"load_in_8bit": False, "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BUILT = Origin(None, None, True, "keep", "forward_kl", 0.5, 2.0, QUANTIZATION, None, None)
 BERT_BASE = Base("google-bert/bert-base-uncased", COMMIT)
-PRETRAINED = Origin(BERT_BASE, None, True, "keep", "forward_kl", 0.5, 2.0, QUANTIZATION, None, "urls.csv")
+PRETRAINED = Origin(
+    BERT_BASE, None, True, "keep", "forward_kl", 0.5, 2.0, QUANTIZATION, None, "urls.csv"
+)
 
 
 def estimated(value: float, half: float = 0.01) -> dict[str, float]:
@@ -35,7 +44,10 @@ def estimated(value: float, half: float = 0.01) -> dict[str, float]:
 def model_estimates(f1: float) -> dict[str, Any]:
     names = ("accuracy", "f1", "roc_auc", "average_precision", "brier", "ece")
     found: dict[str, Any] = {name: estimated(f1) for name in names} | {"roc_auc": estimated(0.9432)}
-    found["tpr_at_fpr_1pct"] = {"value": None, "reason": "validation has 45 safe rows; 1 % needs 100"}
+    found["tpr_at_fpr_1pct"] = {
+        "value": None,
+        "reason": "validation has 45 safe rows; 1 % needs 100",
+    }
     found["tpr_at_fpr_0_1pct"] = {"value": None, "reason": "never shown"}
     return found
 
@@ -65,7 +77,13 @@ def slice_(
 ) -> dict[str, Any]:
     change = round(scores["quantized"] - scores["teacher"], 4)
     pair = {"before": "teacher", "after": "quantized", "change": change, "worse": 12, "better": 3}
-    counts = {"rows": rows, "safe": rows // 2, "phishing": rows - rows // 2, "small": small, "measure": "f1"}
+    counts = {
+        "rows": rows,
+        "safe": rows // 2,
+        "phishing": rows - rows // 2,
+        "small": small,
+        "measure": "f1",
+    }
     return {"slice": name, "value": value, **counts, "models": dict(scores), "hops": [pair]}
 
 
@@ -103,7 +121,12 @@ METRICS: dict[str, Any] = {
             hop("student", "quantized"),
             hop("teacher", "quantized"),
             hop("baseline", "teacher"),
-            hop("baseline", "quantized", f1={"difference": 0.03, "low": 0.02, "high": 0.04}, better_than_before=True),
+            hop(
+                "baseline",
+                "quantized",
+                f1={"difference": 0.03, "low": 0.02, "high": 0.04},
+                better_than_before=True,
+            ),
         ],
     },
     "calibration": {
@@ -112,7 +135,10 @@ METRICS: dict[str, Any] = {
         "models": {
             name: {
                 "temperature": 1.25,
-                "test": {"before": {"ece": 0.0312, "brier": 0.07, "nll": 0.2}, "after": {"ece": 0.0127}},
+                "test": {
+                    "before": {"ece": 0.0312, "brier": 0.07, "nll": 0.2},
+                    "after": {"ece": 0.0127},
+                },
                 "decision": {
                     "threshold": 0.0,
                     "probability_before_temperature": 0.5,
@@ -133,9 +159,27 @@ METRICS: dict[str, Any] = {
         ],
     },
     "extra": {},
-    "teacher": {"f1": 0.91, "accuracy": 0.9099, "roc_auc": 0.9434, "size_mb": 4.4682, "parameters": 1084802},
-    "student": {"f1": 0.92, "accuracy": 0.9119, "roc_auc": 0.9452, "size_mb": 2.8774, "parameters": 688002},
-    "quantized": {"f1": 0.93, "accuracy": 0.9118, "roc_auc": 0.9451, "size_mb": 0.9412, "parameters": 688002},
+    "teacher": {
+        "f1": 0.91,
+        "accuracy": 0.9099,
+        "roc_auc": 0.9434,
+        "size_mb": 4.4682,
+        "parameters": 1084802,
+    },
+    "student": {
+        "f1": 0.92,
+        "accuracy": 0.9119,
+        "roc_auc": 0.9452,
+        "size_mb": 2.8774,
+        "parameters": 688002,
+    },
+    "quantized": {
+        "f1": 0.93,
+        "accuracy": 0.9118,
+        "roc_auc": 0.9451,
+        "size_mb": 0.9412,
+        "parameters": 688002,
+    },
     "baseline": {"f1": 0.9, "accuracy": 0.9, "roc_auc": 0.94, "size_mb": 1.8, "parameters": 289117},
 }
 for _name in JUDGED:
@@ -160,16 +204,24 @@ def evidence(**changes: Mapping[str, Any]) -> Evidence:
 def with_hop(before: str, after: str, **changes: Any) -> dict[str, Any]:
     """Return `hops.json` with one hop changed."""
     hops = [
-        hop(before, after, **changes) if (each["before"], each["after"]) == (before, after) else each
+        hop(before, after, **changes)
+        if (each["before"], each["after"]) == (before, after)
+        else each
         for each in METRICS["hops"]["hops"]
     ]
     return {"hops": hops}
 
 
-def packable(root: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, *, packed: str | None = None) -> Path:
-    """Lay out a project with all that the stage `package` reads: tiny models that nobody trained, and METRICS."""
+def packable(
+    root: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, *, packed: str | None = None
+) -> Path:
+    """Lay out a project with all that the stage `package` reads: tiny models that nobody trained,
+    and METRICS.
+    """
     layout = Layout(new_project(root))
-    model = building.build(shape.model_copy(update={"architecture": "distilbert", "hidden_size": 128}), tokenizer)
+    model = building.build(
+        shape.model_copy(update={"architecture": "distilbert", "hidden_size": 128}), tokenizer
+    )
     with torch.no_grad():
         heads.classification_layer(model).weight.normal_()
     for name in ("teacher", "student"):

@@ -1,4 +1,6 @@
-"""Made-up results in the shapes of metrics/*.json and metrics/plots/*.csv, as report and package read them."""
+"""Made-up results in the shapes of metrics/*.json and metrics/plots/*.csv, as report and package
+read them.
+"""
 
 from copy import deepcopy
 from typing import Any
@@ -64,17 +66,31 @@ def hop(before: str, after: str, low: float, high: float, margin: float = 0.005)
 
 
 def hops() -> dict[str, Any]:
-    intervals = [(-0.0067, 0.0023), (-0.0041, 0.0011), (-0.0081, 0.0002), (0.0141, 0.0319), (0.0112, 0.0271)]
+    intervals = [
+        (-0.0067, 0.0023),
+        (-0.0041, 0.0011),
+        (-0.0081, 0.0002),
+        (0.0141, 0.0319),
+        (0.0112, 0.0271),
+    ]
     found = [hop(*names, *interval) for names, interval in zip(HOPS, intervals, strict=True)]
     return {"confidence": 0.95, "margin": 0.005, "rows": 4508, "hops": found}
 
 
 def calibrated(temperature: float) -> dict[str, Any]:
-    before, after = {"ece": 0.0311, "brier": 0.0812, "nll": 0.2911}, {"ece": 0.0122, "brier": 0.0791, "nll": 0.2703}
+    before, after = (
+        {"ece": 0.0311, "brier": 0.0812, "nll": 0.2911},
+        {"ece": 0.0122, "brier": 0.0791, "nll": 0.2703},
+    )
     split = {"before": before, "after": after}
     decision = {"threshold": 0.0, "probability_before_temperature": 0.5}
     decision |= {"validation_fpr": 0.0812, "test_fpr": 0.0834, "test_tpr": 0.9212}
-    return {"temperature": temperature, "validation": deepcopy(split), "test": split, "decision": decision}
+    return {
+        "temperature": temperature,
+        "validation": deepcopy(split),
+        "test": split,
+        "decision": decision,
+    }
 
 
 def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str, Any]:
@@ -127,12 +143,20 @@ def plots() -> dict[str, pl.DataFrame]:
         tables[f"pr_{model}"] = curve("recall", "precision", 12 + number, falling=True)
         observed = [round(step / 15, 4) for step in range(15)]
         tables[f"calibration_{model}"] = pl.DataFrame(
-            {"probability": [round(value**1.3, 4) for value in observed], "observed": observed, "rows": [300] * 15}
+            {
+                "probability": [round(value**1.3, 4) for value in observed],
+                "observed": observed,
+                "rows": [300] * 15,
+            }
         )
-        tables[f"confusion_{model}"] = pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")
+        tables[f"confusion_{model}"] = pl.DataFrame(
+            pairs, schema=["actual", "predicted"], orient="row"
+        )
     for before, after in HOPS[:3]:
         dp = [round(-1 + 2 * (step + 0.5) / 41, 4) for step in range(41)]
-        tables[f"shift_{before}_{after}"] = pl.DataFrame({"dp": dp, "share": [max(0.0, 0.5 - abs(x)) / 5 for x in dp]})
+        tables[f"shift_{before}_{after}"] = pl.DataFrame(
+            {"dp": dp, "share": [max(0.0, 0.5 - abs(x)) / 5 for x in dp]}
+        )
     for model in ("teacher", "student", "recovery"):
         tables[f"{model}_training"] = pl.DataFrame(
             {"epoch": [1, 2, 3], "loss": [0.41, 0.22, 0.15], "validation_f1": [0.88, 0.91, 0.92]}
@@ -212,7 +236,10 @@ def sensitivity() -> dict[str, Any]:
     return {"rows": 1000, "validation_f1": 0.9231, "parts": parts}
 
 
-FORMATS = {"bert.embeddings.word_embeddings": "bfloat16", "bert.encoder.layer.0.output.dense": "nf4"}
+FORMATS = {
+    "bert.embeddings.word_embeddings": "bfloat16",
+    "bert.encoder.layer.0.output.dense": "nf4",
+}
 FORMATS |= {"bert.encoder.layer.1.output.dense": "nf4", "classifier": "bfloat16"}
 
 
@@ -253,7 +280,14 @@ def prepare(source: str = "synthetic") -> dict[str, Any]:
 
 def mistakes(texts: list[str]) -> list[Mistake]:
     return [
-        Mistake(text, {"teacher": 0.02 + rank / 100, "student": 0.01 + rank / 100, "quantized": 0.003 + rank / 100})
+        Mistake(
+            text,
+            {
+                "teacher": 0.02 + rank / 100,
+                "student": 0.01 + rank / 100,
+                "quantized": 0.003 + rank / 100,
+            },
+        )
         for rank, text in enumerate(texts)
     ]
 
@@ -292,7 +326,9 @@ def findings(**changes: Any) -> Findings:
         "calibration": {
             "ece_bins": 15,
             "wanted_fpr": None,
-            "models": {model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)},
+            "models": {
+                model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)
+            },
         },
         "slices": slices(),
         "extra": {},
@@ -303,7 +339,10 @@ def findings(**changes: Any) -> Findings:
         "plots": plots(),
         "missed": mistakes(["paypa1-login.example.com/verify?id=1", "10.0.0.1/bank"]),
         "alarms": mistakes(["www.example.org/login/reset"]),
-        "params": {"evaluate": {"margin": 0.005, "extra": {}}, "distill": {"temperature": 2.0, "soft_weight": 0.5}},
+        "params": {
+            "evaluate": {"margin": 0.005, "extra": {}},
+            "distill": {"temperature": 2.0, "soft_weight": 0.5},
+        },
         "versions": {"python": "3.11", "torch": "2.13.0"},
     }
     return Findings(**(given | changes))

@@ -1,4 +1,6 @@
-"""A project in a temporary folder, `python src/stage.py STAGE` run on it, and what a refusal must look like."""
+"""A project in a temporary folder, `python src/stage.py STAGE` run on it, and what a refusal must
+look like.
+"""
 
 import hashlib
 import importlib.util
@@ -15,7 +17,13 @@ import yaml
 from helpers.paths import ROOT
 from minnow.layout import JUDGED
 
-TRAINING = {"epochs": 1, "batch_size": 64, "learning_rate": 1.0e-3, "warmup": 0.1, "weight_decay": 0.01}
+TRAINING = {
+    "epochs": 1,
+    "batch_size": 64,
+    "learning_rate": 1.0e-3,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+}
 TINY = {
     "data.rows": 400,
     "runtime.threads": 1,
@@ -33,7 +41,15 @@ TINY = {
 FILE = "data/raw/file/urls.csv"
 # Every stage with its argument, in an order that the pipeline allows.
 COMMANDS = (
-    *("prepare", "teacher", "teacher_logits", "teacher_states", "teacher_unlabelled", "teacher_eval", "baseline"),
+    *(
+        "prepare",
+        "teacher",
+        "teacher_logits",
+        "teacher_states",
+        "teacher_unlabelled",
+        "teacher_eval",
+        "baseline",
+    ),
     *("distill", "sensitivity", "quantize", "recover"),
     *(f"predict {model}" for model in ("student", "quantized")),
     *(f"predict_extra {model}" for model in JUDGED),
@@ -75,16 +91,22 @@ def new_project(root: Path, preset: str = "embedded") -> Path:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Return every folder and file below a project with its digest: what a refusal must leave as it was."""
+    """Return every folder and file below a project with its digest: what a refusal must leave as it
+    was.
+    """
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        path.relative_to(root).as_posix(): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        )
         for path in sorted(root.rglob("*"))
         if not {"src", ".minnow"} & set(path.relative_to(root).parts)
     }
 
 
 def complaint(stage: str, code: int, stderr: str) -> str:
-    """Return the one line that a refused stage printed, after its name; warnings may stand before it."""
+    """Return the one line that a refused stage printed, after its name; warnings may stand before
+    it.
+    """
     assert code not in (0, None)
     assert "Traceback" not in stderr, stderr
     lines = [line for line in stderr.splitlines() if not line.startswith("minnow: ")]
@@ -94,12 +116,16 @@ def complaint(stage: str, code: int, stderr: str) -> str:
     return lines[0].removeprefix(f"minnow {stage}: ")
 
 
-def refused(root: Path, run: Callable[[Path, str], tuple[int, str]], command: str, *words: str) -> str:
+def refused(
+    root: Path, run: Callable[[Path, str], tuple[int, str]], command: str, *words: str
+) -> str:
     """Run a command that must fail in one line with these words, and leave the project as it was."""
     before = tree(root)
     code, stderr = run(root, command)
     name, entry = (command.split() or [""])[0], entry_point()
-    line = complaint(name if name in entry.names("stages") + entry.names("tools") else "stage.py", code, stderr)
+    line = complaint(
+        name if name in entry.names("stages") + entry.names("tools") else "stage.py", code, stderr
+    )
     assert [word for word in words if word not in line] == [], line
     assert tree(root) == before
     return line

@@ -35,7 +35,11 @@ def tiny_model(*, seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
 
 def encoded(rows: list[list[int]]) -> Encoded:
     """Return token ids, row by row, as `encode` would."""
-    return Encoded(torch.tensor([i for row in rows for i in row]), torch.tensor([len(row) for row in rows]), PAD)
+    return Encoded(
+        torch.tensor([i for row in rows for i in row]),
+        torch.tensor([len(row) for row in rows]),
+        PAD,
+    )
 
 
 def task(rows: int, *, seed: int = 0) -> tuple[Encoded, torch.Tensor]:
@@ -55,5 +59,11 @@ def task(rows: int, *, seed: int = 0) -> tuple[Encoded, torch.Tensor]:
 
 def training_params(**changes: Any) -> TrainingParams:
     """Return params of a short training, with changes."""
-    values = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "warmup": 0.1, "weight_decay": 0.01}
+    values = {
+        "epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+    }
     return TrainingParams(**{**values, **changes})

@@ -24,7 +24,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", model_max_length=12)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", model_max_length=12
+    )
 
 
 def lengths(rows: int) -> torch.Tensor:
@@ -66,7 +68,9 @@ def test_encode_truncates_at_model_max_length(tokenizer: PreTrainedTokenizerFast
     assert result.ids[11] == 2, "[SEP] stands at the end of a text that was cut"
 
 
-def test_chunks_do_not_change_the_result(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_result(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = ["abc"[: i % 4] + "/" * (i % 5) + "z" for i in range(50)]
     whole = encode(tokenizer, texts)
     monkeypatch.setattr(batching, "ENCODE_CHUNK", 7)
@@ -77,7 +81,9 @@ def test_chunks_do_not_change_the_result(tokenizer: PreTrainedTokenizerFast, mon
 
 @pytest.mark.parametrize("rows", [1, 8, 9, 1000])
 def test_training_batches_hold_every_row_once(rows: int) -> None:
-    batches = training_batches(lengths(rows), batch_size=8, generator=torch.Generator().manual_seed(3))
+    batches = training_batches(
+        lengths(rows), batch_size=8, generator=torch.Generator().manual_seed(3)
+    )
     assert sorted(torch.cat(batches).tolist()) == list(range(rows))
     assert len(batches) == -(-rows // 8)
     assert max(len(batch) for batch in batches) <= 8
@@ -96,19 +102,27 @@ def test_training_batches_waste_little() -> None:
     rows = lengths(6_400)
     batches = training_batches(rows, batch_size=32, generator=torch.Generator().manual_seed(0))
     assert padding(rows, batches) < 0.08
-    assert padding(rows, list(torch.randperm(6_400).split(32))) > 0.5, "the lengths are such that it matters"
+    assert padding(rows, list(torch.randperm(6_400).split(32))) > 0.5, (
+        "the lengths are such that it matters"
+    )
 
 
 @pytest.mark.parametrize("batch_size", [32, 64, 128])
-def test_little_data_is_neither_padded_much_nor_batched_alike_in_every_epoch(batch_size: int) -> None:
+def test_little_data_is_neither_padded_much_nor_batched_alike_in_every_epoch(
+    batch_size: int,
+) -> None:
     rows, generator = lengths(2_100), torch.Generator().manual_seed(0)
-    first, second = (training_batches(rows, batch_size=batch_size, generator=generator) for _ in range(2))
+    first, second = (
+        training_batches(rows, batch_size=batch_size, generator=generator) for _ in range(2)
+    )
     assert padding(rows, first) < 0.2
     place = torch.empty(len(rows), dtype=torch.long)
     for number, batch in enumerate(second):
         place[batch] = number
     mates = sum(len(batch) * (len(batch) - 1) for batch in first)
-    again = sum(int((count * (count - 1)).sum()) for count in (place[batch].bincount() for batch in first))
+    again = sum(
+        int((count * (count - 1)).sum()) for count in (place[batch].bincount() for batch in first)
+    )
     assert again / mates < 0.45
 
 

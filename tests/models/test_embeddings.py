@@ -1,4 +1,6 @@
-"""Packed embeddings: laws of the arithmetic, bitsandbytes' own codes, and a layer that decodes what is asked for."""
+"""Packed embeddings: laws of the arithmetic, bitsandbytes' own codes, and a layer that decodes what
+is asked for.
+"""
 
 import math
 from types import SimpleNamespace
@@ -10,21 +12,43 @@ from torch import Tensor, nn
 
 from minnow.errors import MinnowError
 from minnow.models import embeddings
-from minnow.models.embeddings import CODE_BOOK, SCHEMES, QuantizedEmbedding, dequantize_rows, quantize_rows
+from minnow.models.embeddings import (
+    CODE_BOOK,
+    SCHEMES,
+    QuantizedEmbedding,
+    dequantize_rows,
+    quantize_rows,
+)
 
 INT8, NF4 = SCHEMES["int8"], SCHEMES["nf4"]
-# Multiples of a block, shorter than one, ragged, odd; one row, and more rows than are quantized at once.
-SHAPES = [(50, 128), (3, 64), (1, 768), (7, 100), (5, 33), (4, 63), (1, 1), (embeddings.ROWS_AT_ONCE + 3, 17)]
+# Multiples of a block, shorter than one, ragged, odd; one row, and more rows than are quantized at
+# once.
+SHAPES = [
+    (50, 128),
+    (3, 64),
+    (1, 768),
+    (7, 100),
+    (5, 33),
+    (4, 63),
+    (1, 1),
+    (embeddings.ROWS_AT_ONCE + 3, 17),
+]
 BOOK = torch.tensor(CODE_BOOK)
 
 
 def table(rows: int, width: int) -> Tensor:
     """Return weights whose blocks differ in size by orders of magnitude."""
-    return torch.randn(rows, width) * torch.logspace(-3, 1, width) * (1 + torch.arange(rows)[:, None] % 5)
+    return (
+        torch.randn(rows, width)
+        * torch.logspace(-3, 1, width)
+        * (1 + torch.arange(rows)[:, None] % 5)
+    )
 
 
 def absmax_of(weight: Tensor, block: int) -> Tensor:
-    """Return the largest absolute value of the block that each weight stands in, worked out row by row."""
+    """Return the largest absolute value of the block that each weight stands in, worked out row by
+    row.
+    """
     found = torch.empty_like(weight)
     for first in range(0, weight.shape[1], block):
         part = weight[:, first : first + block]
@@ -61,22 +85,34 @@ def test_four_bits_are_off_by_half_the_widest_gap_at_most(shape: tuple[int, int]
     bound = absmax * (float((BOOK[1:] - BOOK[:-1]).max()) / 2 + 2**-11)
     assert ((restored - weight).abs() <= bound).all()
     nearest = (weight / absmax).unsqueeze(-1).sub(BOOK).abs().amin(-1) * absmax
-    assert ((restored - weight).abs() <= nearest + absmax * (2**-11 + 1e-6)).all(), "no other code is nearer"
+    assert ((restored - weight).abs() <= nearest + absmax * (2**-11 + 1e-6)).all(), (
+        "no other code is nearer"
+    )
 
 
 def test_values_worked_by_hand() -> None:
-    """absmax 2: 2 → 127, −1 → −63.5, to even −64, 0.5 → 31.75 → 32; 4 bits: 1 is code 15, −0.5 is 2, 0.25 is 10."""
+    """absmax 2: 2 → 127, −1 → −63.5, to even −64, 0.5 → 31.75 → 32; 4 bits: 1 is code 15, −0.5 is
+    2, 0.25 is 10.
+    """
     weight = torch.tensor([[2.0, -1.0, 0.5]])
     eight = quantize_rows(weight, INT8)
-    assert eight.view(torch.int8).tolist() == [[127, -64, 32, 0x00, 0x40]], "and 2 in float16 is 0x4000"
+    assert eight.view(torch.int8).tolist() == [[127, -64, 32, 0x00, 0x40]], (
+        "and 2 in float16 is 0x4000"
+    )
     assert dequantize_rows(eight, 3, INT8).tolist() == [pytest.approx([2.0, -128 / 127, 64 / 127])]
     four = quantize_rows(weight, NF4)
-    assert four.tolist() == [[0xF2, 0xA7, 0x00, 0x40]], "the last half byte is unused and holds zero's code"
-    assert dequantize_rows(four, 3, NF4).tolist() == [pytest.approx([2.0, 2 * CODE_BOOK[2], 2 * CODE_BOOK[10]])]
+    assert four.tolist() == [[0xF2, 0xA7, 0x00, 0x40]], (
+        "the last half byte is unused and holds zero's code"
+    )
+    assert dequantize_rows(four, 3, NF4).tolist() == [
+        pytest.approx([2.0, 2 * CODE_BOOK[2], 2 * CODE_BOOK[10]])
+    ]
 
 
 def test_bytes_of_a_row() -> None:
-    """128 weights: 128 codes and one float16; 64 bytes of codes and two float16. 33: 17 bytes and one."""
+    """128 weights: 128 codes and one float16; 64 bytes of codes and two float16. 33: 17 bytes and
+    one.
+    """
     assert [embeddings.row_bytes(width, INT8) for width in (128, 33)] == [130, 35]
     assert [embeddings.row_bytes(width, NF4) for width in (128, 33)] == [68, 19]
 
@@ -99,7 +135,9 @@ def test_zeros_stay_zeros_and_what_float16_cannot_hold_becomes_zero(name: str, s
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_codes_are_those_of_bitsandbytes(shape: tuple[int, int], dtype: torch.dtype) -> None:
     weight = table(*shape).to(dtype)
-    data, state = bitsandbytes.functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=False)
+    data, state = bitsandbytes.functional.quantize_4bit(
+        weight, quant_type="nf4", compress_statistics=False
+    )
     packed = quantize_rows(weight, NF4)
     codes = packed[:, : shape[1] // 2]
     assert torch.equal(codes.reshape(-1, 1), data)
@@ -117,7 +155,9 @@ def test_ragged_rows_have_the_codes_that_bitsandbytes_gives_each_row(width: int)
     weight = table(6, width)
     packed = quantize_rows(weight, NF4)
     for row in range(len(weight)):
-        data, _ = bitsandbytes.functional.quantize_4bit(weight[row], quant_type="nf4", compress_statistics=False)
+        data, _ = bitsandbytes.functional.quantize_4bit(
+            weight[row], quant_type="nf4", compress_statistics=False
+        )
         assert torch.equal(packed[row, : math.ceil(width / 2)], data.flatten())
 
 
@@ -126,11 +166,14 @@ def test_ragged_rows_have_the_codes_that_bitsandbytes_gives_each_row(width: int)
 def test_weights_that_no_scale_holds_are_refused(name: str, wrong: float) -> None:
     weight = torch.ones(2, 70)
     weight[1, 69] = wrong
-    with pytest.raises(MinnowError, match=f"beyond 65504, and {name} cannot hold them: .* quantize.embeddings to none"):
+    with pytest.raises(
+        MinnowError,
+        match=f"beyond 65504, and {name} cannot hold them: .* quantize.embeddings to none",
+    ):
         quantize_rows(weight, SCHEMES[name])
 
 
-# --- The layer ------------------------------------------------------------------------------------------------
+# --- The layer ------------------------------------------------------------------------------------
 
 
 def layer_of(weight: Tensor, name: str, dtype: torch.dtype) -> QuantizedEmbedding:
@@ -142,12 +185,19 @@ def layer_of(weight: Tensor, name: str, dtype: torch.dtype) -> QuantizedEmbeddin
 @pytest.mark.parametrize("name", SCHEMES)
 @pytest.mark.parametrize("width", [64, 100, 33])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_look_up_gives_the_rows_of_the_whole_table(name: str, width: int, dtype: torch.dtype) -> None:
+def test_a_look_up_gives_the_rows_of_the_whole_table(
+    name: str, width: int, dtype: torch.dtype
+) -> None:
     weight = table(20, width)
     weight[0] = 0.0  # padding
     layer = layer_of(weight, name, dtype)
     whole = dequantize_rows(layer.weight, width, SCHEMES[name])
-    for ids in (torch.tensor([[0, 3, 19], [3, 3, 0]]), torch.tensor([7]), torch.tensor(5), torch.zeros(2, 0).long()):
+    for ids in (
+        torch.tensor([[0, 3, 19], [3, 3, 0]]),
+        torch.tensor([7]),
+        torch.tensor(5),
+        torch.zeros(2, 0).long(),
+    ):
         found = layer(ids)
         assert (found.shape, found.dtype) == ((*ids.shape, width), dtype)
         assert torch.equal(found, nn.functional.embedding(ids, whole).to(dtype))
@@ -159,7 +209,11 @@ def test_only_bytes_are_held_and_a_cast_changes_what_comes_out_not_them(name: st
     layer = layer_of(table(20, 100), name, torch.float32)
     before = layer.weight.clone()
     held = [*layer.parameters(), *layer.buffers()]
-    assert sum(each.nbytes for each in held) == before.nbytes == 20 * embeddings.row_bytes(100, SCHEMES[name])
+    assert (
+        sum(each.nbytes for each in held)
+        == before.nbytes
+        == 20 * embeddings.row_bytes(100, SCHEMES[name])
+    )
     exact = layer(torch.arange(20))
     half = nn.Sequential(layer).to(torch.bfloat16)
     assert torch.equal(layer.weight, before)
@@ -168,7 +222,9 @@ def test_only_bytes_are_held_and_a_cast_changes_what_comes_out_not_them(name: st
 
 
 def test_a_look_up_in_inference_mode_first_can_be_trained_behind_later() -> None:
-    """Tensors made in inference mode cannot be used in a backward pass; the pairs are kept between calls."""
+    """Tensors made in inference mode cannot be used in a backward pass; the pairs are kept between
+    calls.
+    """
     layer = layer_of(table(4, 64), "nf4", torch.float32)
     embeddings._pairs.cache_clear()
     with torch.inference_mode():
@@ -180,13 +236,19 @@ def test_a_look_up_in_inference_mode_first_can_be_trained_behind_later() -> None
 
 def test_small_tables_stay_float() -> None:
     model = nn.ModuleDict(
-        {"words": nn.Embedding(300, 64), "types": nn.Embedding(2, 64), "narrow": nn.Embedding(300, 4)}
+        {
+            "words": nn.Embedding(300, 64),
+            "types": nn.Embedding(2, 64),
+            "narrow": nn.Embedding(300, 4),
+        }
     )
     assert list(embeddings.tables(model)) == ["words"]
 
 
 def test_tables_that_do_more_than_look_up_stay_float() -> None:
-    """Gemma multiplies its rows, OPT counts its positions from 2: packed, they would be rows and no more."""
+    """Gemma multiplies its rows, OPT counts its positions from 2: packed, they would be rows and no
+    more.
+    """
     from transformers.models.gemma3.modeling_gemma3 import Gemma3TextScaledWordEmbedding
     from transformers.models.opt.modeling_opt import OPTLearnedPositionalEmbedding
 
@@ -205,8 +267,18 @@ def test_the_config_says_what_is_in_the_file(name: str) -> None:
     said = embeddings.described(dict.fromkeys(["b", "a"], SCHEMES[name]))
     assert (said["scheme"], said["tables"], said["absmax"]) == (name, ["a", "b"], "float16")
     assert said["block"] == (64 if name == "nf4" else None)
-    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(["a", "b"], SCHEMES[name])
+    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(
+        ["a", "b"], SCHEMES[name]
+    )
     assert embeddings.of_config(SimpleNamespace()) is None
-    for wrong in ({**said, "block": 128}, {**said, "scheme": "nf3"}, {**said, "more": 1}, {}, "nf4"):
-        with pytest.raises(MinnowError, match="this Minnow cannot read: install the one that wrote it"):
+    for wrong in (
+        {**said, "block": 128},
+        {**said, "scheme": "nf3"},
+        {**said, "more": 1},
+        {},
+        "nf4",
+    ):
+        with pytest.raises(
+            MinnowError, match="this Minnow cannot read: install the one that wrote it"
+        ):
             embeddings.of_config(SimpleNamespace(minnow_embeddings=wrong))

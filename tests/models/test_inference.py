@@ -19,7 +19,9 @@ def test_equals_the_model_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     logits = predict_logits(model, ROWS, device=CPU)
     with torch.no_grad():
-        single = torch.cat([model(ids[None]).logits for ids in ROWS.ids.split(ROWS.lengths.tolist())])
+        single = torch.cat(
+            [model(ids[None]).logits for ids in ROWS.ids.split(ROWS.lengths.tolist())]
+        )
     assert logits.dtype == torch.float32
     assert single.std() > 0.001, "the rows differ, so that their order shows"
     torch.testing.assert_close(logits, single, atol=1e-6, rtol=1e-5)
@@ -70,8 +72,12 @@ def test_bfloat16_models_give_float32_logits() -> None:
     torch.testing.assert_close(narrow, exact, atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize(("terminal", "seconds"), [(True, progress.TERMINAL_SECONDS), (False, progress.LOG_SECONDS)])
-def test_bars_are_lively_only_on_a_terminal(terminal: bool, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("terminal", "seconds"), [(True, progress.TERMINAL_SECONDS), (False, progress.LOG_SECONDS)]
+)
+def test_bars_are_lively_only_on_a_terminal(
+    terminal: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     with progress.row_bar(10, "rows", initial=4) as bar:
         assert (bar.n, bar.total, bar.mininterval) == (4, 10, seconds)

@@ -22,7 +22,12 @@ from minnow.models.inference import predict_logits
 TABLE = pl.DataFrame(
     {
         "id": ["c", "a", "d", "b"],
-        "text": ["paypa1.com/login?user=1", "example.org", "10.0.0.1/verify/account", "a.b.example.net/page.html"],
+        "text": [
+            "paypa1.com/login?user=1",
+            "example.org",
+            "10.0.0.1/verify/account",
+            "a.b.example.net/page.html",
+        ],
         "label": [1, 0, 1, 0],
     }
 )
@@ -30,7 +35,9 @@ TABLE = pl.DataFrame(
 
 @pytest.fixture
 def layout(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> Layout:
-    """Return a project with two splits, and a student that is also its own teacher but for the manifest."""
+    """Return a project with two splits, and a student that is also its own teacher but for the
+    manifest.
+    """
     layout = Layout(tmp_path)
     for split in ("validation", "test"):
         write_table(layout.split(split), TABLE if split == "test" else TABLE.reverse())
@@ -40,9 +47,14 @@ def layout(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> Layout:
     return layout
 
 
-def test_the_logits_of_a_row_carry_its_id(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_the_logits_of_a_row_carry_its_id(
+    layout: Layout, tokenizer: PreTrainedTokenizerBase
+) -> None:
     inference.store_logits(
-        layout.model("student"), layout.logits("student"), {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32
+        layout.model("student"),
+        layout.logits("student"),
+        {"test": TABLE, "validation": TABLE.reverse()},
+        FLOAT32,
     )
     model = folders.load_model(layout.model("student"))
     expected = predict_logits(model, encode(tokenizer, TABLE["text"].to_list()), device=CPU).numpy()
@@ -50,13 +62,18 @@ def test_the_logits_of_a_row_carry_its_id(layout: Layout, tokenizer: PreTrainedT
     for split in ("test", "validation"):
         found = read_logits(layout.logits_of("student", split), TABLE["id"].to_list())
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert sorted(file.name for file in layout.logits("student").iterdir()) == ["test.parquet", "validation.parquet"]
+    assert sorted(file.name for file in layout.logits("student").iterdir()) == [
+        "test.parquet",
+        "validation.parquet",
+    ]
 
 
 def test_the_runs_dtype_is_used(layout: Layout) -> None:
     stored = {}
     for run in (FLOAT32, BFLOAT16):
-        inference.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, run)
+        inference.store_logits(
+            layout.model("student"), layout.logits("student"), {"test": TABLE}, run
+        )
         stored[run] = read_logits(layout.logits_of("student", "test"), TABLE["id"].to_list())
     assert not np.array_equal(stored[FLOAT32], stored[BFLOAT16])
     np.testing.assert_allclose(stored[FLOAT32], stored[BFLOAT16], atol=0.2)
@@ -66,25 +83,40 @@ def test_a_damaged_model_is_not_run(layout: Layout) -> None:
     with (layout.model("student") / "model.safetensors").open("ab") as file:
         file.write(b"!")
     with pytest.raises(MinnowError, match="differs from its manifest"):
-        inference.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
+        inference.store_logits(
+            layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32
+        )
     assert not layout.logits("student").exists()
 
 
-def test_logits_that_are_not_finite_are_one_clear_error(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
-    inference.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
+def test_logits_that_are_not_finite_are_one_clear_error(
+    layout: Layout, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    inference.store_logits(
+        layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32
+    )
     before = layout.logits_of("student", "test").read_bytes()
     model = classifier()
     with torch.no_grad():
         heads.classification_layer(model).bias.fill_(torch.nan)
     folders.save(model, tokenizer, layout.model("student"))
-    with pytest.raises(MinnowError, match="student gives infinite or undefined logits for 4 of 4 rows of test"):
-        inference.store_logits(layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32)
+    with pytest.raises(
+        MinnowError, match="student gives infinite or undefined logits for 4 of 4 rows of test"
+    ):
+        inference.store_logits(
+            layout.model("student"), layout.logits("student"), {"test": TABLE}, FLOAT32
+        )
     assert layout.logits_of("student", "test").read_bytes() == before
 
 
-def test_metrics_come_from_stored_logits_alone(layout: Layout, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_metrics_come_from_stored_logits_alone(
+    layout: Layout, tokenizer: PreTrainedTokenizerBase
+) -> None:
     inference.store_logits(
-        layout.model("student"), layout.logits("student"), {"test": TABLE, "validation": TABLE.reverse()}, FLOAT32
+        layout.model("student"),
+        layout.logits("student"),
+        {"test": TABLE, "validation": TABLE.reverse()},
+        FLOAT32,
     )
     for file in layout.model("student").glob("*.safetensors"):
         file.unlink()
@@ -102,4 +134,6 @@ def test_sizes_by_part_add_up_to_what_lies_on_disk(layout: Layout) -> None:
     files = [file for file in layout.model("student").iterdir() if file.name != MANIFEST]
     assert total == sum(sizes.values()) == sum(file.stat().st_size for file in files)
     assert set(sizes) == {"embeddings", "body", "head", "vocabulary", "other"}
-    assert sizes["vocabulary"] == sum(file.stat().st_size for file in files if file.name.startswith("tokenizer"))
+    assert sizes["vocabulary"] == sum(
+        file.stat().st_size for file in files if file.name.startswith("tokenizer")
+    )

@@ -1,4 +1,6 @@
-"""Base models: folders, the Hub that cannot be reached, its cache, labels, built models and tokenizers."""
+"""Base models: folders, the Hub that cannot be reached, its cache, labels, built models and
+tokenizers.
+"""
 
 import json
 import os
@@ -11,7 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, CLIPConfig, GPT2Config, PreTrainedModel, PreTrainedTokenizerBase, T5Config
+from transformers import (
+    AutoTokenizer,
+    CLIPConfig,
+    GPT2Config,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+)
 from transformers.utils import logging as transformers_logging
 
 from helpers.models import POSITIONS, body, classifier, logits, padded_batch, saved
@@ -57,10 +66,12 @@ def one_line(error: pytest.ExceptionInfo[MinnowError]) -> str:
     return text
 
 
-# --- Where a base is ----------------------------------------------------------------------------------------
+# --- Where a base is ------------------------------------------------------------------------------
 
 
-def test_a_folder_of_the_project_is_found(base_folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_folder_of_the_project_is_found(
+    base_folder: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     saved(body(), tokenizer, base_folder / "model")
     found = pretrained.locate(NAME, None, base_folder)
     assert found.folder == base_folder / "model"
@@ -70,7 +81,11 @@ def test_a_folder_of_the_project_is_found(base_folder: Path, tokenizer: PreTrain
 @pytest.mark.parametrize(
     ("base", "revision", "said"),
     [
-        ("data/base/file/nothing", None, "there is no such folder; put the model below data/base/file/"),
+        (
+            "data/base/file/nothing",
+            None,
+            "there is no such folder; put the model below data/base/file/",
+        ),
         ("./nothing", None, "there is no such folder"),
         ("~/nothing", None, "there is no such folder"),
         ("/nothing", None, "there is no such folder"),
@@ -82,8 +97,14 @@ def test_a_folder_of_the_project_is_found(base_folder: Path, tokenizer: PreTrain
         ("not an id", "main", "is neither a folder here nor a Hub id like owner/name"),
     ],
 )
-def test_a_base_in_the_wrong_place_is_refused(base_folder: Path, base: str, revision: str | None, said: str) -> None:
-    for name in ("file/model/model.safetensors", "hub/model/model.safetensors", "file/pickled/pytorch_model.bin"):
+def test_a_base_in_the_wrong_place_is_refused(
+    base_folder: Path, base: str, revision: str | None, said: str
+) -> None:
+    for name in (
+        "file/model/model.safetensors",
+        "hub/model/model.safetensors",
+        "file/pickled/pytorch_model.bin",
+    ):
         path = base_folder.parent / name
         path.parent.mkdir(parents=True)
         path.touch()
@@ -123,18 +144,27 @@ def test_an_unreachable_hub_says_in_one_line_how_to_go_on(
         pretrained.locate("me/model", revision, base_folder)
     assert time.monotonic() - start < 10
     assert all(
-        word in one_line(caught) for word in ("cannot reach the Hub", "me/model", "hf download", "HF_HUB_OFFLINE=1")
+        word in one_line(caught)
+        for word in ("cannot reach the Hub", "me/model", "hf download", "HF_HUB_OFFLINE=1")
     )
     said = capsys.readouterr().err.splitlines()
-    warned = "minnow: warning: base model 'me/model' has no revision: its main branch is taken, which may change"
+    warned = (
+        "minnow: warning: base model 'me/model' has no revision: its main branch is taken, which"
+        " may change"
+    )
     assert said == ([] if revision else [warned])
 
 
 @pytest.mark.parametrize("revision", [COMMIT, None])
 def test_a_warmed_cache_is_enough_without_a_network(
-    base_folder: Path, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, revision: str | None
+    base_folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
+    revision: str | None,
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(warmed(base_folder / "cache", tokenizer)))
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_CACHE", str(warmed(base_folder / "cache", tokenizer))
+    )
     found = pretrained.locate("me/model", revision, base_folder)
     assert found.facts == {"base": "me/model", "commit": COMMIT}
 
@@ -155,27 +185,39 @@ pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="stude
 """
     environment = {"PYTHONPATH": str(SRC), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --- What is in a base --------------------------------------------------------------------------------------
+# --- What is in a base ----------------------------------------------------------------------------
 
 
-def test_a_body_gets_a_head_of_two_labels(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_body_gets_a_head_of_two_labels(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     theirs = body("bert")
     model = pretrained.load_classifier(checkpoint(saved(theirs, tokenizer, tmp_path)))
     assert classification_layer(model).out_features == 2
     assert model.dtype == torch.float32
-    assert all(torch.equal(weight, model.base_model.state_dict()[name]) for name, weight in theirs.state_dict().items())
+    assert all(
+        torch.equal(weight, model.base_model.state_dict()[name])
+        for name, weight in theirs.state_dict().items()
+    )
 
 
-@pytest.mark.parametrize("zero_one", [("entailment", "other"), ("phishing", "safe"), ("LABEL_0", "LABEL_1")])
+@pytest.mark.parametrize(
+    "zero_one", [("entailment", "other"), ("phishing", "safe"), ("LABEL_0", "LABEL_1")]
+)
 def test_names_without_a_head_mean_nothing(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, zero_one: tuple[str, str]
 ) -> None:
-    model = pretrained.load_classifier(checkpoint(saved(named(body(), *zero_one), tokenizer, tmp_path)))
+    model = pretrained.load_classifier(
+        checkpoint(saved(named(body(), *zero_one), tokenizer, tmp_path))
+    )
     before = classification_layer(model).weight.clone()
     labels.standardise_labels(model, phishing_label=None)
     assert torch.equal(classification_layer(model).weight, before)
@@ -189,22 +231,31 @@ def test_another_number_of_names_without_a_head_means_nothing(
     assert classification_layer(model).out_features == 2
 
 
-def test_a_head_is_demanded_of_a_ready_made_classifier(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_head_is_demanded_of_a_ready_made_classifier(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     folder = saved(body(), tokenizer, tmp_path)
     with pytest.raises(MinnowError, match="no trained classification head"):
         pretrained.load_classifier(checkpoint(folder), ready_made=True)
 
 
-def test_a_ready_made_classifier_is_taken_as_it_is(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_ready_made_classifier_is_taken_as_it_is(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     theirs, batch = classifier("distilbert"), padded_batch()
-    ours = pretrained.load_classifier(checkpoint(saved(theirs, tokenizer, tmp_path)), ready_made=True)
+    ours = pretrained.load_classifier(
+        checkpoint(saved(theirs, tokenizer, tmp_path)), ready_made=True
+    )
     assert torch.equal(logits(ours, batch), logits(theirs, batch))
 
 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (lambda: classifier(num_labels=3), "classifies into 3 labels and Minnow needs 2; take the model that it was"),
+        (
+            lambda: classifier(num_labels=3),
+            "classifies into 3 labels and Minnow needs 2; take the model that it was",
+        ),
         (lambda: T5Config(num_layers=1), "is a 't5' model, of which Minnow makes no classifier"),
         (CLIPConfig, "is a 'clip' model, of which Minnow makes no classifier"),
     ],
@@ -219,13 +270,25 @@ def test_a_base_of_another_kind_is_refused(tmp_path: Path, model: Any, said: str
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("model.safetensors", lambda old: old[: len(old) // 2], "cannot be loaded (SafetensorError"),
+        (
+            "model.safetensors",
+            lambda old: old[: len(old) // 2],
+            "cannot be loaded (SafetensorError",
+        ),
         ("model.safetensors", lambda _: b"junk", "cannot be loaded (SafetensorError"),
         ("config.json", lambda _: b"{", "cannot be loaded ("),
         ("config.json", lambda _: b"{}", "cannot be loaded ("),
         ("config.json", lambda _: b'{"model_type": "berd"}', "cannot be loaded ("),
-        ("config.json", lambda old: old.replace(b'"hidden_size": 64', b'"hidden_size": 32'), "cannot be loaded ("),
-        ("config.json", lambda old: old.replace(b'_layers": 2', b'_layers": 3'), "lacks weights of its own body"),
+        (
+            "config.json",
+            lambda old: old.replace(b'"hidden_size": 64', b'"hidden_size": 32'),
+            "cannot be loaded (",
+        ),
+        (
+            "config.json",
+            lambda old: old.replace(b'_layers": 2', b'_layers": 3'),
+            "lacks weights of its own body",
+        ),
     ],
 )
 def test_a_damaged_base_is_one_line(
@@ -247,7 +310,10 @@ def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokeni
     configured(folder, auto_map=dict.fromkeys(kinds, "evil.Evil"))
     token_file = folder / "tokenizer_config.json"
     token_file.write_text(
-        json.dumps(json.loads(token_file.read_text()) | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}})
+        json.dumps(
+            json.loads(token_file.read_text())
+            | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+        )
     )
     pretrained.load_tokenizer(checkpoint(folder), max_length=16)
     pretrained.load_classifier(checkpoint(folder))
@@ -257,7 +323,7 @@ def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokeni
     assert not proof.exists()
 
 
-# --- Tokenizers ---------------------------------------------------------------------------------------------
+# --- Tokenizers -----------------------------------------------------------------------------------
 
 
 def test_a_tokenizer_cuts_at_max_length(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -272,7 +338,9 @@ def test_a_missing_tokenizer_is_not_made_up(tmp_path: Path) -> None:
         pretrained.load_tokenizer(checkpoint(folder), max_length=16)
 
 
-def test_a_tokenizer_without_padding_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_tokenizer_without_padding_is_refused(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     GPT2Config().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     file = tmp_path / "tokenizer_config.json"
@@ -283,7 +351,9 @@ def test_a_tokenizer_without_padding_is_refused(tmp_path: Path, tokenizer: PreTr
         pretrained.load_tokenizer(checkpoint(tmp_path), max_length=16)
 
 
-def test_a_damaged_tokenizer_is_one_line(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_damaged_tokenizer_is_one_line(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     folder = saved(body(), tokenizer, tmp_path)
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(MinnowError) as caught:
@@ -291,15 +361,25 @@ def test_a_damaged_tokenizer_is_one_line(tmp_path: Path, tokenizer: PreTrainedTo
     assert "cannot be loaded" in one_line(caught)
 
 
-@pytest.mark.parametrize(("kind", "most"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 1)])
-def test_texts_must_fit_the_positions(tokenizer: PreTrainedTokenizerBase, kind: str, most: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "most"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 1)]
+)
+def test_texts_must_fit_the_positions(
+    tokenizer: PreTrainedTokenizerBase, kind: str, most: int
+) -> None:
     model, cut = classifier(kind), SimpleNamespace(model_max_length=most)
-    fits = {"input_ids": torch.full((1, most), 5), "attention_mask": torch.ones(1, most, dtype=torch.long)}
+    fits = {
+        "input_ids": torch.full((1, most), 5),
+        "attention_mask": torch.ones(1, most, dtype=torch.long),
+    }
     assert logits(model, fits).shape == (1, 2)
     cutting = _Cut(len(tokenizer), most)
     pretrained.check_fits(model, cutting, whose="student")  # type: ignore[arg-type]
     longer = _Cut(len(tokenizer), cut.model_max_length + 1)
-    with pytest.raises(MinnowError, match=rf"student.max_length is {most + 1}, but the model .* has {most} positions"):
+    with pytest.raises(
+        MinnowError,
+        match=rf"student.max_length is {most + 1}, but the model .* has {most} positions",
+    ):
         pretrained.check_fits(model, longer, whose="student")  # type: ignore[arg-type]
 
 
@@ -319,7 +399,11 @@ def test_a_foreign_tokenizer_is_refused() -> None:
 
 
 def test_a_trained_tokenizer_is_the_same_in_every_process() -> None:
-    texts = [f"{name}.example.com/{path}" for name in ("login", "pay", "mail") for path in ("a", "bb", "account")]
+    texts = [
+        f"{name}.example.com/{path}"
+        for name in ("login", "pay", "mail")
+        for path in ("a", "bb", "account")
+    ]
     code = f"""
 from minnow.models.building import train_tokenizer
 print(train_tokenizer({texts!r}, vocabulary=320, max_length=16).backend_tokenizer.to_str())
@@ -344,7 +428,7 @@ def test_a_trained_tokenizer_loses_nothing(tokenizer: PreTrainedTokenizerBase) -
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
 
-# --- Labels -------------------------------------------------------------------------------------------------
+# --- Labels ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
@@ -376,7 +460,12 @@ def test_label_one_means_phishing_whatever_the_base_calls_it(
 @pytest.mark.parametrize(
     ("zero", "one", "phishing_label", "said"),
     [
-        ("ham", "eggs", None, "the base's labels are ham, eggs: set teacher.phishing_label to the one"),
+        (
+            "ham",
+            "eggs",
+            None,
+            "the base's labels are ham, eggs: set teacher.phishing_label to the one",
+        ),
         ("bad", "malware", None, "set teacher.phishing_label"),
         (
             "kaputt",
@@ -386,14 +475,16 @@ def test_label_one_means_phishing_whatever_the_base_calls_it(
         ),
     ],
 )
-def test_labels_are_never_guessed(zero: str, one: str, phishing_label: str | None, said: str) -> None:
+def test_labels_are_never_guessed(
+    zero: str, one: str, phishing_label: str | None, said: str
+) -> None:
     model = named(classifier(layers=1), zero, one)
     with pytest.raises(MinnowError) as caught:
         labels.standardise_labels(model, phishing_label=phishing_label)
     assert said in one_line(caught)
 
 
-# --- Training parts, and building ---------------------------------------------------------------------------
+# --- Training parts, and building -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
@@ -413,18 +504,28 @@ def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
 ) -> None:
     model = building.build(shape.model_copy(update={"architecture": architecture}), tokenizer)
     config = model.config
-    assert (config.model_type, config.num_hidden_layers, config.hidden_size) == (architecture, 2, 64)
+    assert (config.model_type, config.num_hidden_layers, config.hidden_size) == (
+        architecture,
+        2,
+        64,
+    )
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
     pretrained.check_fits(model, tokenizer, whose="student")
-    batch = tokenizer(["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt")
+    batch = tokenizer(
+        ["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt"
+    )
     batch.pop("token_type_ids", None)
     assert logits(model, batch).shape == (2, 2)
 
 
-def test_equal_seeds_build_equal_models(tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> None:
+def test_equal_seeds_build_equal_models(
+    tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
     def built(seed: int) -> torch.Tensor:
         runtime.start(RuntimeParams(device="cpu", precision="float32", threads=None), seed=seed)
-        return torch.cat([weight.flatten() for weight in building.build(shape, tokenizer).parameters()])
+        return torch.cat(
+            [weight.flatten() for weight in building.build(shape, tokenizer).parameters()]
+        )
 
     assert torch.equal(built(3), built(3))
     assert not torch.equal(built(3), built(4))

@@ -1,4 +1,6 @@
-"""The real thing: `dvc repro` on tiny models in temporary clones, copied, killed, refused and brought back."""
+"""The real thing: `dvc repro` on tiny models in temporary clones, copied, killed, refused and
+brought back.
+"""
 
 import json
 import shutil
@@ -16,7 +18,9 @@ pytestmark = pytest.mark.pipeline
 
 
 def test_repro_is_complete_and_a_second_one_does_nothing(project: Path) -> None:
-    baseline, *flat = [json.loads((project / "metrics" / f"{model}.json").read_text()) for model in JUDGED]
+    baseline, *flat = [
+        json.loads((project / "metrics" / f"{model}.json").read_text()) for model in JUDGED
+    ]
     wanted = {
         "accuracy",
         "precision",
@@ -64,8 +68,12 @@ def test_a_fresh_clone_needs_to_run_nothing_to_be_up_to_date(built: Path, tmp_pa
     assert stages_run(output) == []
 
 
-def test_without_the_committed_cache_what_was_trained_is_restored(built: Path, tmp_path: Path) -> None:
-    """As with real data in a fresh clone: the lock of HEAD names objects that this cache never held."""
+def test_without_the_committed_cache_what_was_trained_is_restored(
+    built: Path, tmp_path: Path
+) -> None:
+    """As with real data in a fresh clone: the lock of HEAD names objects that this cache never
+    held.
+    """
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(built), str(clone))
     changed = ("dvc", "exp", "run", "-S", "presets.embedded.data.seed=5")
@@ -78,7 +86,9 @@ def test_without_the_committed_cache_what_was_trained_is_restored(built: Path, t
 
 
 def test_temporary_experiments_run_the_code_of_their_own_checkout(project: Path) -> None:
-    """An editable install would import the workspace's code: here that is broken on purpose after the commit."""
+    """An editable install would import the workspace's code: here that is broken on purpose after
+    the commit.
+    """
     stage = project / "src" / "minnow" / "stages" / "compare.py"
     good = stage.read_text()
     stage.write_text(good.replace("store.write_json(", "print('own code'); store.write_json("))
@@ -94,11 +104,25 @@ def test_compare_works_in_a_clone_without_cache_or_training(built: Path, tmp_pat
     for _ in range(2):  # the second time finds the experiments there
         for model in MODELS:
             output = run(
-                clone, "dvc", "exp", "run", "--temp", "-f", "-s", "-n", model, "-S", f"compare.model={model}", "compare"
+                clone,
+                "dvc",
+                "exp",
+                "run",
+                "--temp",
+                "-f",
+                "-s",
+                "-n",
+                model,
+                "-S",
+                f"compare.model={model}",
+                "compare",
             )
             assert stages_run(output) == ["compare"]
     table = run(clone, "dvc", "metrics", "diff", "teacher", "student", "--md", "--no-path")
-    teacher, student = (json.loads((clone / "metrics" / f"{name}.json").read_text()) for name in ("teacher", "student"))
+    teacher, student = (
+        json.loads((clone / "metrics" / f"{name}.json").read_text())
+        for name in ("teacher", "student")
+    )
     row = next(line for line in table.splitlines() if "size_mb" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:3] == ["size_mb", str(teacher["size_mb"]), str(student["size_mb"])]
@@ -106,7 +130,9 @@ def test_compare_works_in_a_clone_without_cache_or_training(built: Path, tmp_pat
 
 
 def test_a_refused_param_loses_nothing(project: Path) -> None:
-    """DVC deletes outs before it runs a stage: with the params restored, everything comes back from the cache."""
+    """DVC deletes outs before it runs a stage: with the params restored, everything comes back from
+    the cache.
+    """
     before = metrics(project)
     edit(project, distill__temperature=-1.0)
     output = run(project, "dvc", "repro", fails=True)
@@ -157,7 +183,11 @@ def test_a_killed_run_leaves_no_orphan_and_goes_on_to_the_same_bytes(project: Pa
     shutil.rmtree(project / "models" / "student")
 
     dvc = subprocess.Popen(
-        ["dvc", "repro", "distill"], cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["dvc", "repro", "distill"],
+        cwd=project,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     checkpoints = project / ".minnow" / "checkpoints"
     wait_for(lambda: list(checkpoints.glob("student-*.pt")))

@@ -27,12 +27,19 @@ def test_a_new_temperature_never_runs_the_teacher(project: Path) -> None:
     assert set(stages_run(output)) == {"distill"} | AFTER_DISTILL
     after = metrics(project)
     assert after["metrics/teacher.json"] == before["metrics/teacher.json"]
-    assert after["metrics/plots/student_training.csv"] != before["metrics/plots/student_training.csv"]
+    assert (
+        after["metrics/plots/student_training.csv"] != before["metrics/plots/student_training.csv"]
+    )
 
 
 def test_more_text_runs_the_teacher_on_that_alone_and_once(project: Path) -> None:
     (project / "data/raw/embedded/more.csv").write_text("\n".join(["text", *NEW_URLS]) + "\n")
-    more = ("-S", "distill.unlabelled=data/raw/embedded/more.csv", "-S", "distill.augmentation.copies=1")
+    more = (
+        "-S",
+        "distill.unlabelled=data/raw/embedded/more.csv",
+        "-S",
+        "distill.augmentation.copies=1",
+    )
     run(project, "dvc", "repro", "prepare")  # the folder changed, not what comes out of it
     output = run(project, "dvc", "exp", "run", *more, "distill")
     assert stages_run(output) == ["teacher_unlabelled", "distill"]
@@ -71,7 +78,16 @@ def test_an_edit_of_an_inactive_preset_runs_nothing(project: Path) -> None:
 
 
 def test_quantization_alone_follows_its_params(project: Path) -> None:
-    output = run(project, "dvc", "exp", "run", "-S", "quantize.scheme=int8", "-S", "quantize.double_quantization=false")
+    output = run(
+        project,
+        "dvc",
+        "exp",
+        "run",
+        "-S",
+        "quantize.scheme=int8",
+        "-S",
+        "quantize.double_quantization=false",
+    )
     assert set(stages_run(output)) == {"sensitivity", "quantize"} | AFTER_QUANTIZE
     config = json.loads((project / "models/quantized/config.json").read_text())
     assert config["quantization_config"]["load_in_8bit"] is True
@@ -80,8 +96,12 @@ def test_quantization_alone_follows_its_params(project: Path) -> None:
 def test_recovery_trains_what_was_quantized(project: Path) -> None:
     files = sorted(file.name for file in (project / "models/packed").iterdir())
     for name in files:
-        assert (project / "models/quantized" / name).read_bytes() == (project / "models/packed" / name).read_bytes()
-    output = run(project, "dvc", "exp", "run", "-S", "recover.epochs=1", "-S", "recover.learning_rate=0.002")
+        assert (project / "models/quantized" / name).read_bytes() == (
+            project / "models/packed" / name
+        ).read_bytes()
+    output = run(
+        project, "dvc", "exp", "run", "-S", "recover.epochs=1", "-S", "recover.learning_rate=0.002"
+    )
     assert set(stages_run(output)) - AFTER_RECOVER == {"recover"}
     told = json.loads((project / "models/quantized/manifest.json").read_text())["recovery"]
     assert told["kept"] == (told["validation_f1_after"] > told["validation_f1_before"])
@@ -93,7 +113,11 @@ def test_a_budget_is_kept_without_measuring_anew(project: Path) -> None:
     size = json.loads((project / "metrics/quantized.json").read_text())["size_mb"]
     output = run(project, "dvc", "exp", "run", "-S", f"quantize.budget_mb={size + 0.02}")
     assert set(stages_run(output)) == {"quantize"} | AFTER_QUANTIZE
-    assert size < json.loads((project / "metrics/quantized.json").read_text())["size_mb"] <= size + 0.02
+    assert (
+        size
+        < json.loads((project / "metrics/quantized.json").read_text())["size_mb"]
+        <= size + 0.02
+    )
     formats = json.loads((project / "models/quantized/manifest.json").read_text())["formats"]
     assert {"nf4", "bfloat16"} == {each for name, each in formats.items() if ".layer." in name}
     shipped = json.loads((project / "models/release/manifest.json").read_text())["formats"]
@@ -105,7 +129,9 @@ def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:
     knobs = ["-S", "evaluate.margin=0.01", "-S", "evaluate.threshold.fpr=0.1"]
     output = run(project, "dvc", "exp", "run", *knobs)
     assert set(stages_run(output)) == {"teacher_eval", "evaluate", "report", "package", "compare"}
-    decision = json.loads((project / "metrics/calibration.json").read_text())["models"]["quantized"]["decision"]
+    decision = json.loads((project / "metrics/calibration.json").read_text())["models"][
+        "quantized"
+    ]["decision"]
     assert decision["validation_fpr"] <= 0.1
     assert json.loads((project / "metrics/hops.json").read_text())["margin"] == 0.01
 
@@ -113,9 +139,14 @@ def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:
 def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> None:
     """Rows that stand in train are removed and counted, whatever their scheme."""
     seen = pl.read_parquet(project / "data/prepared/train.parquet").head(5)["text"].to_list()
-    rows = [f"{text},{number % 2}" for number, text in enumerate([*(f"http://{url}" for url in seen), *NEW_URLS])]
+    rows = [
+        f"{text},{number % 2}"
+        for number, text in enumerate([*(f"http://{url}" for url in seen), *NEW_URLS])
+    ]
     (project / "data/raw/embedded/new.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    output = run(project, "dvc", "exp", "run", "-S", "+evaluate.extra.new=data/raw/embedded/new.csv")
+    output = run(
+        project, "dvc", "exp", "run", "-S", "+evaluate.extra.new=data/raw/embedded/new.csv"
+    )
     again = {f"predict_extra@{model}" for model in JUDGED} | {"evaluate", "report", "package"}
     assert set(stages_run(output)) - {"prepare", "teacher_unlabelled", "compare"} == again
     found = json.loads((project / "metrics/extra.json").read_text())["new"]

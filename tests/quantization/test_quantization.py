@@ -8,7 +8,12 @@ import bitsandbytes
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from helpers.models import classifier
 from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
@@ -32,7 +37,8 @@ SCHEMES: list[tuple[Literal["nf4", "fp4", "int8"], bool]] = [
     ("fp4", False),
     ("int8", False),
 ]
-# Largest share of a layer's norm that rounding may move; uniformly drawn weights move by 0.09, 0.12 and 0.006.
+# Largest share of a layer's norm that rounding may move; uniformly drawn weights move by 0.09, 0.12
+# and 0.006.
 ERROR = {"nf4": 0.15, "fp4": 0.2, "int8": 0.02}
 
 
@@ -44,7 +50,9 @@ def student(
     shape: BuildParams,
 ) -> Path:
     torch.manual_seed(0)
-    model = building.build(shape.model_copy(update={"architecture": request.param, "hidden_size": 128}), tokenizer)
+    model = building.build(
+        shape.model_copy(update={"architecture": request.param, "hidden_size": 128}), tokenizer
+    )
     folder = tmp_path_factory.mktemp("models") / "student"
     with torch.no_grad():
         classification_layer(model).weight.normal_()
@@ -52,7 +60,9 @@ def student(
     return folder
 
 
-def quantized(student: Path, out: Path, scheme: Scheme, probe: Encoded, packed: str = "none") -> Path:
+def quantized(
+    student: Path, out: Path, scheme: Scheme, probe: Encoded, packed: str = "none"
+) -> Path:
     table = embeddings.SCHEMES.get(packed)
     quantize.quantize(student, out, scheme, keep_float=KEEP, probe=probe, device=CPU, packed=table)
     return out
@@ -64,7 +74,11 @@ def load(folder: Path) -> PreTrainedModel:
 
 def file_bytes(folder: Path) -> int:
     """Return the bytes of all that a model's folder holds but its manifest."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+    return sum(
+        file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != MANIFEST
+    )
 
 
 def inputs_of(encoded: Encoded) -> Any:
@@ -73,7 +87,11 @@ def inputs_of(encoded: Encoded) -> Any:
 
 @pytest.mark.parametrize(("name", "double"), SCHEMES)
 def test_a_quantized_student_is_small_packed_and_survives_save_and_load(
-    student: Path, tmp_path: Path, encoded: Encoded, name: Literal["nf4", "fp4", "int8"], double: bool
+    student: Path,
+    tmp_path: Path,
+    encoded: Encoded,
+    name: Literal["nf4", "fp4", "int8"],
+    double: bool,
 ) -> None:
     scheme = schemes.scheme(name, double_quantization=double)
     out = quantized(student, tmp_path / "out", scheme, encoded)
@@ -81,21 +99,33 @@ def test_a_quantized_student_is_small_packed_and_survives_save_and_load(
 
     heads = set(head_modules(original))
     last = classification_layer(model)
-    layers = {each for each, module in original.named_modules() if isinstance(module, torch.nn.Linear)}
+    layers = {
+        each for each, module in original.named_modules() if isinstance(module, torch.nn.Linear)
+    }
     for layer in layers:
         weight = model.get_submodule(layer).weight
         if layer in heads:
-            assert weight.dtype == (torch.float32 if model.get_submodule(layer) is last else torch.bfloat16)
+            assert weight.dtype == (
+                torch.float32 if model.get_submodule(layer) is last else torch.bfloat16
+            )
             assert torch.equal(weight.bfloat16(), original.get_submodule(layer).weight.bfloat16())
         else:
             assert weight.dtype == (torch.int8 if name == "int8" else torch.uint8)
-            assert weight.nbytes * (8 // scheme.bits) == original.get_submodule(layer).weight.numel()
-    floats = {weight.dtype for each, weight in model.named_parameters() if each.rsplit(".", 1)[0] not in layers}
+            assert (
+                weight.nbytes * (8 // scheme.bits) == original.get_submodule(layer).weight.numel()
+            )
+    floats = {
+        weight.dtype
+        for each, weight in model.named_parameters()
+        if each.rsplit(".", 1)[0] not in layers
+    }
     assert floats == {torch.bfloat16}
 
     manifest, before = (read_json(path / "manifest.json") for path in (out, student))
     assert manifest["parameters"] == before["parameters"]
-    assert manifest["bytes_by_part"]["body"] < before["bytes_by_part"]["body"] * (0.3 if name == "int8" else 0.25)
+    assert manifest["bytes_by_part"]["body"] < before["bytes_by_part"]["body"] * (
+        0.3 if name == "int8" else 0.25
+    )
     assert sum(manifest["bytes_by_part"].values()) == file_bytes(out)
     check_manifest(out)
 
@@ -107,9 +137,13 @@ def test_a_quantized_student_is_small_packed_and_survives_save_and_load(
     assert torch.equal(predict_logits(load(out), encoded, device=CPU), logits)
 
 
-def test_double_quantization_saves_bytes_of_the_scales(student: Path, tmp_path: Path, encoded: Encoded) -> None:
+def test_double_quantization_saves_bytes_of_the_scales(
+    student: Path, tmp_path: Path, encoded: Encoded
+) -> None:
     def scales(double: bool) -> int:
-        out = quantized(student, tmp_path / str(double), FourBit("nf4", double_quantization=double), encoded)
+        out = quantized(
+            student, tmp_path / str(double), FourBit("nf4", double_quantization=double), encoded
+        )
         weights = load_file(out / "model.safetensors")
         return sum(tensor.nbytes for name, tensor in weights.items() if name.endswith("absmax"))
 
@@ -120,14 +154,22 @@ def test_double_quantization_saves_bytes_of_the_scales(student: Path, tmp_path: 
 def test_what_is_saved_is_the_direct_quantization_of_the_weights(
     student: Path, tmp_path: Path, encoded: Encoded, code: Literal["nf4", "fp4"], double: bool
 ) -> None:
-    """Scales too, bit for bit: a CPU's first forward pass rounds them to bfloat16, hence they are saved before it."""
+    """Scales too, bit for bit: a CPU's first forward pass rounds them to bfloat16, hence they are
+    saved before it.
+    """
     out = quantized(student, tmp_path / "out", FourBit(code, double_quantization=double), encoded)
     saved, original = load_file(out / "model.safetensors"), load_file(student / "model.safetensors")
-    packed = [name for name, tensor in saved.items() if tensor.dtype == torch.uint8 and name.endswith(".weight")]
+    packed = [
+        name
+        for name, tensor in saved.items()
+        if tensor.dtype == torch.uint8 and name.endswith(".weight")
+    ]
     assert len(packed) in (2 * 6, 2 * 6 + 1), "two layers of six, and BERT's pooler"
     for name in packed:
         weight = original[name].bfloat16()
-        data, state = bitsandbytes.functional.quantize_4bit(weight, quant_type=code, compress_statistics=double)
+        data, state = bitsandbytes.functional.quantize_4bit(
+            weight, quant_type=code, compress_statistics=double
+        )
         assert torch.equal(saved[name], data)
         assert torch.equal(saved[f"{name}.absmax"], state.absmax)
         assert (f"{name}.nested_absmax" in saved) == double
@@ -137,7 +179,9 @@ def test_what_is_saved_is_the_direct_quantization_of_the_weights(
         assert float((restored - original[name]).norm() / original[name].norm()) < ERROR[code]
 
 
-def test_eight_bits_restore_the_weights_within_half_a_step(student: Path, tmp_path: Path, encoded: Encoded) -> None:
+def test_eight_bits_restore_the_weights_within_half_a_step(
+    student: Path, tmp_path: Path, encoded: Encoded
+) -> None:
     out = quantized(student, tmp_path / "out", EightBit(), encoded)
     saved, original = load_file(out / "model.safetensors"), load_file(student / "model.safetensors")
     packed = [name for name, tensor in saved.items() if tensor.dtype == torch.int8]
@@ -146,10 +190,12 @@ def test_eight_bits_restore_the_weights_within_half_a_step(student: Path, tmp_pa
         scale = saved[f"{name.removesuffix('.weight')}.SCB"][:, None]
         restored = saved[name].float() * scale / 127
         # half a step, and what float16 and bfloat16 had rounded before
-        assert ((restored - original[name]).abs() <= scale / 127 * 0.5 + original[name].abs() / 128).all()
+        assert (
+            (restored - original[name]).abs() <= scale / 127 * 0.5 + original[name].abs() / 128
+        ).all()
 
 
-# --- Embeddings -----------------------------------------------------------------------------------------------
+# --- Embeddings -----------------------------------------------------------------------------------
 
 PACKED = ["int8", "nf4"]
 # bytes of 128 weights and their scales, by hand: 128 + 2, and 64 + 2 · 2
@@ -159,7 +205,11 @@ ROW_BYTES = {"int8": 130, "nf4": 68}
 @pytest.mark.parametrize("packed", PACKED)
 @pytest.mark.parametrize("name", ["nf4", "fp4", "int8"])
 def test_embeddings_are_packed_and_survive_save_and_load(
-    student: Path, tmp_path: Path, encoded: Encoded, name: Literal["nf4", "fp4", "int8"], packed: str
+    student: Path,
+    tmp_path: Path,
+    encoded: Encoded,
+    name: Literal["nf4", "fp4", "int8"],
+    packed: str,
 ) -> None:
     scheme = schemes.scheme(name, double_quantization=name != "int8")
     out = quantized(student, tmp_path / "out", scheme, encoded, packed)
@@ -167,7 +217,11 @@ def test_embeddings_are_packed_and_survive_save_and_load(
     model, without, original = load(out), load(plain), load(student)
 
     saved, before = load_file(out / "model.safetensors"), load_file(student / "model.safetensors")
-    tables = [each for each in before if each.endswith(("word_embeddings.weight", "position_embeddings.weight"))]
+    tables = [
+        each
+        for each in before
+        if each.endswith(("word_embeddings.weight", "position_embeddings.weight"))
+    ]
     for table in tables:
         assert saved[table].shape == (len(before[table]), ROW_BYTES[packed])
         expected = embeddings.quantize_rows(before[table], embeddings.SCHEMES[packed])
@@ -187,18 +241,26 @@ def test_embeddings_are_packed_and_survive_save_and_load(
     for part in ("body", "head"):
         assert manifest["bytes_by_part"][part] == bare["bytes_by_part"][part]
 
-    logits, whole, expected = (predict_logits(each, encoded, device=CPU) for each in (model, without, original))
+    logits, whole, expected = (
+        predict_logits(each, encoded, device=CPU) for each in (model, without, original)
+    )
     assert not torch.equal(logits, whole)
     assert float((logits - expected).abs().max()) < 0.4 * float(expected.std())
     assert torch.equal(predict_logits(load(out), encoded, device=CPU), logits)
 
 
 def resident(model: PreTrainedModel) -> int:
-    """Return the bytes of a model's weights and buffers, and of what bitsandbytes keeps beside packed weights."""
+    """Return the bytes of a model's weights and buffers, and of what bitsandbytes keeps beside
+    packed weights.
+    """
     held = [*model.parameters(), *model.buffers()]
     for module in model.modules():
         state = getattr(getattr(module, "weight", None), "quant_state", None)
-        held += [each for each in (state.as_dict(packed=True).values() if state else []) if torch.is_tensor(each)]
+        held += [
+            each
+            for each in (state.as_dict(packed=True).values() if state else [])
+            if torch.is_tensor(each)
+        ]
     return sum(each.nbytes for each in held)
 
 
@@ -213,7 +275,9 @@ def test_loading_does_not_inflate_a_model(
     model = load(out)
     assert 0.5 * limit < resident(model) <= limit
     predict_logits(model, encoded, device=CPU)
-    assert sum(each.nbytes for each in [*model.parameters(), *model.buffers()]) <= limit, "nor does running it"
+    assert sum(each.nbytes for each in [*model.parameters(), *model.buffers()]) <= limit, (
+        "nor does running it"
+    )
 
 
 @pytest.mark.parametrize("packed", PACKED)
@@ -221,15 +285,23 @@ def test_loading_does_not_inflate_a_model(
 def test_plain_transformers_refuses_packed_embeddings(
     student: Path, tmp_path: Path, encoded: Encoded, packed: str, loader: Any
 ) -> None:
-    """Instead of running on bytes or on random numbers: a packed row is never as long as the row that it stands for."""
-    out = quantized(student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, packed)
+    """Instead of running on bytes or on random numbers: a packed row is never as long as the row
+    that it stands for.
+    """
+    out = quantized(
+        student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, packed
+    )
     loader = type(folders.load_model(student)) if loader == "own class" else loader
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
         loader.from_pretrained(out)
 
 
-def test_a_config_from_elsewhere_is_refused(student: Path, tmp_path: Path, encoded: Encoded) -> None:
-    out = quantized(student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, "nf4")
+def test_a_config_from_elsewhere_is_refused(
+    student: Path, tmp_path: Path, encoded: Encoded
+) -> None:
+    out = quantized(
+        student, tmp_path / "out", FourBit("nf4", double_quantization=True), encoded, "nf4"
+    )
     config = read_json(out / "config.json")
     config["minnow_embeddings"]["block"] = 32
     write_json(out / "config.json", config)
@@ -237,15 +309,19 @@ def test_a_config_from_elsewhere_is_refused(student: Path, tmp_path: Path, encod
         load(out)
 
 
-# --- Positions ------------------------------------------------------------------------------------------------
+# --- Positions ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 34)])
+@pytest.mark.parametrize(
+    ("kind", "rows"), [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 34)]
+)
 @pytest.mark.parametrize("packed", ["none", "nf4"])
 def test_positions_that_no_text_reaches_are_cut(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, kind: str, rows: int, packed: str
 ) -> None:
-    """66 positions, texts of at most 32 tokens; RoBERTa counts from 2 on, behind padding, whose id is set to 1 here."""
+    """66 positions, texts of at most 32 tokens; RoBERTa counts from 2 on, behind padding, whose id
+    is set to 1 here.
+    """
     shape = {"hidden_dim": 128} if kind == "distilbert" else {"intermediate_size": 128}
     padding = {"pad_token_id": 1} if kind == "roberta" else {}
     model = classifier(kind, layers=1, **shape, **padding)
@@ -264,7 +340,11 @@ def test_positions_that_no_text_reaches_are_cut(
         packed=embeddings.SCHEMES.get(packed),
     )
     assert read_json(out / "config.json")["max_position_embeddings"] == rows
-    (name,) = [each for each in load_file(out / "model.safetensors") if each.endswith("position_embeddings.weight")]
+    (name,) = [
+        each
+        for each in load_file(out / "model.safetensors")
+        if each.endswith("position_embeddings.weight")
+    ]
     assert len(load_file(out / "model.safetensors")[name]) == rows
     counted = [read_json(path / MANIFEST)["parameters"] for path in (student, out)]
     assert counted[0] - counted[1] == (66 - rows) * 64
@@ -278,38 +358,62 @@ def test_the_cut_changes_no_logit(tokenizer: PreTrainedTokenizerBase, kind: str)
     quantize.cut_positions(model, 32)
     assert torch.equal(predict_logits(model, probe, device=CPU), expected)
     assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
-    assert all(buffer.shape[-1] == model.config.max_position_embeddings for buffer in model.buffers())
+    assert all(
+        buffer.shape[-1] == model.config.max_position_embeddings for buffer in model.buffers()
+    )
     quantize.cut_positions(model, 32)
     quantize.cut_positions(model, 512)
     quantize.cut_positions(model, int(1e30))  # what a tokenizer without a limit says
     assert model.config.max_position_embeddings == (34 if kind == "roberta" else 32)
 
 
-def test_positions_that_size_another_table_are_not_cut(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_positions_that_size_another_table_are_not_cut(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     """DeBERTa's table of distances has twice as many rows as the config gives positions."""
-    shape = {"layers": 1, "intermediate_size": 128, "relative_attention": True, "position_biased_input": True}
+    shape = {
+        "layers": 1,
+        "intermediate_size": 128,
+        "relative_attention": True,
+        "position_biased_input": True,
+    }
     model = classifier("deberta-v2", **shape, max_relative_positions=-1, position_buckets=-1)
-    assert len(model.get_parameter("deberta.encoder.rel_embeddings.weight")) == 2 * model.config.max_position_embeddings
+    assert (
+        len(model.get_parameter("deberta.encoder.rel_embeddings.weight"))
+        == 2 * model.config.max_position_embeddings
+    )
     positions = model.config.max_position_embeddings
     assert positions > 32
     folders.save(model, tokenizer, tmp_path / "student")
-    nf4, probe = FourBit("nf4", double_quantization=True), encode(tokenizer, ["a.com/x", "b.org/login"])
+    nf4, probe = (
+        FourBit("nf4", double_quantization=True),
+        encode(tokenizer, ["a.com/x", "b.org/login"]),
+    )
     out = quantized(tmp_path / "student", tmp_path / "out", nf4, probe, "nf4")
     assert load(out).config.max_position_embeddings == positions
     assert read_json(out / MANIFEST)["formats"]["deberta.embeddings.position_embeddings"] == "nf4"
 
 
-def test_a_table_that_is_multiplied_with_stays_float(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """DeBERTa's distances have a table whose rows nobody looks up; packed, it would be bytes in a matrix product."""
-    folders.save(classifier("deberta-v2", layers=1, intermediate_size=128), tokenizer, tmp_path / "student")
-    nf4, probe = FourBit("nf4", double_quantization=True), encode(tokenizer, ["a.com/x", "b.org/login"])
+def test_a_table_that_is_multiplied_with_stays_float(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """DeBERTa's distances have a table whose rows nobody looks up; packed, it would be bytes in a
+    matrix product.
+    """
+    folders.save(
+        classifier("deberta-v2", layers=1, intermediate_size=128), tokenizer, tmp_path / "student"
+    )
+    nf4, probe = (
+        FourBit("nf4", double_quantization=True),
+        encode(tokenizer, ["a.com/x", "b.org/login"]),
+    )
     out = quantized(tmp_path / "student", tmp_path / "out", nf4, probe, "nf4")
     formats = read_json(out / MANIFEST)["formats"]
     assert formats["deberta.embeddings.word_embeddings"] == "nf4"
     assert "deberta.encoder.rel_embeddings" not in formats
 
 
-# --- Logits ---------------------------------------------------------------------------------------------------
+# --- Logits ---------------------------------------------------------------------------------------
 
 
 def test_logits_are_computed_in_float32(student: Path, tmp_path: Path, encoded: Encoded) -> None:
@@ -324,11 +428,17 @@ def test_logits_are_computed_in_float32(student: Path, tmp_path: Path, encoded: 
     assert {weight.dtype for weight in layer.parameters()} == {torch.float32}
     assert logits.dtype == seen[0][0].dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float()), "more than bfloat16 holds"
-    assert torch.allclose(logits, seen[0][0] @ layer.weight.detach().T + layer.bias.detach(), atol=1e-6)
+    assert torch.allclose(
+        logits, seen[0][0] @ layer.weight.detach().T + layer.bias.detach(), atol=1e-6
+    )
     assert rounded.dtype == torch.bfloat16
-    assert torch.allclose(rounded.float(), logits, rtol=2**-7, atol=2**-7 * float(logits.abs().max()))
+    assert torch.allclose(
+        rounded.float(), logits, rtol=2**-7, atol=2**-7 * float(logits.abs().max())
+    )
     saved = load_file(out / "model.safetensors")
-    assert {tensor.dtype for name, tensor in saved.items() if name.startswith("classifier")} == {torch.bfloat16}
+    assert {tensor.dtype for name, tensor in saved.items() if name.startswith("classifier")} == {
+        torch.bfloat16
+    }
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
@@ -338,7 +448,8 @@ def test_a_float_model_in_bfloat16_gives_float32_logits_too(
     """Else the student would be judged on a coarser scale than what it is quantized to."""
     folders.save(classifier(kind), tokenizer, tmp_path / "out")
     exact, rounded = (
-        folders.load_for_inference(tmp_path / "out", Runtime(CPU, each)) for each in (torch.float32, torch.bfloat16)
+        folders.load_for_inference(tmp_path / "out", Runtime(CPU, each))
+        for each in (torch.float32, torch.bfloat16)
     )
     with torch.inference_mode():
         expected, found = (each(**inputs_of(encoded)).logits for each in (exact, rounded))
@@ -347,17 +458,25 @@ def test_a_float_model_in_bfloat16_gives_float32_logits_too(
     assert torch.allclose(found, expected, atol=0.1 * float(expected.abs().max()))
 
 
-# --- Layers ---------------------------------------------------------------------------------------------------
+# --- Layers ---------------------------------------------------------------------------------------
 
 
-def linear_names(model: PreTrainedModel, scheme: Scheme, keep_float: list[str]) -> tuple[list[str], list[str]]:
+def linear_names(
+    model: PreTrainedModel, scheme: Scheme, keep_float: list[str]
+) -> tuple[list[str], list[str]]:
     return quantize.layers_to_quantize(model, scheme, keep_float)
 
 
 def test_layers_named_by_any_part_stay_float() -> None:
     model = classifier("roberta", layers=1, intermediate_size=128)
-    quantized_names, kept = linear_names(model, FourBit("nf4", double_quantization=True), ["classifier", "query"])
-    assert kept == ["roberta.encoder.layer.0.attention.self.query", "classifier.dense", "classifier.out_proj"]
+    quantized_names, kept = linear_names(
+        model, FourBit("nf4", double_quantization=True), ["classifier", "query"]
+    )
+    assert kept == [
+        "roberta.encoder.layer.0.attention.self.query",
+        "classifier.dense",
+        "classifier.out_proj",
+    ]
     assert len(quantized_names) == 5
 
 
@@ -371,8 +490,12 @@ def test_keeping_the_classification_layer_alone_is_enough(
     folders.save(classifier(kind, layers=1, **shape), tokenizer, tmp_path / "student")
     nf4 = FourBit("nf4", double_quantization=True)
     out = tmp_path / "out"
-    quantize.quantize(tmp_path / "student", out, nf4, keep_float=[last], probe=encoded, device=CPU, packed=None)
-    float_ones = {name for name, kept in read_json(out / MANIFEST)["formats"].items() if kept != "nf4"}
+    quantize.quantize(
+        tmp_path / "student", out, nf4, keep_float=[last], probe=encoded, device=CPU, packed=None
+    )
+    float_ones = {
+        name for name, kept in read_json(out / MANIFEST)["formats"].items() if kept != "nf4"
+    }
     assert {name for name in float_ones if "embeddings" not in name} == {
         "distilbert": {"pre_classifier", "classifier"},
         "roberta": {"classifier.out_proj"},
@@ -383,11 +506,36 @@ def test_keeping_the_classification_layer_alone_is_enough(
 @pytest.mark.parametrize(
     ("kind", "options", "keep_float", "said"),
     [
-        ("bert", {}, ["pooler"], "keep_float must name the classification layer: add 'classifier' to the list"),
-        ("roberta", {}, ["dense"], "keep_float must name the classification layer: add 'out_proj' to the list"),
-        ("bert", {"hidden_size": 96}, ["classifier"], "query has 96 inputs and 96 outputs.*multiples of 64 and 32"),
-        ("bert", {"intermediate_size": 80}, ["classifier"], "64 inputs and 80 outputs.*'dense' to .*leaves 4 layers"),
-        ("bert", {}, ["bert", "classifier"], r"keep_float \(bert, classifier\) leaves no linear layer to quantize"),
+        (
+            "bert",
+            {},
+            ["pooler"],
+            "keep_float must name the classification layer: add 'classifier' to the list",
+        ),
+        (
+            "roberta",
+            {},
+            ["dense"],
+            "keep_float must name the classification layer: add 'out_proj' to the list",
+        ),
+        (
+            "bert",
+            {"hidden_size": 96},
+            ["classifier"],
+            "query has 96 inputs and 96 outputs.*multiples of 64 and 32",
+        ),
+        (
+            "bert",
+            {"intermediate_size": 80},
+            ["classifier"],
+            "64 inputs and 80 outputs.*'dense' to .*leaves 4 layers",
+        ),
+        (
+            "bert",
+            {},
+            ["bert", "classifier"],
+            r"keep_float \(bert, classifier\) leaves no linear layer to quantize",
+        ),
     ],
 )
 def test_what_cannot_be_quantized_is_refused(
@@ -398,7 +546,9 @@ def test_what_cannot_be_quantized_is_refused(
         linear_names(model, FourBit("fp4", double_quantization=False), keep_float)
 
 
-def test_eight_bits_take_any_width(tmp_path: Path, tokenizer: PreTrainedTokenizerBase, encoded: Encoded) -> None:
+def test_eight_bits_take_any_width(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, encoded: Encoded
+) -> None:
     student = tmp_path / "student"
     folders.save(classifier(layers=1, hidden_size=40, intermediate_size=56), tokenizer, student)
     quantized(student, tmp_path / "out", EightBit(), encoded)
@@ -428,5 +578,7 @@ def test_differing_logits_are_noticed() -> None:
 
 def test_int8_knows_no_double_quantization() -> None:
     assert schemes.scheme("int8", double_quantization=False) == EightBit()
-    assert schemes.scheme("fp4", double_quantization=True) == FourBit("fp4", double_quantization=True)
+    assert schemes.scheme("fp4", double_quantization=True) == FourBit(
+        "fp4", double_quantization=True
+    )
     assert replace(FourBit("nf4", True), code="fp4").config(["a"]).llm_int8_skip_modules == ["a"]

@@ -1,4 +1,6 @@
-"""Recovery: what it trains and what it leaves alone, what it is judged by, what it saves, and when it gives up."""
+"""Recovery: what it trains and what it leaves alone, what it is judged by, what it saves, and when
+it gives up.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -47,7 +49,10 @@ def table(rows: int, seed: int) -> pl.DataFrame:
     """Return texts in which the word `login` means phishing."""
     draw = np.random.default_rng(seed)
     words = ["user", "page", "html", "verify", "net", "path"]
-    texts = ["/".join(draw.choice(words, 4)) + ("/login" if row % 2 else "/account") for row in range(rows)]
+    texts = [
+        "/".join(draw.choice(words, 4)) + ("/login" if row % 2 else "/account")
+        for row in range(rows)
+    ]
     return pl.DataFrame({"text": texts, "label": [row % 2 for row in range(rows)]})
 
 
@@ -71,19 +76,26 @@ def f1(folder: Path) -> float:
 def logits(folder: Path) -> Tensor:
     """Return the validation logits of a folder as it is used."""
     model = load_for_inference(folder, Runtime(CPU, torch.bfloat16))
-    return predict_logits(model, encode(load_tokenizer(folder), VALIDATION["text"].to_list()), device=CPU)
+    return predict_logits(
+        model, encode(load_tokenizer(folder), VALIDATION["text"].to_list()), device=CPU
+    )
 
 
 def quantized(student: Path, out: Path, scheme: str, packed: str = "none") -> Path:
     tokenizer = load_tokenizer(student)
     record = schemes.scheme(scheme, double_quantization=scheme != "int8")  # type: ignore[arg-type]
-    probe, tables = encode(tokenizer, VALIDATION["text"].to_list()[:8]), embeddings.SCHEMES.get(packed)
+    probe, tables = (
+        encode(tokenizer, VALIDATION["text"].to_list()[:8]),
+        embeddings.SCHEMES.get(packed),
+    )
     quantize.quantize(student, out, record, keep_float=KEEP, probe=probe, device=CPU, packed=tables)
     return out
 
 
 def damaged(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Student:
-    """Return a trained student that 4 bits damage: large weights in every block of 64 leave no code for the others."""
+    """Return a trained student that 4 bits damage: large weights in every block of 64 leave no code
+    for the others.
+    """
     torch.manual_seed(0)
     model = building.build(shape.model_copy(update={"dropout": 0.0}), tokenizer)
     with torch.no_grad():
@@ -91,7 +103,12 @@ def damaged(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path
             if isinstance(module, torch.nn.Linear):
                 module.weight[:, ::64] = 1.0
     params = training_params(epochs=4, batch_size=16, learning_rate=3e-3)
-    common: dict[str, Any] = {"run": FLOAT32, "seed": 0, "desc": "test", "checkpoint": folder / "student.pt"}
+    common: dict[str, Any] = {
+        "run": FLOAT32,
+        "seed": 0,
+        "desc": "test",
+        "checkpoint": folder / "student.pt",
+    }
     fit_tables(model, tokenizer, TRAIN, VALIDATION, loss=hard_loss, params=params, **common)
     save(model, tokenizer, folder / "student")
     quantized(folder / "student", folder / "packed", "fp4", "nf4")
@@ -115,7 +132,9 @@ def recover(student: Student, out: Path, adapted: Adapters, **changes: Any) -> p
         "checkpoint": out.parent / "recovery.pt",
     }
     torch.manual_seed(0)
-    return recovery.recover(student.folders, out, TRAIN, VALIDATION, adapted=adapted, **{**given, **changes})
+    return recovery.recover(
+        student.folders, out, TRAIN, VALIDATION, adapted=adapted, **{**given, **changes}
+    )
 
 
 def told(folder: Path) -> Any:
@@ -130,14 +149,20 @@ def weights(folder: Path) -> dict[str, Tensor]:
 def packed_names(found: dict[str, Tensor]) -> set[str]:
     """Return the names of what 4-bit layers hold: codes and scales."""
     layers = {name.split(".quant_state.")[0] for name in found if ".quant_state." in name}
-    return {name for name in found if any(name == layer or name.startswith(f"{layer}.") for layer in layers)}
+    return {
+        name
+        for name in found
+        if any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+    }
 
 
-# --- What it does -----------------------------------------------------------------------------------------------
+# --- What it does ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("adapted", [MERGED, SHIPPED, NONE], ids=["merged", "shipped", "rank 0"])
-def test_a_damaged_student_recovers_and_is_saved_as_it_ran(student: Student, tmp_path: Path, adapted: Adapters) -> None:
+def test_a_damaged_student_recovers_and_is_saved_as_it_ran(
+    student: Student, tmp_path: Path, adapted: Adapters
+) -> None:
     before = student.packed_f1()
     assert before < student.float_f1 - 0.1, "4 bits have damaged it"
     out = tmp_path / "out"
@@ -145,7 +170,9 @@ def test_a_damaged_student_recovers_and_is_saved_as_it_ran(student: Student, tmp
     facts = told(out)
     assert facts["kept"]
     assert facts["validation_f1_before"] == pytest.approx(before, abs=1e-6)
-    assert facts["validation_f1_after"] == pytest.approx(f1(out), abs=1e-6), "of the model as it was saved"
+    assert facts["validation_f1_after"] == pytest.approx(f1(out), abs=1e-6), (
+        "of the model as it was saved"
+    )
     assert facts["validation_f1_after"] > before
     assert curve["epoch"].to_list() == [0, 1, 2, 3]
     assert curve["loss"].to_list()[0] is None
@@ -156,7 +183,9 @@ def test_a_damaged_student_recovers_and_is_saved_as_it_ran(student: Student, tmp
     assert torch.equal(logits(out), logits(out))
 
 
-def test_distilbert_recovers_too(tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> None:
+def test_distilbert_recovers_too(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
     student = damaged(shape.model_copy(update={"architecture": "distilbert"}), tokenizer, tmp_path)
     recover(student, tmp_path / "out", SHIPPED)
     assert told(tmp_path / "out")["kept"]
@@ -189,7 +218,8 @@ def test_what_changes_and_what_stays(student: Student, tmp_path: Path, adapted: 
 
     manifest, packed = (read_json(path / MANIFEST) for path in (out, student.folders.packed))
     size = {
-        path: sum(each["bytes"] for each in found["files"].values()) for path, found in ((1, manifest), (0, packed))
+        path: sum(each["bytes"] for each in found["files"].values())
+        for path, found in ((1, manifest), (0, packed))
     }
     assert sum(manifest["bytes_by_part"].values()) == size[1]
     if adapted.shipped:
@@ -206,7 +236,9 @@ def test_what_changes_and_what_stays(student: Student, tmp_path: Path, adapted: 
         assert manifest["parameters"] == packed["parameters"]
 
 
-def test_adapters_beside_the_weights_are_loaded_by_our_loader_alone(student: Student, tmp_path: Path) -> None:
+def test_adapters_beside_the_weights_are_loaded_by_our_loader_alone(
+    student: Student, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     recover(student, out, SHIPPED)
     model = load_model(out)
@@ -224,7 +256,10 @@ def test_adapters_beside_the_weights_are_loaded_by_our_loader_alone(student: Stu
     ("change", "said"),
     [
         ({"rank": 5}, "its weights have other shapes than config.json says"),
-        ({"layers": ["x"]}, "config.json says that x has adapters, and the model has no such layer"),
+        (
+            {"layers": ["x"]},
+            "config.json says that x has adapters, and the model has no such layer",
+        ),
         ({"adds": "nothing"}, "which this Minnow cannot read"),
     ],
 )
@@ -232,7 +267,9 @@ def test_adapters_from_elsewhere_are_refused(
     student: Student, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     out = tmp_path / "out"
-    recover(student, out, SHIPPED, training=training_params(epochs=2, batch_size=16, learning_rate=5e-3))
+    recover(
+        student, out, SHIPPED, training=training_params(epochs=2, batch_size=16, learning_rate=5e-3)
+    )
     config = read_json(out / "config.json")
     config[adapters.KEY] |= change
     write_json(out / "config.json", config)
@@ -240,9 +277,14 @@ def test_adapters_from_elsewhere_are_refused(
         load_model(out)
 
 
-def test_what_does_not_help_is_not_kept(student: Student, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_help_is_not_kept(
+    student: Student, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Trained to the opposite of every label."""
-    out, wrong = tmp_path / "out", losses.distillation(loss="forward_kl", temperature=2.0, soft_weight=1.0)
+    out, wrong = (
+        tmp_path / "out",
+        losses.distillation(loss="forward_kl", temperature=2.0, soft_weight=1.0),
+    )
     recover(student, out, NONE, teacher_logits=-TEACHER, loss=wrong)
     assert told(out)["kept"] is False
     assert told(out)["validation_f1_after"] <= told(out)["validation_f1_before"]
@@ -255,13 +297,17 @@ def test_what_does_not_help_is_not_kept(student: Student, tmp_path: Path, capsys
     check_manifest(out)
 
 
-def test_an_equal_score_is_not_kept(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_equal_score_is_not_kept(
+    student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recovery, "validation_f1", lambda *_: 0.5)
     recover(student, tmp_path / "out", NONE, training=training_params(epochs=1))
     assert told(tmp_path / "out")["kept"] is False
 
 
-def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(student: Student, tmp_path: Path) -> None:
+def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(
+    student: Student, tmp_path: Path
+) -> None:
     packed = quantized(student.folders.student, tmp_path / "int8", "int8")
     eight = Student(Folders(packed, student.folders.student), 0.0)
     with pytest.raises(MinnowError, match=r"recover\.rank is 4 and the student has no 4-bit layer"):
@@ -270,7 +316,7 @@ def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(student: Student, 
     assert "kept" in told(tmp_path / "out")
 
 
-# --- Within a budget --------------------------------------------------------------------------------------------
+# --- Within a budget ------------------------------------------------------------------------------
 
 
 def within(student: Student, folder: Path, byte_count: int) -> Student:
@@ -281,37 +327,60 @@ def within(student: Student, folder: Path, byte_count: int) -> Student:
     return Student(Folders(folder, student.folders.student), student.float_f1)
 
 
-def test_adapters_that_a_budget_has_no_room_for_are_refused(student: Student, tmp_path: Path) -> None:
+def test_adapters_that_a_budget_has_no_room_for_are_refused(
+    student: Student, tmp_path: Path
+) -> None:
     full = within(student, tmp_path / "full", folder_bytes(student.folders.packed) + 2_000)
-    with pytest.raises(MinnowError, match=r"quantize\.budget_mb, .*set recover\.adapters to merged"):
+    with pytest.raises(
+        MinnowError, match=r"quantize\.budget_mb, .*set recover\.adapters to merged"
+    ):
         recover(full, tmp_path / "out", SHIPPED)
 
 
 def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_path: Path) -> None:
-    """Config and header of adapters are counted at the end alone, as is what re-quantized scales take more."""
+    """Config and header of adapters are counted at the end alone, as is what re-quantized scales
+    take more.
+    """
     size = folder_bytes(student.folders.packed)
-    pairs = adapters.pairs(recovery.trainable(recovery.load_packed(student.folders.packed, CPU), SHIPPED))
+    pairs = adapters.pairs(
+        recovery.trainable(recovery.load_packed(student.folders.packed, CPU), SHIPPED)
+    )
     room = 2 * sum(pair.a.numel() + pair.b.numel() for pair in pairs.values())
     tight = within(student, tmp_path / "tight", size + room)
-    recover(tight, tmp_path / "out", SHIPPED, training=training_params(epochs=1, batch_size=16, learning_rate=5e-3))
-    assert told(tmp_path / "out")["validation_f1_after"] > told(tmp_path / "out")["validation_f1_before"]
+    recover(
+        tight,
+        tmp_path / "out",
+        SHIPPED,
+        training=training_params(epochs=1, batch_size=16, learning_rate=5e-3),
+    )
+    assert (
+        told(tmp_path / "out")["validation_f1_after"]
+        > told(tmp_path / "out")["validation_f1_before"]
+    )
     assert not told(tmp_path / "out")["kept"]
     assert folder_bytes(tmp_path / "out") == size
     check_manifest(tmp_path / "out")
 
 
 def test_a_budget_that_left_nothing_in_four_bits_is_named(student: Student) -> None:
-    with pytest.raises(MinnowError, match=r"give quantize\.budget_mb less, or set recover\.rank to 0"):
+    with pytest.raises(
+        MinnowError, match=r"give quantize\.budget_mb less, or set recover\.rank to 0"
+    ):
         recovery.trainable(load_model(student.folders.student), MERGED)
 
 
-# --- Its parts --------------------------------------------------------------------------------------------------
+# --- Its parts ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["nf4", "fp4", "int8"])
-def test_the_float_copy_holds_the_numbers_that_are_computed_with(student: Student, tmp_path: Path, scheme: str) -> None:
+def test_the_float_copy_holds_the_numbers_that_are_computed_with(
+    student: Student, tmp_path: Path, scheme: str
+) -> None:
     folder = quantized(student.folders.student, tmp_path / "packed", scheme, "nf4")
-    packed, original = recovery.load_packed(folder, CPU), load_file(student.folders.student / "model.safetensors")
+    packed, original = (
+        recovery.load_packed(folder, CPU),
+        load_file(student.folders.student / "model.safetensors"),
+    )
     copy = float_copy(packed).state_dict()
     assert {value.dtype for value in copy.values()} == {torch.float32}
     for name, layer in packed_layers(packed).items():
@@ -320,13 +389,17 @@ def test_the_float_copy_holds_the_numbers_that_are_computed_with(student: Studen
             step = weight.float().abs().amax(dim=1, keepdim=True) / 127
             assert ((copy[f"{name}.weight"] - weight.float()).abs() <= 0.51 * step).all()
         else:
-            data, state = bitsandbytes.functional.quantize_4bit(weight, quant_type=scheme, compress_statistics=True)
+            data, state = bitsandbytes.functional.quantize_4bit(
+                weight, quant_type=scheme, compress_statistics=True
+            )
             expected = bitsandbytes.functional.dequantize_4bit(data, state).float()
             assert torch.equal(copy[f"{name}.weight"], expected)
         assert layer.weight.dtype in (torch.uint8, torch.int8)
     words = next(name for name in copy if name.endswith("word_embeddings.weight"))
     rows = embeddings.quantize_rows(original[words], embeddings.Nf4())
-    assert torch.equal(copy[words], embeddings.dequantize_rows(rows, 64, embeddings.Nf4()).bfloat16().float())
+    assert torch.equal(
+        copy[words], embeddings.dequantize_rows(rows, 64, embeddings.Nf4()).bfloat16().float()
+    )
 
 
 def test_a_merged_product_by_hand() -> None:
@@ -338,7 +411,9 @@ def test_shipped_adapters_add_their_product(student: Student) -> None:
     """A layer's output moves by product · input."""
     torch.manual_seed(0)
     model = load_model(student.folders.student)
-    name = next(each for each, m in model.base_model.named_modules() if isinstance(m, torch.nn.Linear))
+    name = next(
+        each for each, m in model.base_model.named_modules() if isinstance(m, torch.nn.Linear)
+    )
     name = f"{model.base_model_prefix}.{name}"
     layer, inputs = model.get_submodule(name), torch.randn(5, 64)
     plain = layer(inputs)
@@ -360,14 +435,16 @@ def test_fresh_adapters_change_nothing(student: Student) -> None:
 
 
 def test_merging_nothing_gives_the_packed_weights(student: Student) -> None:
-    found = recovery.learnt(recovery.trainable(recovery.load_packed(student.folders.packed, CPU), MERGED))
+    found = recovery.learnt(
+        recovery.trainable(recovery.load_packed(student.folders.packed, CPU), MERGED)
+    )
     again = recovery.rebuilt(student.folders, found, shipped=False, device=CPU).state_dict()
     packed = weights(student.folders.packed)
     assert set(again) == set(packed)
     assert all(torch.equal(again[name], value) for name, value in packed.items())
 
 
-# --- Killed and gone on with ------------------------------------------------------------------------------------
+# --- Killed and gone on with ----------------------------------------------------------------------
 
 
 class KilledError(Exception):
@@ -393,13 +470,15 @@ def test_a_killed_recovery_goes_on_to_the_same_bytes(
     whole = recover(student, tmp_path / "whole", MERGED, run=runtime, training=short)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KilledError):
-        recover(student, tmp_path / "out", MERGED, run=runtime, training=short, loss=loss_killed_at(8))
+        recover(
+            student, tmp_path / "out", MERGED, run=runtime, training=short, loss=loss_killed_at(8)
+        )
     assert recover(student, tmp_path / "out", MERGED, run=runtime, training=short).equals(whole)
     for file in (tmp_path / "whole").iterdir():
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
 
 
-# --- The stage --------------------------------------------------------------------------------------------------
+# --- The stage ------------------------------------------------------------------------------------
 
 
 def test_the_stage_passes_the_packed_student_through(

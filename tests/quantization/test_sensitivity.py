@@ -1,4 +1,6 @@
-"""Sensitivity: damages by hand and anew from the definition, weights put back, bytes that are those of the file."""
+"""Sensitivity: damages by hand and anew from the definition, weights put back, bytes that are those
+of the file.
+"""
 
 import math
 from copy import deepcopy
@@ -25,7 +27,14 @@ from minnow.quantization.quantize import quantize
 CPU = torch.device("cpu")
 KEEP = ["classifier", "out_proj"]
 NF4 = FourBit("nf4", double_quantization=True)
-TEXTS = ["a.com/x", "b.org/" + "long/" * 9, "paypa1.com/login?user=1", "10.0.0.1/verify", "example.net", "c.example"]
+TEXTS = [
+    "a.com/x",
+    "b.org/" + "long/" * 9,
+    "paypa1.com/login?user=1",
+    "10.0.0.1/verify",
+    "example.net",
+    "c.example",
+]
 LABELS = [0, 1, 1, 1, 0, 0]
 
 
@@ -35,14 +44,18 @@ def probe(tokenizer: PreTrainedTokenizerBase) -> Encoded:
 
 
 def shaped(kind: str = "bert", layers: int = 2) -> PreTrainedModel:
-    return classifier(kind, layers=layers, **{"hidden_dim" if kind == "distilbert" else "intermediate_size": 128})
+    return classifier(
+        kind, layers=layers, **{"hidden_dim" if kind == "distilbert" else "intermediate_size": 128}
+    )
 
 
-# --- Damage ---------------------------------------------------------------------------------------------------
+# --- Damage ---------------------------------------------------------------------------------------
 
 
 def test_damage_worked_by_hand() -> None:
-    """(½, ½) becomes (¼, ¾): ½ ln 2 + ½ ln ⅔ = ½ ln 4/3 nats; the second row stays as it is, so that means halve it."""
+    """(½, ½) becomes (¼, ¾): ½ ln 2 + ½ ln ⅔ = ½ ln 4/3 nats; the second row stays as it is, so
+    that means halve it.
+    """
     before = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
     after = torch.tensor([[0.0, math.log(3)], [5.0, 7.0]])
     found = sensitivity.damage(before, after, [1, 1])
@@ -58,20 +71,29 @@ def test_nothing_changed_costs_nothing_and_no_change_costs_less() -> None:
     logits = torch.randn(50, 2) * 5
     labels = (torch.arange(50) % 2).tolist()
     assert set(sensitivity.damage(logits, logits.clone(), labels).values()) == {0.0}
-    assert sensitivity.damage(logits, logits.double() + 3, labels)["kl"] == 0, "softmax knows no shift"
+    assert sensitivity.damage(logits, logits.double() + 3, labels)["kl"] == 0, (
+        "softmax knows no shift"
+    )
     for size in (1e-6, 1e-3, 1.0):
         assert sensitivity.damage(logits, logits + size * torch.randn(50, 2), labels)["kl"] >= 0
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.0, 0.0), (0.0123456, 0.0123), (9.996e-7, 1e-6), (1234.0, 1230.0), (4e-10, 0.0), (-1e-17, 0.0)],
+    [
+        (0.0, 0.0),
+        (0.0123456, 0.0123),
+        (9.996e-7, 1e-6),
+        (1234.0, 1230.0),
+        (4e-10, 0.0),
+        (-1e-17, 0.0),
+    ],
 )
 def test_damages_are_rounded_to_three_digits(value: float, said: float) -> None:
     assert str(sensitivity.short(value)) == str(said)
 
 
-# --- Rows -----------------------------------------------------------------------------------------------------
+# --- Rows -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [1, 599, 600, 601, 3751, 100_000])
@@ -83,14 +105,18 @@ def test_rows_are_all_or_some_hundreds_evenly_spaced(rows: int) -> None:
     assert {b - a for a, b in pairwise(found)} <= {max(1, rows // 600), rows // 600 + 1}
 
 
-# --- Models ---------------------------------------------------------------------------------------------------
+# --- Models ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra", "modernbert", "deberta-v2"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "distilbert", "roberta", "electra", "modernbert", "deberta-v2"]
+)
 def test_what_is_computed_once_for_all_is_what_each_part_alone_gives(
     monkeypatch: pytest.MonkeyPatch, probe: Encoded, kind: str
 ) -> None:
-    """Against a model whose one weight is replaced, run from the beginning; afterwards everything is as it was."""
+    """Against a model whose one weight is replaced, run from the beginning; afterwards everything
+    is as it was.
+    """
     monkeypatch.setattr(sensitivity, "BATCH_TOKENS", 40)  # more than one batch
     model = shaped(kind)
     before = deepcopy(model.state_dict())
@@ -107,7 +133,9 @@ def test_what_is_computed_once_for_all_is_what_each_part_alone_gives(
             torch.testing.assert_close(damaged[name, bits], expected, atol=1e-5, rtol=1e-5)
         assert not torch.equal(damaged[name, 4], reference), name
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
-    assert not any("forward" in module.__dict__ or module._forward_hooks for module in model.modules())
+    assert not any(
+        "forward" in module.__dict__ or module._forward_hooks for module in model.modules()
+    )
 
 
 def test_what_runs_before_a_part_is_not_computed_again(probe: Encoded) -> None:
@@ -115,7 +143,11 @@ def test_what_runs_before_a_part_is_not_computed_again(probe: Encoded) -> None:
     with sensitivity.recorded(model) as record, torch.no_grad():
         model(**probe.batch(torch.arange(2), CPU))
     done = record.before("bert.encoder.layer.1.attention.output.dense")
-    assert set(done) == {"bert.embeddings", "bert.encoder.layer.0", "bert.encoder.layer.1.attention.self"}
+    assert set(done) == {
+        "bert.embeddings",
+        "bert.encoder.layer.0",
+        "bert.encoder.layer.1.attention.self",
+    }
     assert record.before("bert.embeddings.word_embeddings") == {}
 
 
@@ -126,13 +158,17 @@ def test_weights_that_bfloat16_holds_lose_nothing_in_16_bits(probe: Encoded) -> 
     found = sensitivity.measure(model, probe, LABELS, NF4, keep_float=KEEP)
     for part in found["parts"]:
         in_bits = part["in_bits"]
-        assert [in_bits["16"][key] for key in ("kl", "mean_abs_dp", "flips", "validation_f1_change")] == [0, 0, 0, 0]
+        assert [
+            in_bits["16"][key] for key in ("kl", "mean_abs_dp", "flips", "validation_f1_change")
+        ] == [0, 0, 0, 0]
         assert in_bits["4"]["kl"] > 0
         assert in_bits["16"]["bytes"] == 2 * part["weights"]
 
 
 def test_a_layer_with_outliers_is_the_most_sensitive(probe: Encoded) -> None:
-    """One weight of each block is far larger than the others, and meets an input of zero: it does nothing but harm."""
+    """One weight of each block is far larger than the others, and meets an input of zero: it does
+    nothing but harm.
+    """
     model = shaped()
     name = "bert.encoder.layer.1.output.dense"
     before = model.get_submodule("bert.encoder.layer.1.intermediate.dense")
@@ -163,19 +199,26 @@ def nf4_by_hand(weight: Tensor) -> Tensor:
     return torch.from_numpy(book[nearest] * absmax).view(weight.shape).bfloat16().float()
 
 
-def test_an_entry_computed_anew_from_its_definition(tokenizer: PreTrainedTokenizerBase, probe: Encoded) -> None:
+def test_an_entry_computed_anew_from_its_definition(
+    tokenizer: PreTrainedTokenizerBase, probe: Encoded
+) -> None:
     """Text by text, without padding, batches, replay or bitsandbytes; KL in NumPy."""
     model, name = shaped(), "bert.encoder.layer.1.output.dense"
     plain = FourBit("nf4", double_quantization=False)
     found = sensitivity.measure(model, probe, LABELS, plain, keep_float=KEEP)
     entry = next(part for part in found["parts"] if part["name"] == name)["in_bits"]["4"]
     other = deepcopy(model)
-    other.get_parameter(f"{name}.weight").data = nf4_by_hand(model.get_parameter(f"{name}.weight").detach())
+    other.get_parameter(f"{name}.weight").data = nf4_by_hand(
+        model.get_parameter(f"{name}.weight").detach()
+    )
     kls, moved = [], []
     for text in TEXTS:
         ids = torch.tensor([tokenizer(text, truncation=True)["input_ids"]])
         with torch.no_grad():
-            p, q = (np.exp(z := each(ids).logits[0].double().numpy()) / np.exp(z).sum() for each in (model, other))
+            p, q = (
+                np.exp(z := each(ids).logits[0].double().numpy()) / np.exp(z).sum()
+                for each in (model, other)
+            )
         kls.append(float((p * np.log(p / q)).sum()))
         moved.append(abs(float(p[1] - q[1])))
     assert entry["kl"] == pytest.approx(np.mean(kls), rel=0.01)
@@ -198,11 +241,19 @@ def test_bytes_are_those_of_the_saved_file(
     folders.save(shaped(), tokenizer, tmp_path / "student")
     model, _ = sensitivity.load(tmp_path / "student", CPU)
     packed = embeddings.SCHEMES[tables]
-    quantize.write(tmp_path / "student", tmp_path / "out", scheme, keep_float=KEEP, device=CPU, packed=packed)
+    quantize.write(
+        tmp_path / "student", tmp_path / "out", scheme, keep_float=KEEP, device=CPU, packed=packed
+    )
     saved = folders.tensor_bytes(tmp_path / "out" / "model.safetensors")
     for name, formats in sensitivity.parts(model, scheme, KEEP):
-        found = dict(formats)[{"nf4": 4, "int8": 8}[tables] if "embeddings" in name else scheme.bits]
-        own = [size for key, size in saved.items() if key.startswith(f"{name}.") and key != f"{name}.bias"]
+        found = dict(formats)[
+            {"nf4": 4, "int8": 8}[tables] if "embeddings" in name else scheme.bits
+        ]
+        own = [
+            size
+            for key, size in saved.items()
+            if key.startswith(f"{name}.") and key != f"{name}.bias"
+        ]
         assert found.bytes == sum(own), name
 
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from helpers.release import BUILT, COMMIT, METRICS, PRETRAINED, SETTINGS, estimated, evidence, slice_, with_hop
+from helpers.release import (
+    BUILT,
+    COMMIT,
+    METRICS,
+    PRETRAINED,
+    SETTINGS,
+    estimated,
+    evidence,
+    slice_,
+    with_hop,
+)
 from minnow.release import card as card_module
 from minnow.release.provenance import Base, Origin
 from minnow.report.formatting import NONE
@@ -30,15 +40,27 @@ def cells(card: str, first: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-# --- Metadata -----------------------------------------------------------------------------------------------
+# --- Metadata -------------------------------------------------------------------------------------
 
 
 def test_the_hub_reads_the_metadata() -> None:
-    data = ModelCard(made(PRETRAINED, prepare={"source": "hub", "id": "me/urls", "commit": COMMIT})).data
-    assert (data.library_name, data.pipeline_tag, data.language) == ("transformers", "text-classification", "zxx")
+    data = ModelCard(
+        made(PRETRAINED, prepare={"source": "hub", "id": "me/urls", "commit": COMMIT})
+    ).data
+    assert (data.library_name, data.pipeline_tag, data.language) == (
+        "transformers",
+        "text-classification",
+        "zxx",
+    )
     assert data.base_model == "google-bert/bert-base-uncased"
     assert data.datasets == ["me/urls"]
-    assert set(data.tags) == {"phishing", "url-classification", "bitsandbytes", "nf4", "distillation"}
+    assert set(data.tags) == {
+        "phishing",
+        "url-classification",
+        "bitsandbytes",
+        "nf4",
+        "distillation",
+    }
     results = {result.metric_type: result for result in data.eval_results}
     assert {name: result.metric_value for name, result in results.items()} == {
         name: METRICS["quantized"][name] for name in ("f1", "accuracy", "roc_auc")
@@ -71,12 +93,17 @@ def test_no_licence_is_claimed_and_the_user_is_told() -> None:
     [
         (BUILT, None),
         (PRETRAINED, "google-bert/bert-base-uncased"),
-        (replace(PRETRAINED, copied=False), None),  # a student from scratch has no weight of the teacher's
+        (
+            replace(PRETRAINED, copied=False),
+            None,
+        ),  # a student from scratch has no weight of the teacher's
         (replace(PRETRAINED, copied=False, student=Base("me/small", COMMIT)), "me/small"),
         (replace(BUILT, teacher=Base("data/base/file/mine", None)), None),  # a folder is no Hub id
     ],
 )
-def test_the_base_model_is_where_the_weights_come_from_if_the_hub_has_it(origin: Origin, base: str | None) -> None:
+def test_the_base_model_is_where_the_weights_come_from_if_the_hub_has_it(
+    origin: Origin, base: str | None
+) -> None:
     assert ModelCard(made(origin)).data.base_model == base
 
 
@@ -84,7 +111,7 @@ def test_equal_results_give_equal_bytes() -> None:
     assert made() == made()
 
 
-# --- What it says -------------------------------------------------------------------------------------------
+# --- What it says ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,7 +130,9 @@ def test_equal_results_give_equal_bytes() -> None:
         ),
     ],
 )
-def test_what_the_teacher_alone_labelled_is_told(file: dict[str, Any] | None, copies: int, words: str) -> None:
+def test_what_the_teacher_alone_labelled_is_told(
+    file: dict[str, Any] | None, copies: int, words: str
+) -> None:
     rows = copies + (file["kept"] if file else 0)
     report = {"file": file, "copies": {"asked": 9999, "kept": copies}, "rows": rows}
     said = made(replace(PRETRAINED, unlabelled=report)).replace("\n", " ")
@@ -112,7 +141,9 @@ def test_what_the_teacher_alone_labelled_is_told(file: dict[str, Any] | None, co
     assert "without labels" not in made(PRETRAINED)
     both = made(replace(PRETRAINED, unlabelled=report, states=True)).replace("\n", " ")
     assert "; and from the teacher's logits and the states inside the teacher alone on " in both
-    inside = made(replace(PRETRAINED, unlabelled=report, states=True, soft_weight=0.0)).replace("\n", " ")
+    inside = made(replace(PRETRAINED, unlabelled=report, states=True, soft_weight=0.0)).replace(
+        "\n", " "
+    )
     assert "; and from the states inside the teacher alone on " in inside
 
 
@@ -128,7 +159,13 @@ def test_a_model_of_synthetic_data_says_so_before_anything_else() -> None:
 
 def test_every_model_stands_with_its_interval() -> None:
     card = made()
-    assert cells(card, "test split") == ["test split", "n-gram baseline", "teacher", "student", "quantized"]
+    assert cells(card, "test split") == [
+        "test split",
+        "n-gram baseline",
+        "teacher",
+        "student",
+        "quantized",
+    ]
     assert cells(card, "F1 (phishing)")[1:] == [
         "0.9000 (0.8900 to 0.9100)",
         "0.9100 (0.9000 to 0.9200)",
@@ -151,14 +188,19 @@ def test_what_could_not_be_measured_has_a_dash_and_one_reason() -> None:
 VERDICTS: list[tuple[dict[str, Any], str]] = [
     ({"verdict": "non_inferior"}, "keeps the teacher"),
     ({"verdict": "inferior"}, "loses more of the teacher"),
-    ({"verdict": "inconclusive", "rows_needed": 21000}, "About 21,000 rows would settle it in 4 of 5 cases"),
+    (
+        {"verdict": "inconclusive", "rows_needed": 21000},
+        "About 21,000 rows would settle it in 4 of 5 cases",
+    ),
     ({"verdict": "inconclusive", "rows_needed": None}, "below the margin of 0.005. 41 rows"),
     ({"verdict": "non_inferior", "better_than_before": True}, "is better than the teacher"),
 ]
 
 
 @pytest.mark.parametrize(("changes", "said"), VERDICTS)
-def test_the_verdict_is_in_words_and_better_only_where_the_interval_says_so(changes: dict[str, Any], said: str) -> None:
+def test_the_verdict_is_in_words_and_better_only_where_the_interval_says_so(
+    changes: dict[str, Any], said: str
+) -> None:
     card = made(hops=with_hop("teacher", "quantized", **changes))
     assert said in section(card, "Metrics")
     assert ("better than the teacher" in card) == bool(changes.get("better_than_before"))
@@ -178,14 +220,19 @@ def test_the_verdict_is_in_words_and_better_only_where_the_interval_says_so(chan
 def test_a_loss_at_few_false_positives_is_told_where_the_difference_shows_it(
     change: dict[str, float] | None, told: bool
 ) -> None:
-    """Only the interval of the difference decides: those of the two models lie far apart in every case."""
+    """Only the interval of the difference decides: those of the two models lie far apart in every
+    case.
+    """
     models = {name: dict(each) for name, each in METRICS["intervals"]["models"].items()}
     models["teacher"]["tpr_at_fpr_1pct"] = {**estimated(0.23), "test_fpr": 0.011}
     models["quantized"]["tpr_at_fpr_1pct"] = {**estimated(0.13), "test_fpr": 0.005}
-    card = made(intervals={"models": models}, hops=with_hop("teacher", "quantized", tpr_at_fpr_1pct=change))
+    card = made(
+        intervals={"models": models}, hops=with_hop("teacher", "quantized", tpr_at_fpr_1pct=change)
+    )
     assert ("finds 13.0 % (at 0.5 % false positives) of the phishing on test" in card) == told
     assert (
-        "the teacher 23.0 % (at 1.1 % false positives): a change of −0.1000, 95 % interval −0.1500 to −0.0001" in card
+        "the teacher 23.0 % (at 1.1 % false positives): a change of −0.1000, 95 % interval −0.1500"
+        " to −0.0001" in card
     ) == told
 
 
@@ -200,7 +247,9 @@ def test_a_loss_at_few_false_positives_is_told_where_the_difference_shows_it(
 def test_whether_it_beats_the_plain_baseline_is_said(f1: dict[str, float], beaten: bool) -> None:
     hops = with_hop("baseline", "quantized", f1=f1, better_than_before=beaten)
     given = {"f1": f1, "better_than_before": beaten}
-    hops = {"hops": [each | given if each["before"] == "baseline" else each for each in hops["hops"]]}
+    hops = {
+        "hops": [each | given if each["before"] == "baseline" else each for each in hops["hops"]]
+    }
     said = section(made(hops=hops), "Metrics")
     (line,) = [line for line in said.splitlines() if line.startswith("- From the baseline")]
     assert ("beats the plain baseline" in line) == beaten
@@ -225,8 +274,20 @@ def test_a_student_that_never_saw_the_labels_is_not_said_to() -> None:
     ("vocabulary", "said"),
     [
         ("keep", "layers of the teacher, learned"),
-        ("trim", "layers of the teacher with only the tokens that its training texts use often enough, learned"),
-        ("train", "layers of the teacher with a vocabulary of its own, byte pairs of its training texts, learned"),
+        (
+            "trim",
+            (
+                "layers of the teacher with only the tokens that its training texts use often"
+                " enough, learned"
+            ),
+        ),
+        (
+            "train",
+            (
+                "layers of the teacher with a vocabulary of its own, byte pairs of its training"
+                " texts, learned"
+            ),
+        ),
     ],
 )
 def test_a_vocabulary_of_its_own_is_told(vocabulary: str, said: str) -> None:
@@ -243,13 +304,19 @@ def test_narrowed_layers_are_not_told_as_the_teachers_own() -> None:
     [("reverse_kl", "(reverse_kl, temperature 2, weight 0.5)"), ("mse", "(mse, weight 0.5)")],
 )
 def test_the_loss_is_named_with_a_temperature_where_it_has_one(loss: str, said: str) -> None:
-    assert f"learned from the teacher's logits {said} and the labels" in made(replace(BUILT, loss=loss))
+    assert f"learned from the teacher's logits {said} and the labels" in made(
+        replace(BUILT, loss=loss)
+    )
 
 
 @pytest.mark.parametrize(
     ("carved", "method", "said"),
     [
-        (["test", "validation"], "domain", "Minnow split off validation and test by registered domain"),
+        (
+            ["test", "validation"],
+            "domain",
+            "Minnow split off validation and test by registered domain",
+        ),
         (["validation"], "random", "Minnow split off validation at random by row"),
         (["validation"], "random", "which flatters every model. The other split is as published"),
         ([], "domain", "The splits are as published or given."),
@@ -266,13 +333,17 @@ def test_the_data_are_described(carved: list[str], method: str, said: str) -> No
 def test_what_a_budget_left_more_bits_is_named() -> None:
     assert "budget" not in made()
     assert "but for the parts" not in made()
-    raised = {f"bert.layer.{number}.dense": "bfloat16" for number in range(7)} | {"bert.words": "int8"}
+    raised = {f"bert.layer.{number}.dense": "bfloat16" for number in range(7)} | {
+        "bert.words": "int8"
+    }
     told = " ".join(made(replace(BUILT, budget={"bytes": 12_000_000, "raised": raised})).split())
     assert (
-        "The budget of 12.0 MB left more bits to what loses most by having few: `bert.layer.0.dense` (bfloat16),"
-        in told
+        "The budget of 12.0 MB left more bits to what loses most by having few:"
+        " `bert.layer.0.dense` (bfloat16)," in told
     )
-    assert "`bert.layer.5.dense` (bfloat16) and 2 more. `manifest.json` says it of each part." in told
+    assert (
+        "`bert.layer.5.dense` (bfloat16) and 2 more. `manifest.json` says it of each part." in told
+    )
     assert ", but for the parts named below; what is left is in bfloat16" in told
     nothing = " ".join(made(replace(BUILT, budget={"bytes": 900_000, "raised": {}})).split())
     assert "The budget of 0.90 MB left no part more bits." in nothing
@@ -282,8 +353,16 @@ def test_the_sizes_stand_beside_the_notebooks() -> None:
     """1 − 2.8774 / 4.4682 = 0.356, and 4.4682 / 0.9412 = 4.747."""
     said = section(made(), "Sizes")
     assert cells(said, "teacher, MB") == ["teacher, MB", "438", "4.47"]
-    assert cells(said, "student, MB") == ["student, MB", "211 (51 % smaller)", "2.88 (36 % smaller)"]
-    assert cells(said, "quantized, MB") == ["quantized, MB", "62.7 (7 times smaller)", "0.94 (4.7 times smaller)"]
+    assert cells(said, "student, MB") == [
+        "student, MB",
+        "211 (51 % smaller)",
+        "2.88 (36 % smaller)",
+    ]
+    assert cells(said, "quantized, MB") == [
+        "quantized, MB",
+        "62.7 (7 times smaller)",
+        "0.94 (4.7 times smaller)",
+    ]
     assert cells(said, "test rows") == ["test rows", "450", "4,508"]
     assert "accuracies must\nnot be compared" in said
 
@@ -291,12 +370,15 @@ def test_the_sizes_stand_beside_the_notebooks() -> None:
 def test_threshold_and_probability_are_those_of_the_settings() -> None:
     """1 / (1 + e^(−0.5 / 1.25)) = 0.5987."""
     said = section(made(calibration={"wanted_fpr": 0.01}), "Probability").replace("\n", " ")
-    assert "lies above 0.5, a probability of 0.5987, chosen for at most 1.00 % false positives on validation" in said
+    assert (
+        "lies above 0.5, a probability of 0.5987, chosen for at most 1.00 % false positives on"
+        " validation" in said
+    )
     assert "calls 8.71 % of the safe URLs phishing and finds 91.23 %" in said
     assert "as frequent as in validation, 25 %" in said
 
 
-# --- Slices, other test sets, and what the data may not do ----------------------------------------------------
+# --- Slices, other test sets, and what the data may not do ----------------------------------------
 
 
 def test_the_slices_that_are_hurt_most_come_first_and_small_ones_are_left_out() -> None:
@@ -327,7 +409,12 @@ def test_other_test_sets_stand_in_a_table_or_their_lack_is_said() -> None:
     assert "It was tested on no other data" in made()
     extra = {"models": {model: {"f1": estimated(0.8)} for model in MODELS[1:]}, "rows": 1234}
     limits = section(made(extra={"other|set": extra}), "Limits")
-    assert cells(limits, "`other?set`") == ["`other?set`", "1,234", NONE, *["0.8000 (0.7900 to 0.8100)"] * 3]
+    assert cells(limits, "`other?set`") == [
+        "`other?set`",
+        "1,234",
+        NONE,
+        *["0.8000 (0.7900 to 0.8100)"] * 3,
+    ]
     assert "no other data" not in limits
 
 

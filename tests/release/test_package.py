@@ -1,4 +1,6 @@
-"""The release: what lies in its folder, that it is the same bytes again, and that code from its card really runs."""
+"""The release: what lies in its folder, that it is the same bytes again, and that code from its
+card really runs.
+"""
 
 import math
 import os
@@ -56,7 +58,9 @@ DIRTY = [
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase, shape: BuildParams) -> Path:
+def project(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> Path:
     root = packable(tmp_path_factory.mktemp("packed") / "project", tokenizer, shape)
     package.main(root)
     return root
@@ -80,13 +84,17 @@ def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> N
     assert "7 altered copies" in (Layout(copied).release / settings.CARD).read_text()
 
 
-# --- The folder ---------------------------------------------------------------------------------------------
+# --- The folder -----------------------------------------------------------------------------------
 
 
 def test_the_release_holds_the_model_its_settings_and_its_card(project: Path, folder: Path) -> None:
     quantized = Layout(project).model("quantized")
     of_model = {file.name for file in quantized.iterdir()} - {MANIFEST}
-    assert {file.name for file in folder.iterdir()} == of_model | {"minnow.json", "README.md", "manifest.json"}
+    assert {file.name for file in folder.iterdir()} == of_model | {
+        "minnow.json",
+        "README.md",
+        "manifest.json",
+    }
     for name in of_model:
         assert (folder / name).read_bytes() == (quantized / name).read_bytes()
     manifest = read_json(folder / MANIFEST)
@@ -104,7 +112,9 @@ def test_the_release_holds_the_model_its_settings_and_its_card(project: Path, fo
     assert ModelCard.load(folder / "README.md").data.library_name == "transformers"
 
 
-def test_the_same_results_give_the_same_bytes_and_name_no_place(project: Path, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes_and_name_no_place(
+    project: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "elsewhere"
     shutil.copytree(project, root, ignore=shutil.ignore_patterns("release"))
     package.main(root)
@@ -129,13 +139,19 @@ assert not {{"torch", "transformers", "sklearn", "datasets"}} & set(sys.modules)
 def test_settings_follow_params_and_calibration(copied: Path) -> None:
     edit(copied, {"data.move_scheme": False}, "embedded")
     calibration = METRICS["calibration"]
-    models = {**calibration["models"], "quantized": {**calibration["models"]["quantized"], "temperature": 2.5}}
+    models = {
+        **calibration["models"],
+        "quantized": {**calibration["models"]["quantized"], "temperature": 2.5},
+    }
     models["quantized"]["decision"] = {**models["quantized"]["decision"], "threshold": -1.25}
     write_json(Layout(copied).metrics("calibration"), {**calibration, "models": models})
     package.main(copied)
     found = settings.read(Layout(copied).release)
     assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
-    assert cleaning.MOVE_SCHEME not in read_json(Layout(copied).release / "minnow.json")["text"]["cleaning"]
+    assert (
+        cleaning.MOVE_SCHEME
+        not in read_json(Layout(copied).release / "minnow.json")["text"]["cleaning"]
+    )
 
 
 def test_a_damaged_model_is_not_released(copied: Path) -> None:
@@ -147,14 +163,18 @@ def test_a_damaged_model_is_not_released(copied: Path) -> None:
     assert tree(copied) == before
 
 
-# --- Calling it -----------------------------------------------------------------------------------------------
+# --- Calling it -----------------------------------------------------------------------------------
 
 
-def test_the_loader_gives_what_the_pipeline_judged(project: Path, folder: Path, tmp_path: Path) -> None:
+def test_the_loader_gives_what_the_pipeline_judged(
+    project: Path, folder: Path, tmp_path: Path
+) -> None:
     """Logits as `predict` stores them; probability and label worked out here."""
     table = pl.DataFrame({"id": [str(row) for row in range(len(TEXTS))], "text": TEXTS})
     store_logits(Layout(project).model("quantized"), tmp_path / "logits", {"all": table}, FLOAT32)
-    logits = read_logits(tmp_path / "logits" / "all.parquet", table["id"].to_list()).astype("float64")
+    logits = read_logits(tmp_path / "logits" / "all.parquet", table["id"].to_list()).astype(
+        "float64"
+    )
     margins = (logits[:, 1] - logits[:, 0]).tolist()
     classifier = load(folder, device="cpu")
     middle = sum(sorted(margins)[1:3]) / 2
@@ -191,7 +211,9 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     probabilities, labels = load(folder).predict(asked)
     assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
     # printed with four decimals, of the same float32 layer; the two pad their batches differently
-    assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=0.01)
+    assert [float(probability) for _, probability, _ in rows] == pytest.approx(
+        probabilities, abs=0.01
+    )
 
 
 def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
@@ -214,11 +236,15 @@ def test_a_release_carries_adapters_and_says_so(
     folders = recovery.Folders(layout.model("packed"), layout.model("student"))
     layers = packed_layers(recovery.load_packed(folders.packed, cpu))
     pairs = {
-        name: adapters.Pair(torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5)
+        name: adapters.Pair(
+            torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5
+        )
         for name, layer in layers.items()
     }
     model = recovery.rebuilt(folders, recovery.Learnt({}, pairs), shipped=True, device=cpu)
-    recovery.write(folders.packed, layout.model("quantized"), model, model.state_dict(), {"kept": True})
+    recovery.write(
+        folders.packed, layout.model("quantized"), model, model.state_dict(), {"kept": True}
+    )
     package.main(root)
     card = (layout.release / "README.md").read_text()
     assert "adapters (rank 2) lie beside the packed weights" in card
@@ -229,7 +255,9 @@ def test_a_release_carries_adapters_and_says_so(
     texts = ["example.org", "login.example.com/verify?account=1"]
     logits = predict_logits(shipped, encode(tokenizer, texts), device=cpu).double()
     assert ours.margins(texts) == (logits[:, 1] - logits[:, 0]).tolist()
-    assert not torch.equal(logits, predict_logits(plain, encode(tokenizer, texts), device=cpu).double())
+    assert not torch.equal(
+        logits, predict_logits(plain, encode(tokenizer, texts), device=cpu).double()
+    )
 
 
 @pytest.mark.parametrize("packed", ["int8", "nf4"])
@@ -261,13 +289,19 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     probabilities, labels = load(folder, device="cpu").predict(asked)
     rows = [line.split(" ") for line in done.stdout.splitlines()]
     assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
-    assert [float(probability) for _, probability, _ in rows] == pytest.approx(probabilities, abs=1e-3)
+    assert [float(probability) for _, probability, _ in rows] == pytest.approx(
+        probabilities, abs=1e-3
+    )
 
 
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
     classifier = load(folder, device="cpu")
     assert classifier.predict([]) == ([], [])
-    assert classifier.predict(np.array(TEXTS)) == classifier.predict(pl.Series(TEXTS)) == classifier.predict(TEXTS)
+    assert (
+        classifier.predict(np.array(TEXTS))
+        == classifier.predict(pl.Series(TEXTS))
+        == classifier.predict(TEXTS)
+    )
     with pytest.raises(MinnowError, match=r"takes a list of URLs, given the text 'example\.org'"):
         classifier.predict("example.org")
     assert len(classifier.predict(["", "http://", "\udcff"])[0]) == 3
@@ -319,7 +353,7 @@ def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
         settings.read(tmp_path)
 
 
-# --- Settings -------------------------------------------------------------------------------------------------
+# --- Settings -------------------------------------------------------------------------------------
 
 
 def test_settings_survive_json() -> None:
@@ -329,33 +363,49 @@ def test_settings_survive_json() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": 0}, {"temperature": -1.0}, {"temperature": math.inf}, {"decision": {"threshold": math.nan}}],
+    [
+        {"temperature": 0},
+        {"temperature": -1.0},
+        {"temperature": math.inf},
+        {"decision": {"threshold": math.nan}},
+    ],
 )
 def test_settings_that_give_no_probability_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="temperature must lie above 0 and the threshold must be finite"):
+    with pytest.raises(
+        ValueError, match="temperature must lie above 0 and the threshold must be finite"
+    ):
         settings.Settings.from_json(SETTINGS.as_json() | wrong)
 
 
 def test_probability_and_label_follow_the_margin() -> None:
-    """sigmoid(2.5 / 1.25) = 1 / (1 + e⁻²) = 0.880797; the threshold itself is safe, as in the metrics."""
+    """sigmoid(2.5 / 1.25) = 1 / (1 + e⁻²) = 0.880797; the threshold itself is safe, as in the
+    metrics.
+    """
     assert SETTINGS.probability(2.5) == pytest.approx(0.8807970779778823, abs=1e-15)
     assert SETTINGS.probability(0.0) == 0.5
     assert (SETTINGS.probability(-1e6), SETTINGS.probability(1e6)) == (0.0, 1.0)
-    assert [SETTINGS.label(margin) for margin in (0.5, 0.5001, -9.0)] == ["safe", "phishing", "safe"]
+    assert [SETTINGS.label(margin) for margin in (0.5, 0.5001, -9.0)] == [
+        "safe",
+        "phishing",
+        "safe",
+    ]
 
 
 @pytest.mark.parametrize("move_scheme", [True, False])
 def test_texts_are_cleaned_as_the_training_data_were(move_scheme: bool) -> None:
     rows = pl.DataFrame({"text": DIRTY, "label": [0] * len(DIRTY)})
     column, _ = cleaned(rows, move_scheme=move_scheme)
-    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column["text"].to_list()
+    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column[
+        "text"
+    ].to_list()
     assert cleaning.normalise("HTTP://http://a.b/ 'c' ", move_scheme=True) == "a.b/ 'c"
 
 
 def test_every_character_is_cleaned_as_in_the_training_data() -> None:
     """At both ends, in the middle, and in a scheme's place, for all of the basic plane."""
     letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
-    # Letters that fold to ASCII ones count as part of a scheme for polars alone; no real URL has them.
+    # Letters that fold to ASCII ones count as part of a scheme for polars alone; no real URL has
+    # them.
     letters = [letter for letter in letters if letter not in "\u017f\u212a"]
     texts = [f"{letter}http://a{letter}b.c{letter}" for letter in letters]
     column = pl.Series(texts, dtype=pl.String)

@@ -1,4 +1,6 @@
-"""What people see, in a real browser without any network: the plots of `dvc plots show` and the report."""
+"""What people see, in a real browser without any network: the plots of `dvc plots show` and the
+report.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ def pipeline_plots() -> list[dict[str, Any]]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with nothing but made-up results, the plots of dvc.yaml and their templates."""
     root = tmp_path_factory.mktemp("plots")
-    shutil.copytree(ROOT / ".dvc" / "plots", root / ".dvc" / "plots", ignore=shutil.ignore_patterns("*.html"))
+    shutil.copytree(
+        ROOT / ".dvc" / "plots", root / ".dvc" / "plots", ignore=shutil.ignore_patterns("*.html")
+    )
     (root / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
     (root / "dvc.yaml").write_text(yaml.safe_dump({"plots": pipeline_plots()}, sort_keys=False))
     for name, table in made_up.plots().items():
@@ -52,13 +56,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plots_show(root: Path) -> Path:
     command = [sys.executable, "-m", "dvc", "plots", "show"]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "true"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return root / "dvc_plots" / "index.html"
 
 
 class Plots(HTMLParser):
-    """How many marks each plot of DVC's page shows, and the texts beside them, by the id of its place."""
+    """How many marks each plot of DVC's page shows, and the texts beside them, by the id of its
+    place.
+    """
 
     def __init__(self, dom: str) -> None:
         super().__init__()
@@ -92,7 +100,11 @@ class Plots(HTMLParser):
 
 def titles() -> list[str]:
     """Return what stands above each plot of dvc.yaml."""
-    return [properties.get("title", name) for plot in pipeline_plots() for name, properties in plot.items()]
+    return [
+        properties.get("title", name)
+        for plot in pipeline_plots()
+        for name, properties in plot.items()
+    ]
 
 
 def test_without_its_page_dvc_draws_nothing_offline(project: Path, tmp_path: Path) -> None:
@@ -103,7 +115,9 @@ def test_without_its_page_dvc_draws_nothing_offline(project: Path, tmp_path: Pat
     assert any("vegaEmbed is not defined" in line for line in seen.console)
 
 
-def test_every_plot_of_dvc_plots_show_is_drawn_without_a_network(project: Path, tmp_path: Path) -> None:
+def test_every_plot_of_dvc_plots_show_is_drawn_without_a_network(
+    project: Path, tmp_path: Path
+) -> None:
     plots_template.main(project)
     seen = see(plots_show(project), tmp_path / "profile")
     assert seen.console == []
@@ -113,7 +127,15 @@ def test_every_plot_of_dvc_plots_show_is_drawn_without_a_network(project: Path, 
     for title in titles():
         assert sum(title in texts for texts in found.texts.values()) == 1, title
     shown = {text for texts in found.texts.values() for text in texts}
-    assert {"baseline", "teacher", "student", "quantized", "teacher → student", "embeddings", "1,194"} <= shown
+    assert {
+        "baseline",
+        "teacher",
+        "student",
+        "quantized",
+        "teacher → student",
+        "embeddings",
+        "1,194",
+    } <= shown
     assert "path: with path" in shown
 
 
@@ -133,14 +155,17 @@ def test_two_revisions_are_drawn_side_by_side(project: Path, tmp_path: Path) -> 
 
 def test_the_plots_page_is_git_ignored_and_so_is_the_setting() -> None:
     for name in (".dvc/plots/page.html", ".dvc/config.local"):
-        assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT).returncode == 0, name
+        assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT).returncode == 0, (
+            name
+        )
 
 
 def test_templates_use_the_placeholders_that_dvc_fills() -> None:
     from dvc_render.vega import OPTIONAL_ANCHORS
 
     known = {
-        f"<DVC_METRIC_{name.upper()}>" for name in (*OPTIONAL_ANCHORS, "title", "x", "y", "x_label", "y_label", "data")
+        f"<DVC_METRIC_{name.upper()}>"
+        for name in (*OPTIONAL_ANCHORS, "title", "x", "y", "x_label", "y_label", "data")
     }
     used = {properties.get("template") for plot in pipeline_plots() for properties in plot.values()}
     files = {file.stem: file for file in (ROOT / ".dvc" / "plots").glob("*.json")}
@@ -191,7 +216,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def framed_at(report: Path, width: int, folder: Path, *options: str) -> tuple[dict[str, str], Seen]:
-    seen = see(framed(report, width, folder), folder / "profile", f"--window-size={max(width, 600)},900", *options)
+    seen = see(
+        framed(report, width, folder),
+        folder / "profile",
+        f"--window-size={max(width, 600)},900",
+        *options,
+    )
     return measured(seen), seen
 
 
@@ -218,18 +248,40 @@ def test_the_report_is_light_or_dark_as_the_reader_wishes(report: Path, tmp_path
 
 
 def test_the_report_prints(report: Path, tmp_path: Path) -> None:
-    """The outline, which is not compressed, holds the headings, without the blanks at which lines break."""
+    """The outline, which is not compressed, holds the headings, without the blanks at which lines
+    break.
+    """
     paper = tmp_path / "report.pdf"
-    see_pdf = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    see_pdf += ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--no-pdf-header-footer"]
+    see_pdf = [
+        chromium(),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    see_pdf += [
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--proxy-server=127.0.0.1:9",
+        "--no-pdf-header-footer",
+    ]
     see_pdf += ["--generate-pdf-document-outline"]
-    subprocess.run([*see_pdf, f"--print-to-pdf={paper}", report.as_uri()], check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [*see_pdf, f"--print-to-pdf={paper}", report.as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     printed = paper.read_bytes()
     assert printed.startswith(b"%PDF")
     assert 5 <= len(re.findall(rb"/Type /Page\b(?!s)", printed)) <= 30
     titles = re.findall(rb"/Title (?:<FEFF([0-9A-F]+)>|\(([^)]*)\))", printed)
-    headings = [bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode() for wide, flat in titles]
+    headings = [
+        bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode()
+        for wide, flat in titles
+    ]
     found = made_up.hops()
     verdict = verdicts.headline(found["hops"], found["margin"], found["rows"])
     assert verdict.replace(" ", "") in [heading.replace(" ", "") for heading in headings]
-    assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(headings)
+    assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(
+        headings
+    )

@@ -1,4 +1,6 @@
-"""Charts: what is drawn where, in whose colour, and that nothing in the data becomes more than text."""
+"""Charts: what is drawn where, in whose colour, and that nothing in the data becomes more than
+text.
+"""
 
 import re
 import subprocess
@@ -79,13 +81,15 @@ def test_a_chart_fits_a_phone(name: str) -> None:
 
 def test_the_same_chart_gives_the_same_bytes_in_another_process() -> None:
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "import test_charts as t, minnow.svg as s, hashlib\n"
-        "print(hashlib.sha256(''.join(s.draw(c, n) for n, c in t.CHARTS.items()).encode()).hexdigest())"
+        "import sys; sys.path[:0] = sys.argv[1:]\nimport test_charts as t, minnow.svg as s,"
+        " hashlib\nprint(hashlib.sha256(''.join(s.draw(c, n) for n, c in"
+        " t.CHARTS.items()).encode()).hexdigest())"
     )
     command = [sys.executable, "-c", code, str(ROOT / "src"), str(ROOT / "tests")]
     seen = {
-        subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
         for seed in ("1", "2")
     }
     assert len(seen) == 1
@@ -93,7 +97,9 @@ def test_the_same_chart_gives_the_same_bytes_in_another_process() -> None:
 
 @pytest.mark.parametrize("name", ["roc", "precision_recall", "calibration"])
 def test_curves_draw_one_line_per_model_on_top_of_each_other_from_wide_to_narrow(name: str) -> None:
-    lines = [path for path in drawn(CHARTS[name]).iter("path") if path.get("fill", "none") == "none"]
+    lines = [
+        path for path in drawn(CHARTS[name]).iter("path") if path.get("fill", "none") == "none"
+    ]
     by_model = {path.get("stroke"): float(path.get("stroke-width", "1")) for path in lines}
     widths = [by_model[f"var(--{model})"] for model in ("teacher", "student", "quantized")]
     assert widths == sorted(widths, reverse=True)
@@ -101,11 +107,22 @@ def test_curves_draw_one_line_per_model_on_top_of_each_other_from_wide_to_narrow
 
 
 def test_curves_run_through_their_points() -> None:
-    """One point in the middle of unit axes lies in the middle of the frame that (0, 0) and (1, 1) span."""
-    table = pl.DataFrame({"probability": [0.0, 0.5, 1.0], "observed": [0.0, 0.5, 1.0], "rows": [1, 1, 1]})
+    """One point in the middle of unit axes lies in the middle of the frame that (0, 0) and (1, 1)
+    span.
+    """
+    table = pl.DataFrame(
+        {"probability": [0.0, 0.5, 1.0], "observed": [0.0, 0.5, 1.0], "rows": [1, 1, 1]}
+    )
     paths = drawn(charts.calibration({"teacher": table})).iter("path")
-    line = next(path for path in paths if path.get("stroke") == "var(--teacher)" and "L" in path.get("d", ""))
-    places = [tuple(map(float, pair.split(","))) for pair in re.findall(r"[-\d.]+,[-\d.]+", line.get("d", ""))]
+    line = next(
+        path
+        for path in paths
+        if path.get("stroke") == "var(--teacher)" and "L" in path.get("d", "")
+    )
+    places = [
+        tuple(map(float, pair.split(",")))
+        for pair in re.findall(r"[-\d.]+,[-\d.]+", line.get("d", ""))
+    ]
     (left, bottom), middle, (right, top) = places
     assert middle == pytest.approx(((left + right) / 2, (bottom + top) / 2))
     assert right > left
@@ -114,9 +131,17 @@ def test_curves_run_through_their_points() -> None:
 
 def test_confusion_shows_the_four_counts_and_tints_shares_of_the_actual_label() -> None:
     pairs = [("safe", "safe")] * 6 + [("safe", "phishing")] * 2 + [("phishing", "phishing")] * 1500
-    root = drawn(charts.confusion("student", pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")))
+    root = drawn(
+        charts.confusion(
+            "student", pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")
+        )
+    )
     assert [text for text in texts(root) if text[0].isdigit()] == ["6", "2", "0", "1,500"]
-    tints = [float(path.get("fill-opacity", "1")) for path in root.iter("path") if path.get("fill") == "var(--student)"]
+    tints = [
+        float(path.get("fill-opacity", "1"))
+        for path in root.iter("path")
+        if path.get("fill") == "var(--student)"
+    ]
     low, high = 0.06, 0.42
     assert tints == pytest.approx([low + 0.75 * (high - low), low + 0.25 * (high - low), low, high])
 
@@ -141,7 +166,9 @@ def test_sizes_stack_to_their_totals() -> None:
 
 def test_small_slices_are_hollow_and_the_others_filled() -> None:
     found = made_up.slices()["slices"]
-    marks = [mark for mark in drawn(charts.slices(found)).iter("path") if "var(" in mark.get("fill", "")]
+    marks = [
+        mark for mark in drawn(charts.slices(found)).iter("path") if "var(" in mark.get("fill", "")
+    ]
     hollow = [mark for mark in marks if mark.get("fill-opacity") == "0"]
     assert len(marks) == len(found) * len(JUDGED)
     assert len(hollow) == sum(each["small"] for each in found) * len(JUDGED) == 2 * 4
@@ -164,8 +191,14 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
     ]
     root = drawn(charts.forest(hops, 0.005))
     points = [path for path in root.iter("path") if path.get("d", "").count("A") > 1]
-    assert [point.get("fill") for point in points] == [f"var(--{role})" for role in ("good", "bad", "open", "open")]
-    uprights = [line for line in root.iter("line") if line.get("stroke") == "var(--muted)" and line.get("y2")]
+    assert [point.get("fill") for point in points] == [
+        f"var(--{role})" for role in ("good", "bad", "open", "open")
+    ]
+    uprights = [
+        line
+        for line in root.iter("line")
+        if line.get("stroke") == "var(--muted)" and line.get("y2")
+    ]
     zero = next(line for line in uprights if line.get("stroke-dasharray") == "1,0")
     margin = next(line for line in uprights if line.get("stroke-dasharray") == "3,2")
     places = [across(point) for point in points]
@@ -176,18 +209,28 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
 def test_training_curves_leave_out_what_a_model_has_not() -> None:
     tables = {"student": pl.DataFrame({"epoch": [1], "loss": [0.5], "validation_f1": [None]})}
     root = drawn(charts.training(tables, "validation_f1", "F1"))
-    assert not [path for path in root.iter("path") if path.get("stroke") == "var(--student)" and path.get("d")]
+    assert not [
+        path
+        for path in root.iter("path")
+        if path.get("stroke") == "var(--student)" and path.get("d")
+    ]
 
 
 def test_names_from_the_data_stay_text() -> None:
-    found = [made_up.one_slice("top-level domain", HOSTILE, 200), made_up.one_slice(HOSTILE, "x", 200)]
+    found = [
+        made_up.one_slice("top-level domain", HOSTILE, 200),
+        made_up.one_slice(HOSTILE, "x", 200),
+    ]
     sizes = {"teacher": {HOSTILE: 5, "total": 5}}
     for spec in (charts.slices(found), charts.size_by_part(sizes)):
         markup = svg.draw(spec, HOSTILE)
         root = ElementTree.fromstring(markup)
         assert {element.tag for element in root.iter()} <= svg.KEPT_TAGS
         assert not any(
-            "alert" in value for element in root.iter() for value in element.attrib.values() if element != root
+            "alert" in value
+            for element in root.iter()
+            for value in element.attrib.values()
+            if element != root
         )
         assert "<script" not in markup
         assert "\u202e" not in markup
@@ -196,14 +239,18 @@ def test_names_from_the_data_stay_text() -> None:
     assert REPLACEMENT in plain(HOSTILE, 300)
 
 
-def test_whatever_the_renderer_returns_only_drawing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_the_renderer_returns_only_drawing_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given = (
-        f'<svg xmlns="{svg.SVG}" xmlns:xlink="http://www.w3.org/1999/xlink" width="9" height="9" onload="alert(1)">'
-        '<script>alert(1)</script><a xlink:href="javascript:alert(1)"><path d="M0,0"/></a><image xlink:href="x"/>'
-        '<style>*{color:red}</style><foreignObject><iframe src="x"/></foreignObject>'
-        '<g onclick="alert(1)" style="x" id="y" class="z"><path d="M1,1" fill="#0a0b05"/></g><g/></svg>'
+        f'<svg xmlns="{svg.SVG}" xmlns:xlink="http://www.w3.org/1999/xlink" width="9" height="9"'
+        ' onload="alert(1)"><script>alert(1)</script><a xlink:href="javascript:alert(1)"><path'
+        ' d="M0,0"/></a><image xlink:href="x"/><style>*{color:red}</style><foreignObject><iframe'
+        ' src="x"/></foreignObject><g onclick="alert(1)" style="x" id="y" class="z"><path d="M1,1"'
+        ' fill="#0a0b05"/></g><g/></svg>'
     )
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: given)
-    assert svg.draw({}, "l") == (
-        '<svg width="9" height="9" role="img" aria-label="l"><g><path d="M1,1" fill="var(--teacher)" /></g></svg>'
+    assert (
+        svg.draw({}, "l") == '<svg width="9" height="9" role="img" aria-label="l"><g><path d="M1,1"'
+        ' fill="var(--teacher)" /></g></svg>'
     )

@@ -1,4 +1,6 @@
-"""The page: what it says first, that nothing from the data becomes markup, and that it is the same each time."""
+"""The page: what it says first, that nothing from the data becomes markup, and that it is the same
+each time.
+"""
 
 import functools
 import itertools
@@ -87,7 +89,10 @@ def rendered(**changes: Any) -> Elements:
 
 def with_hops(*intervals: tuple[float, float]) -> dict[str, Any]:
     """hops.json with these intervals of F1, in the order of helpers_results.HOPS."""
-    hops = [made_up.hop(*names, *interval) for names, interval in zip(made_up.HOPS, intervals, strict=True)]
+    hops = [
+        made_up.hop(*names, *interval)
+        for names, interval in zip(made_up.HOPS, intervals, strict=True)
+    ]
     return {**made_up.hops(), "hops": hops}
 
 
@@ -137,7 +142,10 @@ SMALL, LARGE, WIDE, UP = (-0.004, 0.003), (-0.03, -0.01), (-0.02, 0.01), (0.001,
     ],
 )  # fmt: skip
 def test_the_first_line_is_the_verdict_and_begins_with_an_unbeaten_baseline(
-    whole: tuple[float, float], teacher: tuple[float, float], quantized: tuple[float, float], sentence: str
+    whole: tuple[float, float],
+    teacher: tuple[float, float],
+    quantized: tuple[float, float],
+    sentence: str,
 ) -> None:
     hops = with_hops(SMALL, SMALL, whole, teacher, quantized)
     assert verdicts.headline(hops["hops"], hops["margin"], hops["rows"]) == sentence
@@ -148,7 +156,9 @@ INTERVALS = [UP, SMALL, WIDE, LARGE, (0.0, 0.01), (-0.005, 0.01), (-0.01, -0.005
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_better_than_the_teacher_is_said_only_where_the_interval_says_so(interval: tuple[float, float]) -> None:
+def test_better_than_the_teacher_is_said_only_where_the_interval_says_so(
+    interval: tuple[float, float],
+) -> None:
     html = rendered(hops=with_hops(SMALL, SMALL, interval, BEATS, BEATS))
     assert ("better than the teacher" in html.text) == (interval[0] > 0)
 
@@ -175,16 +185,18 @@ def test_what_a_hop_means() -> None:
         return verdicts.meaning(made_up.hop("teacher", "student", low, high), 0.005, 450)
 
     assert said(*LARGE) == "The student loses at least 0.0100 of F1, more than the margin of 0.005."
-    assert said(*WIDE) == (
-        "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005. "
+    assert (
+        said(*WIDE)
+        == "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005. "
         "About 21,034 rows would settle it in 4 of 5 cases, if the difference stayed what it is."
     )
     assert said(*SMALL) == "If the student loses any F1, then less than the margin of 0.005."
     assert said(-0.0045, -0.0012) == "The student loses some F1, but less than the margin of 0.005."
     assert said(-0.0045, 0.0) == "If the student loses any F1, then less than the margin of 0.005."
     unknown = made_up.hop("teacher", "student", *WIDE) | {"rows_needed": None}
-    assert verdicts.meaning(unknown, 0.005, 450) == (
-        "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005."
+    assert (
+        verdicts.meaning(unknown, 0.005, 450)
+        == "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005."
     )
 
 
@@ -196,17 +208,23 @@ def test_a_rival_is_beaten_by_the_interval_before_rounding() -> None:
         assert ("beats" in verdicts.meaning(found, 0.005, 450)) == better
 
 
-@pytest.mark.parametrize("flips", [(0, 0), (1, 0), (12, 3), (3, 12), (7, 7), (8, 7), (700, 600), (2000, 0)])
+@pytest.mark.parametrize(
+    "flips", [(0, 0), (1, 0), (12, 3), (3, 12), (7, 7), (8, 7), (700, 600), (2000, 0)]
+)
 def test_the_p_of_flips_is_mcnemars(flips: tuple[int, int]) -> None:
     assert verdicts.flips_p(*flips) == pytest.approx(comparison.mcnemar(*flips), rel=1e-9)
 
 
 def test_a_table_of_markdown() -> None:
-    assert markdown.table(["a", "b"], [["x", "1"], ["y", "2"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |"
+    assert (
+        markdown.table(["a", "b"], [["x", "1"], ["y", "2"]])
+        == "| a | b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |"
+    )
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0021, "+0.0021"), (-0.0021, "−0.0021"), (0.0, "0.0000"), (-0.00001, "0.0000")]
+    ("value", "text"),
+    [(0.0021, "+0.0021"), (-0.0021, "−0.0021"), (0.0, "0.0000"), (-0.00001, "0.0000")],
 )
 def test_differences_carry_their_sign(value: float, text: str) -> None:
     assert formatting.signed(value) == text
@@ -217,7 +235,12 @@ def test_numbers_in_words() -> None:
     assert formatting.p_value(0.0312) == "p = 0.0312"
     assert formatting.percent(0.0131, 2) == "1.31 %"
     assert [formatting.short(value) for value in (0.005, 0.01, 1.0)] == ["0.005", "0.01", "1"]
-    assert [formatting.megabytes(value) for value in (438.2, 100, 63.64, 0.941)] == ["438", "100", "63.6", "0.94"]
+    assert [formatting.megabytes(value) for value in (438.2, 100, 63.64, 0.941)] == [
+        "438",
+        "100",
+        "63.6",
+        "0.94",
+    ]
 
 
 @pytest.mark.parametrize("source", ["synthetic", "hub", "file"])
@@ -298,15 +321,24 @@ def hostile_findings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def test_nothing_from_the_data_becomes_an_element_or_an_attribute() -> None:
-    """With hostile texts the page has the very elements and attributes that it has with harmless ones."""
-    harmless = rendered(**hostile_findings([f"harmless {number}" for number in range(len(HOSTILE))]))
+    """With hostile texts the page has the very elements and attributes that it has with harmless
+    ones.
+    """
+    harmless = rendered(
+        **hostile_findings([f"harmless {number}" for number in range(len(HOSTILE))])
+    )
     for shift in range(len(HOSTILE)):  # so that every text reaches every place
         html = rendered(**hostile_findings(HOSTILE[shift:] + HOSTILE[:shift]))
         assert html.shape == harmless.shape
         for tag, attributes in html.found:
             assert not any(name.startswith("on") for name in attributes), (tag, attributes)
             for name, value in attributes.items():
-                assert not re.search("alert|evil|7|lt;", value) or name not in ("href", "src", "style", "class"), value
+                assert not re.search("alert|evil|7|lt;", value) or name not in (
+                    "href",
+                    "src",
+                    "style",
+                    "class",
+                ), value
     assert "<script>alert(1)</script>" in html.text
     assert "{{ 7*7 }}" in html.text
 
@@ -319,9 +351,17 @@ def test_no_link_leaves_the_page_and_nothing_is_loaded() -> None:
     assert len(links) > 5
     assert {link.removeprefix("#") for link in links} <= set(ids)
     assert [attributes["href"] for tag, attributes in html.found if tag == "link"] == ["data:,"]
-    assert not {"script", "img", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in html.found}
-    assert not any({"src", "srcset", "xlink:href"} & set(attributes) for _, attributes in html.found)
-    policy = next(each["content"] for _, each in html.found if each.get("http-equiv") == "Content-Security-Policy")
+    assert not {"script", "img", "iframe", "object", "embed", "form", "base"} & {
+        tag for tag, _ in html.found
+    }
+    assert not any(
+        {"src", "srcset", "xlink:href"} & set(attributes) for _, attributes in html.found
+    )
+    policy = next(
+        each["content"]
+        for _, each in html.found
+        if each.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     css = (page.TEMPLATES / "report.css").read_text()
     assert not re.search(r"url\(|@import|https?:", css)
@@ -337,7 +377,9 @@ def test_the_page_is_the_same_each_time_and_tells_no_place_or_time() -> None:
 def test_charts_are_named_for_those_who_do_not_see_them() -> None:
     html = rendered()
     drawn = [attributes for tag, attributes in html.found if tag == "svg"]
-    assert len(drawn) == 16  # forest, 3 curves, 4 confusions, 3 shifts, size, 2 of training, slices, sensitivity
+    assert (
+        len(drawn) == 16
+    )  # forest, 3 curves, 4 confusions, 3 shifts, size, 2 of training, slices, sensitivity
     assert all(each["role"] == "img" and len(each["aria-label"]) > 10 for each in drawn)
     assert next(attributes for tag, attributes in html.found if tag == "html")["lang"] == "en-GB"
     heads = [int(tag[1]) for tag, _ in html.found if re.fullmatch(r"h\d", tag)]
@@ -348,14 +390,21 @@ def test_charts_are_named_for_those_who_do_not_see_them() -> None:
 
 def test_the_table_shows_estimates_with_their_intervals() -> None:
     found = made_up.findings()
-    rows = {row["name"]: row["cells"] for row in sections.models_table(found.intervals["models"], found.headline)}
+    rows = {
+        row["name"]: row["cells"]
+        for row in sections.models_table(found.intervals["models"], found.headline)
+    }
     assert rows["F1"][0] == {"value": "0.901", "below": ["0.893–0.909"]}
     assert rows["Phishing found at 1 % false alarms"][0]["below"][1] == "at 1.31 %"
-    assert rows["Phishing found at 0.1 % false alarms"][3] == {"value": formatting.NONE, "below": []}
+    assert rows["Phishing found at 0.1 % false alarms"][3] == {
+        "value": formatting.NONE,
+        "below": [],
+    }
     assert rows["Smaller than the teacher"][3]["value"] == "4.7 ×"
     assert [len(cells) for cells in rows.values()] == [len(JUDGED)] * len(rows)
     assert sections.reasons(found.intervals["models"]) == [
-        "Phishing found at 0.1 % false alarms: validation has 450 safe rows; a false-positive rate of 0.1 % needs 1000."
+        "Phishing found at 0.1 % false alarms: validation has 450 safe rows; a false-positive rate"
+        " of 0.1 % needs 1000."
     ]
 
 
@@ -376,7 +425,9 @@ def test_parts_stand_by_what_they_lose_with_what_they_are_shipped_in() -> None:
 
 
 def test_slices_are_called_hurt_only_beyond_chance() -> None:
-    def lost(value: str, rows: int, change: float, worse: int = 12, better: int = 3) -> dict[str, Any]:
+    def lost(
+        value: str, rows: int, change: float, worse: int = 12, better: int = 3
+    ) -> dict[str, Any]:
         each = made_up.one_slice("s", value, rows)
         each["hops"][2] |= {"change": change, "worse": worse, "better": better}
         return each
@@ -391,7 +442,9 @@ def test_slices_are_called_hurt_only_beyond_chance() -> None:
         lost("more turned right", 500, -0.2, 3, 12),
     ]
     assert [each["name"] for each in sections.hurt(found)] == ["s: d", "s: a"]
-    assert sections.hurt(found)[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
+    assert (
+        sections.hurt(found)[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
+    )
     shown = rendered(slices={"small_below": 100, "slices": found}).text
     assert "No slice is shown to be hurt." not in shown
     assert "Small slices aside, 6 slices were looked at." in shown
@@ -419,7 +472,9 @@ def test_a_threshold_on_the_page_says_which_probability_it_is() -> None:
     found = made_up.findings().calibration
     for each in found["models"].values():
         each["decision"]["probability_before_temperature"] = 0.7312
-    (row,) = [row for row in sections.calibration_table(found)["rows"] if row["name"] == "Threshold"]
+    (row,) = [
+        row for row in sections.calibration_table(found)["rows"] if row["name"] == "Threshold"
+    ]
     assert (row["note"], row["cells"][0]) == ("probability before temperature", "0.731")
 
 
@@ -432,11 +487,27 @@ def test_other_sets_and_controls_are_there_when_there_are_any() -> None:
 
 
 def test_data_params_and_versions_are_spelled_out() -> None:
-    html = rendered(params={"distill": {"temperature": 2.0, "seed": None, "deep": {"on": True, "list": ["a", "b"]}}})
+    html = rendered(
+        params={
+            "distill": {"temperature": 2.0, "seed": None, "deep": {"on": True, "list": ["a", "b"]}}
+        }
+    )
     text = html.text
-    for words in ("temperature 2.0", "seed null", "deep.on true", "deep.list a, b", "torch 2.13.0", "python 3.11"):
+    for words in (
+        "temperature 2.0",
+        "seed null",
+        "deep.on true",
+        "deep.list a, b",
+        "torch 2.13.0",
+        "python 3.11",
+    ):
         assert words in text
-    for words in ("30,000 rows read", "both labels 4", "train 20,984 10,490 10,494 12,381", "0.0 % of the test rows"):
+    for words in (
+        "30,000 rows read",
+        "both labels 4",
+        "train 20,984 10,490 10,494 12,381",
+        "0.0 % of the test rows",
+    ):
         assert words in text
 
 
@@ -451,8 +522,13 @@ def test_the_hardest_errors_are_those_farthest_beyond_the_threshold() -> None:
     margins = [-3.0, 0.5, 2.0, 4.0, 0.9, -1.0]
     assert mistakes.hardest(texts, labels, margins, 0.0) == ([0], [3, 4])
     assert mistakes.hardest(texts, labels, margins, 1.0) == ([0, 1], [3])
-    assert mistakes.hardest(texts, labels, [0.0] * 6, 0.0) == ([0, 1, 2], [])  # at the threshold is not above it
-    many = mistakes.hardest([str(row) for row in range(50)], [0] * 50, [float(row) for row in range(50)], -1.0)
+    assert mistakes.hardest(texts, labels, [0.0] * 6, 0.0) == (
+        [0, 1, 2],
+        [],
+    )  # at the threshold is not above it
+    many = mistakes.hardest(
+        [str(row) for row in range(50)], [0] * 50, [float(row) for row in range(50)], -1.0
+    )
     assert many == ([], list(range(49, 39, -1)))
     assert mistakes.hardest(["b", "a"], [1, 1], [-1.0, -1.0], 0.0) == ([1, 0], [])
 
@@ -460,7 +536,9 @@ def test_the_hardest_errors_are_those_farthest_beyond_the_threshold() -> None:
 def luminance(colour: str) -> float:
     """Relative luminance, WCAG 2.2."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -474,7 +552,9 @@ def test_texts_and_lines_stand_out_from_the_paper(theme: int) -> None:
     """WCAG AA: 4.5 for texts, 3 for graphics."""
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     css = (page.TEMPLATES / "report.css").read_text()
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", css.split(":root {")[theme + 1].split("}")[0]))
+    colours = dict(
+        re.findall(r"--([\w-]+): (#\w{6})", css.split(":root {")[theme + 1].split("}")[0])
+    )
     for role in ("ink", "muted", "good", "bad", "open"):
         assert contrast(colours[role], colours["paper"]) >= 4.5, role
         assert contrast(colours[role], colours["raised"]) >= 4.5, role
@@ -486,7 +566,17 @@ def project(root: Path) -> Layout:
     """A project with made-up results and a test split of four rows."""
     layout = Layout(new_project(root))
     found = made_up.findings()
-    for name in ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes", "sensitivity"):
+    for name in (
+        "prepare",
+        "intervals",
+        "hops",
+        "calibration",
+        "slices",
+        "extra",
+        "controls",
+        "sizes",
+        "sensitivity",
+    ):
         write_json(layout.metrics(name), getattr(found, name))
     for model in JUDGED:
         write_json(layout.metrics(model), found.headline[model])
@@ -497,7 +587,9 @@ def project(root: Path) -> Layout:
     split = pl.DataFrame({"id": list("abcd"), "text": texts, "label": [0, 1, 1, 0]})
     write_table(layout.split("test"), split)
     for model in MODELS:
-        logits = pl.DataFrame({"logit_0": [2.0, 0.0, 2.0, 0.0], "logit_1": [0.0, 2.0, 0.0, 2.0]}).to_numpy()
+        logits = pl.DataFrame(
+            {"logit_0": [2.0, 0.0, 2.0, 0.0], "logit_1": [0.0, 2.0, 0.0, 2.0]}
+        ).to_numpy()
         write_logits(layout.logits_of(model, "test"), list("abcd"), logits)
     return layout
 
@@ -523,13 +615,17 @@ def test_the_stage_names_a_plot_that_is_missing(tmp_path: Path) -> None:
 
     layout = project(tmp_path)
     layout.plot("roc_teacher").unlink()
-    with pytest.raises(MinnowError, match=r"roc_teacher\.csv cannot be read .* `dvc repro` makes it"):
+    with pytest.raises(
+        MinnowError, match=r"roc_teacher\.csv cannot be read .* `dvc repro` makes it"
+    ):
         report.main(tmp_path)
     assert not layout.report("report").exists()
 
 
 def test_mistakes_show_what_every_model_thought() -> None:
-    shown = mistakes.mistakes([Mistake("a.b", {"teacher": 0.5, "student": 0.25, "quantized": 0.0})], [])
+    shown = mistakes.mistakes(
+        [Mistake("a.b", {"teacher": 0.5, "student": 0.25, "quantized": 0.0})], []
+    )
     assert shown[0]["rows"] == [{"url": "a[.]b", "cells": ["50.0 %", "25.0 %", "0.0 %"]}]
     assert shown[1]["rows"] == []
 
@@ -539,8 +635,9 @@ def test_a_control_on_another_split_is_set_against_the_pipeline() -> None:
     line = sections.against_pipeline("teacher", moved)
     assert (
         line
-        == "The teacher: +0.0300 of F1 against this pipeline’s own split (+0.0100 to +0.0500, two independent samples)."
+        == "The teacher: +0.0300 of F1 against this pipeline’s own split (+0.0100 to +0.0500, two"
+        " independent samples)."
     )
-    assert sections.against_pipeline("student", {"f1": {"difference": 0.0, "low": -0.1, "high": 0.1}}).endswith(
-        "; the interval holds zero."
-    )
+    assert sections.against_pipeline(
+        "student", {"f1": {"difference": 0.0, "low": -0.1, "high": 0.1}}
+    ).endswith("; the interval holds zero.")

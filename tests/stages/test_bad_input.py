@@ -1,4 +1,6 @@
-"""What a user gets wrong, through the entry point: one line with the remedy, exit code not 0, and nothing touched."""
+"""What a user gets wrong, through the entry point: one line with the remedy, exit code not 0, and
+nothing touched.
+"""
 
 import errno
 import os
@@ -14,7 +16,16 @@ import polars as pl
 import pytest
 
 from helpers.paths import ROOT
-from helpers.stage import COMMANDS, FILE, edit, entry_point, in_process_of_its_own, new_project, refused, tree
+from helpers.stage import (
+    COMMANDS,
+    FILE,
+    edit,
+    entry_point,
+    in_process_of_its_own,
+    new_project,
+    refused,
+    tree,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +57,7 @@ def files(tmp_path: Path) -> Path:
     return new_project(tmp_path / "files", "file")
 
 
-# --- Data ---------------------------------------------------------------------------------------------------
+# --- Data -----------------------------------------------------------------------------------------
 
 DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ({}, None, ["urls.csv is missing; put the file there and run `dvc add`"]),
@@ -55,26 +66,64 @@ DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ({}, bytes(range(256)) * 40, ["urls.csv cannot be read as csv", "mend the file"]),
     ({}, b"\x00\x1b[31m\xff\n\r" * 999, ["urls.csv has no column 'url'; it has: \ufffd\ufffd[31m"]),
     ({}, b"\xff\xfe" + b"\xd8" * 999, ["urls.csv"]),
-    ({"path": f"{FILE}.gz"}, b"\x1f\x8b junk", ["urls.csv.gz cannot be read as csv", "mend the file"]),
-    ({"path": "data/raw/file/urls.parquet"}, b"PAR1 junk PAR1", ["urls.parquet cannot be read as parquet"]),
+    (
+        {"path": f"{FILE}.gz"},
+        b"\x1f\x8b junk",
+        ["urls.csv.gz cannot be read as csv", "mend the file"],
+    ),
+    (
+        {"path": "data/raw/file/urls.parquet"},
+        b"PAR1 junk PAR1",
+        ["urls.parquet cannot be read as parquet"],
+    ),
     ({"path": "data/raw/file/urls.jsonl"}, b"\x00\x01junk", ["urls.jsonl"]),
     ({"path": "data/raw/file/urls.xlsx"}, b"PK", ["is of no known kind; allowed: .csv"]),
     ({"path": "data/raw/file"}, None, ["cannot be read: Is a directory; name a readable file"]),
-    ({"path": "other/urls.csv"}, GOOD.encode(), ["must lie in data/raw/file/", "move or copy it there"]),
+    (
+        {"path": "other/urls.csv"},
+        GOOD.encode(),
+        ["must lie in data/raw/file/", "move or copy it there"],
+    ),
     ({"test_path": "data/raw/file/tset.csv"}, GOOD.encode(), ["tset.csv is missing"]),
-    ({"text_column": "ulr"}, GOOD.encode(), ["no column 'ulr'; it has: url, label; did you mean 'url'?"]),
+    (
+        {"text_column": "ulr"},
+        GOOD.encode(),
+        ["no column 'ulr'; it has: url, label; did you mean 'url'?"],
+    ),
     ({"label_column": "labels"}, GOOD.encode(), ["no column 'labels'", "did you mean 'label'?"]),
     ({}, b"a,b\n1,2\n", ["no column 'url'; it has: a, b"]),
-    ({}, GOOD.replace(",0\n", ",1\n").encode(), ["one class only: column 'label' holds '1' (60 rows)", "give rows"]),
-    ({}, GOOD.replace("label\n", "label\nx.com,2\n").encode(), ["'2' (1 rows)", "set negative_label, or remove"]),
-    ({"negative_label": 0}, GOOD.replace("0.com,0", "0.com,7").encode(), ["remove the rows with labels other than"]),
-    ({"positive_label": "bad"}, GOOD.encode(), ["positive_label 'bad' does not occur: column 'label' holds"]),
-    ({}, b"url,label\na.com,1\nb.com,0\nc.com,1\n", ["too few rows", "3 rows in all", "give more rows, or set"]),
+    (
+        {},
+        GOOD.replace(",0\n", ",1\n").encode(),
+        ["one class only: column 'label' holds '1' (60 rows)", "give rows"],
+    ),
+    (
+        {},
+        GOOD.replace("label\n", "label\nx.com,2\n").encode(),
+        ["'2' (1 rows)", "set negative_label, or remove"],
+    ),
+    (
+        {"negative_label": 0},
+        GOOD.replace("0.com,0", "0.com,7").encode(),
+        ["remove the rows with labels other than"],
+    ),
+    (
+        {"positive_label": "bad"},
+        GOOD.encode(),
+        ["positive_label 'bad' does not occur: column 'label' holds"],
+    ),
+    (
+        {},
+        b"url,label\na.com,1\nb.com,0\nc.com,1\n",
+        ["too few rows", "3 rows in all", "give more rows, or set"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "content", "words"), DATA)
-def test_bad_data(files: Path, run: Run, change: dict[str, Any], content: bytes | None, words: list[str]) -> None:
+def test_bad_data(
+    files: Path, run: Run, change: dict[str, Any], content: bytes | None, words: list[str]
+) -> None:
     edit(files, {f"data.{key}": value for key, value in change.items()}, "file")
     if content is not None:
         path = files / change.get("path", FILE)
@@ -83,7 +132,9 @@ def test_bad_data(files: Path, run: Run, change: dict[str, Any], content: bytes 
     refused(files, run, "prepare", *words)
 
 
-def test_a_file_that_may_not_be_read(files: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read(
+    files: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (files / FILE).write_text(GOOD)
     if os.geteuid():
         (files / FILE).chmod(0)
@@ -97,47 +148,123 @@ def test_a_file_that_may_not_be_read(files: Path, run: Run, monkeypatch: pytest.
 
         monkeypatch.setattr(Path, "read_bytes", denied)
         monkeypatch.setattr("helpers_stage.tree", lambda _: {})
-    refused(files, run, "prepare", "urls.csv cannot be read: Permission denied; name a readable file")
+    refused(
+        files, run, "prepare", "urls.csv cannot be read: Permission denied; name a readable file"
+    )
 
 
 def test_bad_data_in_a_process_of_its_own(files: Path) -> None:
-    shutil.copytree(ROOT / "src", files / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "src", files / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     refused(files, in_process_of_its_own, "prepare", "urls.csv is missing", str(files / FILE))
 
 
-# --- Params -------------------------------------------------------------------------------------------------
+# --- Params ---------------------------------------------------------------------------------------
 
 PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("distill", {"distill.temperature": -1.0}, ["distill.temperature is -1.0", "greater than 0"]),
-    ("distill", {"distill.soft_weight": 1.5}, ["distill.soft_weight is 1.5", "less than or equal to 1"]),
-    ("distill", {"distill.temprature": 2.0}, ["distill.temprature is unknown", "did you mean 'temperature'?"]),
-    ("distill", {"distill": None}, ["distill is null", "must be a block with the keys", "loss, beta, temperature"]),
-    ("distill", {"distill.loss": "forwards_kl"}, ["distill.loss is 'forwards_kl'", "did you mean 'forward_kl'?"]),
+    (
+        "distill",
+        {"distill.soft_weight": 1.5},
+        ["distill.soft_weight is 1.5", "less than or equal to 1"],
+    ),
+    (
+        "distill",
+        {"distill.temprature": 2.0},
+        ["distill.temprature is unknown", "did you mean 'temperature'?"],
+    ),
+    (
+        "distill",
+        {"distill": None},
+        ["distill is null", "must be a block with the keys", "loss, beta, temperature"],
+    ),
+    (
+        "distill",
+        {"distill.loss": "forwards_kl"},
+        ["distill.loss is 'forwards_kl'", "did you mean 'forward_kl'?"],
+    ),
     ("distill", {"distill.loss": None}, ["distill.loss is null", "'mse'"]),
     ("quantize", {"quantize.scheme": "nf5"}, ["quantize.scheme is 'nf5'", "did you mean 'nf4'?"]),
-    ("quantize", {"quantize.embeddings": "fp4"}, ["quantize.embeddings is 'fp4'", "did you mean 'nf4'?"]),
-    ("quantize", {"quantize.embeddings": None}, ["quantize.embeddings is null", "must be 'none', 'int8' or 'nf4'"]),
-    ("quantize", {"quantize.keep_float": ["nothing"]}, ["keep_float must name the classification layer"]),
-    ("sensitivity", {"quantize.keep_float": ["nothing"]}, ["keep_float must name the classification layer"]),
-    ("sensitivity", {"quantize.scheme": "nf5"}, ["quantize.scheme is 'nf5'", "did you mean 'nf4'?"]),
+    (
+        "quantize",
+        {"quantize.embeddings": "fp4"},
+        ["quantize.embeddings is 'fp4'", "did you mean 'nf4'?"],
+    ),
+    (
+        "quantize",
+        {"quantize.embeddings": None},
+        ["quantize.embeddings is null", "must be 'none', 'int8' or 'nf4'"],
+    ),
+    (
+        "quantize",
+        {"quantize.keep_float": ["nothing"]},
+        ["keep_float must name the classification layer"],
+    ),
+    (
+        "sensitivity",
+        {"quantize.keep_float": ["nothing"]},
+        ["keep_float must name the classification layer"],
+    ),
+    (
+        "sensitivity",
+        {"quantize.scheme": "nf5"},
+        ["quantize.scheme is 'nf5'", "did you mean 'nf4'?"],
+    ),
     ("quantize", {"quantize.budget_mb": 0}, ["quantize.budget_mb is 0", "greater than 0"]),
-    ("quantize", {"quantize.budget_mb": "4"}, ["quantize.budget_mb is '4'", "it is text, take off the quotes"]),
-    ("quantize", {"quantize.budget_mb": 0.01}, ["budget_mb is 0.01, and the smallest", "MB", "give that or more"]),
-    ("quantize", {"quantize.budget": 4.0}, ["quantize.budget is unknown", "did you mean 'budget_mb'?"]),
+    (
+        "quantize",
+        {"quantize.budget_mb": "4"},
+        ["quantize.budget_mb is '4'", "it is text, take off the quotes"],
+    ),
+    (
+        "quantize",
+        {"quantize.budget_mb": 0.01},
+        ["budget_mb is 0.01, and the smallest", "MB", "give that or more"],
+    ),
+    (
+        "quantize",
+        {"quantize.budget": 4.0},
+        ["quantize.budget is unknown", "did you mean 'budget_mb'?"],
+    ),
     ("recover", {"recover.epochs": -1}, ["recover.epochs is -1", "greater than or equal to 0"]),
-    ("recover", {"recover.adapters": "merge"}, ["recover.adapters is 'merge'", "did you mean 'merged'?"]),
+    (
+        "recover",
+        {"recover.adapters": "merge"},
+        ["recover.adapters is 'merge'", "did you mean 'merged'?"],
+    ),
     ("recover", {"recover.rank": 2.5}, ["recover.rank is 2.5", "must be a valid integer"]),
     ("recover", {"recover.alpha": 0}, ["recover.alpha is 0", "greater than 0"]),
     ("recover", {"recover.epoch": 1}, ["recover.epoch is unknown", "did you mean 'epochs'?"]),
-    ("compare", {"compare.model": "studnet"}, ["compare.model is 'studnet'", "did you mean 'student'?"]),
-    ("teacher", {"preset": "embeded"}, ["preset is 'embeded'; allowed: embedded, hub, file; did you mean 'embedded'?"]),
-    ("teacher", {"presets.embedded.teacher.training.epochs": 0}, ["teacher.training.epochs is 0", "equal to 1"]),
+    (
+        "compare",
+        {"compare.model": "studnet"},
+        ["compare.model is 'studnet'", "did you mean 'student'?"],
+    ),
+    (
+        "teacher",
+        {"preset": "embeded"},
+        ["preset is 'embeded'; allowed: embedded, hub, file; did you mean 'embedded'?"],
+    ),
+    (
+        "teacher",
+        {"presets.embedded.teacher.training.epochs": 0},
+        ["teacher.training.epochs is 0", "equal to 1"],
+    ),
     ("teacher", {"presets.embedded.teacher.training.learning_rate": "1e-4"}, ["write 1.0e-4"]),
     ("teacher", {"presets.embedded.runtime.device": "cdua"}, ["did you mean 'cuda'?"]),
-    ("teacher", {"presets.embedded.teacher.build.heads": 3}, ["heads is 3, which does not divide hidden_size 64"]),
+    (
+        "teacher",
+        {"presets.embedded.teacher.build.heads": 3},
+        ["heads is 3, which does not divide hidden_size 64"],
+    ),
     ("distill", {"presets.embedded.student.layers": 9}, ["9", "2"]),
     ("distill", {"presets.embedded.student.heads": 3}, ["3", "64"]),
-    ("distill", {"presets.embedded.student.max_length": 500}, ["student.max_length is 500", "has 16 positions"]),
+    (
+        "distill",
+        {"presets.embedded.student.max_length": 500},
+        ["student.max_length is 500", "has 16 positions"],
+    ),
     ("prepare", {"presets.embedded.data.rows": 3}, ["rows"]),
     ("prepare", {"presets.embedded.data.test": 1.5}, ["data.test is 1.5", "less than 1"]),
     ("check", {"distill.seed": -1, "extra": 1}, ["distill.seed is -1", "extra is unknown"]),
@@ -145,7 +272,9 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("stage", "change", "words"), PARAMS)
-def test_bad_params(project: Path, run: Run, stage: str, change: dict[str, Any], words: list[str]) -> None:
+def test_bad_params(
+    project: Path, run: Run, stage: str, change: dict[str, Any], words: list[str]
+) -> None:
     edit(project, change)
     refused(project, run, stage, *words)
 
@@ -162,7 +291,9 @@ def test_bad_params(project: Path, run: Run, stage: str, change: dict[str, Any],
         (b"preset: embedded\n", ["presets is missing"]),
     ],
 )
-def test_bad_params_files(tmp_path: Path, run: Run, command: str, content: bytes | None, words: list[str]) -> None:
+def test_bad_params_files(
+    tmp_path: Path, run: Run, command: str, content: bytes | None, words: list[str]
+) -> None:
     if content is not None:
         (tmp_path / "params.yaml").write_bytes(content)
     refused(tmp_path, run, command, *words)
@@ -173,14 +304,20 @@ def test_a_folder_for_params(tmp_path: Path, run: Run) -> None:
     refused(tmp_path, run, "prepare", "params.yaml cannot be read: Is a directory")
 
 
-# --- Names --------------------------------------------------------------------------------------------------
+# --- Names ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         ("", ["no stage named; stages: baseline, compare, control, distill"]),
-        ("distil", ["unknown stage 'distil'; did you mean 'distill'?; stages: baseline, compare, control, distill"]),
+        (
+            "distil",
+            [
+                "unknown stage 'distil'; did you mean 'distill'?; stages: baseline, compare,"
+                " control, distill"
+            ],
+        ),
         ("../stage", ["unknown stage '../stage'", "tools: check"]),
         ("__init__", ["unknown stage '__init__'"]),
         ("predict", ["takes one of student, quantized, given ''"]),
@@ -194,7 +331,7 @@ def test_bad_names(tmp_path: Path, run: Run, command: str, words: list[str]) -> 
     refused(tmp_path, run, command, *words)
 
 
-# --- Base models --------------------------------------------------------------------------------------------
+# --- Base models ----------------------------------------------------------------------------------
 
 
 def of_another_kind(folder: Path) -> None:
@@ -215,7 +352,9 @@ def with_pickles_alone(folder: Path) -> None:
 
 def with_code(folder: Path) -> None:
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
-    (folder / "config.json").write_text('{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}')
+    (folder / "config.json").write_text(
+        '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}'
+    )
 
 
 def cut_short(folder: Path) -> None:
@@ -233,8 +372,14 @@ def without_tokenizer(folder: Path) -> None:
     ("spoil", "words"),
     [
         (shutil.rmtree, ["there is no such folder; put the model below data/base/embedded/"]),
-        (of_another_kind, ["is a 'clip' model, of which Minnow makes no classifier; take a BERT-like encoder"]),
-        (with_three_labels, ["classifies into 3 labels and Minnow needs 2; take the model that it was fine-tuned"]),
+        (
+            of_another_kind,
+            ["is a 'clip' model, of which Minnow makes no classifier; take a BERT-like encoder"],
+        ),
+        (
+            with_three_labels,
+            ["classifies into 3 labels and Minnow needs 2; take the model that it was fine-tuned"],
+        ),
         (with_pickles_alone, ["has no .safetensors weights here; pickle weights", "are refused"]),
         (with_code, ["brings code of its own, which Minnow never runs"]),
         (cut_short, ["cannot be loaded (SafetensorError", "get them anew"]),
@@ -266,43 +411,84 @@ def test_a_base_without_a_head_is_no_ready_made_teacher(
     from helpers.models import body, saved
 
     saved(body(), tokenizer, project / BASE)
-    block = {"teacher.base": BASE, "teacher.build": None, "teacher.vocabulary": None, "teacher.method": "none"}
+    block = {
+        "teacher.base": BASE,
+        "teacher.build": None,
+        "teacher.vocabulary": None,
+        "teacher.method": "none",
+    }
     edit(project, block, "embedded")
-    refused(project, run, "teacher", "has no trained classification head", "teacher.method: full or head")
+    refused(
+        project,
+        run,
+        "teacher",
+        "has no trained classification head",
+        "teacher.method: full or head",
+    )
 
 
-# --- The Hub ------------------------------------------------------------------------------------------------
+# --- The Hub --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_the_hub_preset_without_a_network_ends_within_seconds(tmp_path: Path, offline: str) -> None:
     root = new_project(tmp_path / "hub", "hub")
-    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     start = time.monotonic()
 
     def run(root: Path, command: str) -> tuple[int, str]:
-        away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": offline}
+        away = {
+            "HF_ENDPOINT": "http://127.0.0.1:9",
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": offline,
+        }
         return in_process_of_its_own(root, command, **away)
 
-    words = ["cannot reach the Hub for data set 'shawhin/phishing-site-classification' @ 534e34c", "HF_HUB_OFFLINE=1"]
-    refused(root, run, "prepare", *words, "hf download --repo-type dataset", "preset `embedded` or `file`")
+    words = [
+        "cannot reach the Hub for data set 'shawhin/phishing-site-classification' @ 534e34c",
+        "HF_HUB_OFFLINE=1",
+    ]
+    refused(
+        root,
+        run,
+        "prepare",
+        *words,
+        "hf download --repo-type dataset",
+        "preset `embedded` or `file`",
+    )
     assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.parametrize("stage", ["teacher", "distill"])
 def test_a_base_without_a_network(
-    built: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, offline: bool, stage: str
+    built: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    offline: bool,
+    stage: str,
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     root = new_project(tmp_path / "hub", "hub")
     for folder in ("data/prepared", "data/logits", "models"):
         shutil.copytree(built / folder, root / folder)
-    base = {"teacher": "google-bert/bert-base-uncased", "distill": "distilbert/distilbert-base-uncased"}[stage]
-    refused(root, run, stage, f"cannot reach the Hub for base model '{base}'", "or put a model below data/base/")
+    base = {
+        "teacher": "google-bert/bert-base-uncased",
+        "distill": "distilbert/distilbert-base-uncased",
+    }[stage]
+    refused(
+        root,
+        run,
+        stage,
+        f"cannot reach the Hub for base model '{base}'",
+        "or put a model below data/base/",
+    )
 
 
-# --- What other stages have left ----------------------------------------------------------------------------
+# --- What other stages have left ------------------------------------------------------------------
 
 
 def change(path: Path, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -310,18 +496,28 @@ def change(path: Path, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
 
 
 LOGITS: list[tuple[Any, list[str]]] = [
-    (lambda table: table.with_columns(pl.col("id").str.reverse()), ["belongs to other rows", "run `dvc repro`"]),
+    (
+        lambda table: table.with_columns(pl.col("id").str.reverse()),
+        ["belongs to other rows", "run `dvc repro`"],
+    ),
     (lambda table: table.head(9), ["belongs to other rows: ", "ids are missing and 0 are foreign"]),
     (lambda table: table.vstack(table.head(1)), ["holds an id more than once; delete it"]),
     (lambda table: table.drop("id"), ["holds no logits with ids; delete it"]),
-    (lambda table: table.with_columns(pl.int_range(pl.len()).alias("id")), ["holds no logits with ids"]),
+    (
+        lambda table: table.with_columns(pl.int_range(pl.len()).alias("id")),
+        ["holds no logits with ids"],
+    ),
     (lambda table: table.with_columns(pl.lit("x").alias("logit_0")), ["holds no logits with ids"]),
 ]
 
 
 @pytest.mark.parametrize(("how", "words"), LOGITS)
-@pytest.mark.parametrize(("stage", "split"), [("distill", "train"), ("teacher_eval", "test"), ("evaluate", "test")])
-def test_logits_of_other_rows(project: Path, run: Run, stage: str, split: str, how: Any, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("stage", "split"), [("distill", "train"), ("teacher_eval", "test"), ("evaluate", "test")]
+)
+def test_logits_of_other_rows(
+    project: Path, run: Run, stage: str, split: str, how: Any, words: list[str]
+) -> None:
     change(project / "data" / "logits" / "teacher" / f"{split}.parquet", how)
     before = set(tree(project))
     line = complaint_of(project, run, stage)
@@ -380,7 +576,9 @@ def test_a_manifest_that_lists_nothing(project: Path, run: Run, content: str) ->
     ],
 )
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_model_with_a_flipped_byte(project: Path, run: Run, stage: str, model: str, file: str) -> None:
+def test_a_model_with_a_flipped_byte(
+    project: Path, run: Run, stage: str, model: str, file: str
+) -> None:
     path = project / "models" / model / file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -388,15 +586,24 @@ def test_a_model_with_a_flipped_byte(project: Path, run: Run, stage: str, model:
     refused(project, run, stage, f"{path} differs from its manifest", "makes DVC check its cache")
 
 
-# --- Disk ---------------------------------------------------------------------------------------------------
+# --- Disk -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", ["teacher", "distill"])
 def test_too_little_disk_is_told_before_training(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, used=10**9, free=10**5))
-    refused(project, run, stage, "has 0 MB free and about", "MB are needed", "dvc cache dir --local PATH")
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, used=10**9, free=10**5)
+    )
+    refused(
+        project,
+        run,
+        stage,
+        "has 0 MB free and about",
+        "MB are needed",
+        "dvc cache dir --local PATH",
+    )
 
 
 @pytest.mark.parametrize("stage", ["prepare", "teacher_logits", "predict student"])
@@ -456,6 +663,8 @@ def test_a_disk_that_is_really_full(
     root = shutil.copytree(built, small_disk / "project", ignore=shutil.ignore_patterns(".minnow"))
     for out in outs:
         discard(root / out)
-    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 1024 * kilobytes))
+    (small_disk / "filler").write_bytes(
+        bytes(shutil.disk_usage(small_disk).free - 1024 * kilobytes)
+    )
     refused(root, run, stage, "no space left for files of", "nothing half-written was kept")
     assert not list(root.rglob("*.partial"))

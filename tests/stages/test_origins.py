@@ -1,4 +1,6 @@
-"""Every origin of data, teacher and student, through all stages to the end: tiny local bases, a small file of URLs."""
+"""Every origin of data, teacher and student, through all stages to the end: tiny local bases, a
+small file of URLs.
+"""
 
 import gzip
 import importlib
@@ -25,9 +27,24 @@ from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
 from minnow.stages import prepare
 
-HEADLINE = {"accuracy", "precision", "recall", "f1", "roc_auc", "validation_f1", "parameters", "size_mb"}
+HEADLINE = {
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "validation_f1",
+    "parameters",
+    "size_mb",
+}
 HEADLINE |= {"compression_x", "tpr_at_fpr_1pct", "ece"}
-TRAINING = {"epochs": 1, "batch_size": 32, "learning_rate": 1.0e-3, "warmup": 0.1, "weight_decay": 0.01}
+TRAINING = {
+    "epochs": 1,
+    "batch_size": 32,
+    "learning_rate": 1.0e-3,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+}
 PARAMS = {
     "data.path": "data/raw/file/urls.csv",
     "data.text_column": "address",
@@ -52,14 +69,21 @@ BUILD = {
     "intermediate_size": 64,
     "dropout": 0.1,
 }
-SCRATCH = {"student.init": "scratch", "student.layers": None, "student.dropout": None, "student.build": BUILD}
+SCRATCH = {
+    "student.init": "scratch",
+    "student.layers": None,
+    "student.dropout": None,
+    "student.build": BUILD,
+}
 
 
 def some_urls(rows: int, seed: int) -> pl.DataFrame:
     """Return distinct URLs with a column that nobody asks for."""
     texts, labels = synthetic.generate(rows, seed=seed)
     verdicts = [("ok", "phishing")[label] for label in labels]
-    table = pl.DataFrame({"address": texts, "verdict": verdicts}).unique("address", maintain_order=True)
+    table = pl.DataFrame({"address": texts, "verdict": verdicts}).unique(
+        "address", maintain_order=True
+    )
     return table.with_row_index("number")
 
 
@@ -96,7 +120,9 @@ def own_tokenizer(urls: pl.DataFrame) -> PreTrainedTokenizerBase:
 
 
 def completed(root: Path, **changes: Any) -> Layout:
-    """Run all stages in the order of the pipeline, `__` for the dots of params, and check what holds in every case."""
+    """Run all stages in the order of the pipeline, `__` for the dots of params, and check what
+    holds in every case.
+    """
     edit(root, {name.replace("__", "."): value for name, value in changes.items()}, "file")
     for command in COMMANDS:
         name, *arguments = command.split()
@@ -107,20 +133,36 @@ def completed(root: Path, **changes: Any) -> Layout:
     assert read_json(layout.metrics("candidate")) == metrics["student"]
     student, quantized = (config(layout, name) for name in ("student", "quantized"))
     positions = student["max_position_embeddings"] - quantized["max_position_embeddings"]
-    assert quantized["max_position_embeddings"] <= tokenizer_limit(layout), "those that no text reaches are cut"
+    assert quantized["max_position_embeddings"] <= tokenizer_limit(layout), (
+        "those that no text reaches are cut"
+    )
     cut = positions * student.get("hidden_size", student.get("dim"))
     counted = [metrics[name]["parameters"] for name in ("quantized", "student", "teacher")]
     assert counted[0] + cut == counted[1] < counted[2]
-    assert metrics["quantized"]["size_mb"] < metrics["student"]["size_mb"] < metrics["teacher"]["size_mb"]
+    assert (
+        metrics["quantized"]["size_mb"]
+        < metrics["student"]["size_mb"]
+        < metrics["teacher"]["size_mb"]
+    )
     assert 1 == metrics["teacher"]["compression_x"] < metrics["student"]["compression_x"]
     for model in MODELS:
         check_manifest(layout.model(model))
         for split in SPLITS if model == "teacher" else SPLITS[1:]:
-            stored, table = read_table(layout.logits_of(model, split)), read_table(layout.split(split))
+            stored, table = (
+                read_table(layout.logits_of(model, split)),
+                read_table(layout.split(split)),
+            )
             assert stored["id"].to_list() == table["id"].to_list()
     assert config(layout, "quantized")["quantization_config"]["load_in_4bit"] is True
-    packed = {name for name, weight in weights(layout.model("quantized")).items() if weight.dtype == torch.uint8}
-    assert any(name.endswith("ffn.lin1.weight") or name.endswith("intermediate.dense.weight") for name in packed)
+    packed = {
+        name
+        for name, weight in weights(layout.model("quantized")).items()
+        if weight.dtype == torch.uint8
+    }
+    assert any(
+        name.endswith("ffn.lin1.weight") or name.endswith("intermediate.dense.weight")
+        for name in packed
+    )
     assert not list(layout.checkpoints.glob("*"))
     return layout
 
@@ -148,31 +190,49 @@ def inner(folder: Path) -> list[Tensor]:
 
 
 def nearest_layers(folder: Path, source: Path) -> list[int]:
-    """Return for every layer the source's layer that its weights lie nearest to: a short training moves them little."""
+    """Return for every layer the source's layer that its weights lie nearest to: a short training
+    moves them little.
+    """
     return [
-        int(torch.stack([(layer - other).norm() for other in inner(source)]).argmin().item()) for layer in inner(folder)
+        int(torch.stack([(layer - other).norm() for other in inner(source)]).argmin().item())
+        for layer in inner(folder)
     ]
 
 
-# --- Teachers and students ----------------------------------------------------------------------------------
+# --- Teachers and students ------------------------------------------------------------------------
 
 
-def test_a_body_is_fine_tuned_and_its_layers_copied(root: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_body_is_fine_tuned_and_its_layers_copied(
+    root: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     base = saved(body(layers=4, **BERT), tokenizer, root / BASE / "body")
-    layout = completed(root, teacher__base=f"{BASE}body", student__architecture=None, student__layers=2)
+    layout = completed(
+        root, teacher__base=f"{BASE}body", student__architecture=None, student__layers=2
+    )
     before, after = weights(base), weights(layout.model("teacher"))
-    assert set(after) == {f"bert.{name}" for name in before} | {"classifier.weight", "classifier.bias"}
+    assert set(after) == {f"bert.{name}" for name in before} | {
+        "classifier.weight",
+        "classifier.bias",
+    }
     # The keys' biases cancel in the softmax, and segment 1 never occurs: neither needs to move.
-    moved = {name for name, weight in before.items() if not torch.equal(weight, after[f"bert.{name}"])}
+    moved = {
+        name for name, weight in before.items() if not torch.equal(weight, after[f"bert.{name}"])
+    }
     assert {name for name in before if name.endswith("weight")} <= moved
     assert read_json(layout.manifest("teacher"))["base"] == f"{BASE}body"
     assert read_table(layout.split("train")).height > 200
     assert config(layout, "student")["model_type"] == "bert"
     assert nearest_layers(layout.model("student"), layout.model("teacher")) == [0, 3]
-    assert len(pl.read_csv(layout.plot("teacher_training"))) == len(pl.read_csv(layout.plot("student_training"))) == 1
+    assert (
+        len(pl.read_csv(layout.plot("teacher_training")))
+        == len(pl.read_csv(layout.plot("student_training")))
+        == 1
+    )
 
 
-def test_a_frozen_body_stays_and_the_student_is_a_distilbert(root: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_frozen_body_stays_and_the_student_is_a_distilbert(
+    root: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
     base = saved(classifier(layers=2, **BERT), tokenizer, root / BASE / "classifier")
     layout = completed(
         root,
@@ -184,7 +244,11 @@ def test_a_frozen_body_stays_and_the_student_is_a_distilbert(root: Path, tokeniz
     before, after = weights(base), weights(layout.model("teacher"))
     assert set(before) == set(after)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {f"{part}.{kind}" for part in ("bert.pooler.dense", "classifier") for kind in ("weight", "bias")}
+    assert changed == {
+        f"{part}.{kind}"
+        for part in ("bert.pooler.dense", "classifier")
+        for kind in ("weight", "bias")
+    }
     assert config(layout, "student")["model_type"] == "distilbert"
     assert nearest_layers(layout.model("student"), layout.model("teacher")) == [1]
 
@@ -195,9 +259,14 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     own_tokenizer: PreTrainedTokenizerBase,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names: dict[str, Any] = {"id2label": {0: "phishing", 1: "ok"}, "label2id": {"phishing": 0, "ok": 1}}
+    names: dict[str, Any] = {
+        "id2label": {0: "phishing", 1: "ok"},
+        "label2id": {"phishing": 0, "ok": 1},
+    }
     base = saved(classifier(layers=6, **BERT, **names), tokenizer, root / BASE / "ready")
-    checkpoint = saved(body("distilbert", layers=6, **DISTILBERT), own_tokenizer, root / BASE / "checkpoint")
+    checkpoint = saved(
+        body("distilbert", layers=6, **DISTILBERT), own_tokenizer, root / BASE / "checkpoint"
+    )
     layout = completed(
         root,
         teacher__base=f"{BASE}ready",
@@ -222,9 +291,15 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     assert [our_names[label] for label in predicted(margin(ours.numpy())).tolist()] == wanted
     assert pl.read_csv(layout.plot("teacher_training")).is_empty()
 
-    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minnow: warning: ")]
+    warnings = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith("minnow: warning: ")
+    ]
     assert len(warnings) == 1
-    assert warnings[0].startswith("minnow: warning: student.heads is 4 and the copied layers were trained with 2")
+    assert warnings[0].startswith(
+        "minnow: warning: student.heads is 4 and the copied layers were trained with 2"
+    )
     student = config(layout, "student")
     assert (student["model_type"], student["n_layers"], student["n_heads"]) == ("distilbert", 4, 4)
     assert student["id2label"] == {"0": "safe", "1": "phishing"}
@@ -236,7 +311,11 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
 def test_a_narrower_student_of_another_architecture_with_its_own_vocabulary(
     root: Path, tokenizer: PreTrainedTokenizerBase, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved(body(layers=3, hidden_size=128, num_attention_heads=4, **BERT), tokenizer, root / BASE / "body")
+    saved(
+        body(layers=3, hidden_size=128, num_attention_heads=4, **BERT),
+        tokenizer,
+        root / BASE / "body",
+    )
     layout = completed(
         root,
         teacher__base=f"{BASE}body",
@@ -248,7 +327,12 @@ def test_a_narrower_student_of_another_architecture_with_its_own_vocabulary(
         student__vocabulary={"method": "trim", "min_count": 1, "size": None},
     )
     student = config(layout, "student")
-    assert [student[name] for name in ("dim", "n_heads", "hidden_dim", "n_layers")] == [64, 2, 64, 2]
+    assert [student[name] for name in ("dim", "n_heads", "hidden_dim", "n_layers")] == [
+        64,
+        2,
+        64,
+        2,
+    ]
     assert student["vocab_size"] < config(layout, "teacher")["vocab_size"]
     assert "warning" not in capsys.readouterr().err
 
@@ -257,7 +341,11 @@ def test_a_checkpoint_becomes_narrower(
     root: Path, tokenizer: PreTrainedTokenizerBase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saved(body(layers=2, **BERT), tokenizer, root / BASE / "body")
-    saved(body("distilbert", layers=3, dim=96, n_heads=3, **DISTILBERT), tokenizer, root / BASE / "checkpoint")
+    saved(
+        body("distilbert", layers=3, dim=96, n_heads=3, **DISTILBERT),
+        tokenizer,
+        root / BASE / "checkpoint",
+    )
     layout = completed(
         root,
         teacher__base=f"{BASE}body",
@@ -269,7 +357,12 @@ def test_a_checkpoint_becomes_narrower(
         student__narrowing="importance",
     )
     student = config(layout, "student")
-    assert [student[name] for name in ("dim", "n_heads", "hidden_dim", "n_layers")] == [64, 2, 128, 1]
+    assert [student[name] for name in ("dim", "n_heads", "hidden_dim", "n_layers")] == [
+        64,
+        2,
+        128,
+        1,
+    ]
     assert "warning" not in capsys.readouterr().err
 
 
@@ -277,20 +370,34 @@ def test_a_student_from_scratch(root: Path, tokenizer: PreTrainedTokenizerBase) 
     saved(body("distilbert", layers=2, **DISTILBERT), tokenizer, root / BASE / "body")
     layout = completed(root, teacher__base=f"{BASE}body", **SCRATCH)
     student = config(layout, "student")
-    assert (student["model_type"], student["n_layers"], student["hidden_dim"]) == ("distilbert", 1, 64)
+    assert (student["model_type"], student["n_layers"], student["hidden_dim"]) == (
+        "distilbert",
+        1,
+        64,
+    )
     assert folders.load_tokenizer(layout.model("student")).get_vocab() == tokenizer.get_vocab()
     assert "base" not in read_json(layout.manifest("student"))
 
 
-# --- Data ---------------------------------------------------------------------------------------------------
+# --- Data -----------------------------------------------------------------------------------------
 
 
-def test_a_published_split_is_kept(root: Path, urls: pl.DataFrame, tokenizer: PreTrainedTokenizerBase) -> None:
-    published = ["test" if row % 5 == 0 else "Val" if row % 5 == 1 else "train" for row in range(len(urls))]
-    write(urls.with_columns(pl.Series("part", published)), root / "data" / "raw" / "file" / "urls.csv")
+def test_a_published_split_is_kept(
+    root: Path, urls: pl.DataFrame, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    published = [
+        "test" if row % 5 == 0 else "Val" if row % 5 == 1 else "train" for row in range(len(urls))
+    ]
+    write(
+        urls.with_columns(pl.Series("part", published)), root / "data" / "raw" / "file" / "urls.csv"
+    )
     saved(body(layers=2, **BERT), tokenizer, root / BASE / "body")
     layout = completed(
-        root, data__split_column="part", data__move_scheme=False, teacher__base=f"{BASE}body", student__layers=1
+        root,
+        data__split_column="part",
+        data__move_scheme=False,
+        teacher__base=f"{BASE}body",
+        student__layers=1,
     )
     names = {"test": "test", "Val": "validation", "train": "train"}
     places = {text: names[name] for text, name in zip(urls["address"], published, strict=True)}
@@ -302,7 +409,9 @@ def test_a_published_split_is_kept(root: Path, urls: pl.DataFrame, tokenizer: Pr
     assert kept + sum(report["dropped"].values()) == report["rows_read"] == len(urls)
 
 
-def test_a_test_file_is_taken_whole(root: Path, urls: pl.DataFrame, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_test_file_is_taken_whole(
+    root: Path, urls: pl.DataFrame, tokenizer: PreTrainedTokenizerBase
+) -> None:
     shared = urls.head(7)
     tests = pl.concat([shared, some_urls(80, seed=2), shared.head(2)])
     write(tests, root / "data" / "raw" / "file" / "test.csv")
@@ -323,7 +432,10 @@ def test_a_test_file_is_taken_whole(root: Path, urls: pl.DataFrame, tokenizer: P
         assert not set(prepared[split]["text"]) & set(tests["address"])
     report = read_json(layout.metrics("prepare"))
     assert report["dropped"]["in_test_file"] == len(shared)
-    assert (report["test_file"]["rows_read"], report["test_file"]["duplicates_kept"]) == (len(tests), 2)
+    assert (report["test_file"]["rows_read"], report["test_file"]["duplicates_kept"]) == (
+        len(tests),
+        2,
+    )
     assert report["carved"] == ["validation"]
 
 

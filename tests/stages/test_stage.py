@@ -29,11 +29,20 @@ def main(root):
 """
 
 
-def execute(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def execute(
+    *command: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command without what pytest or dvc have set."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_STAGE")}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_STAGE")
+    }
     return subprocess.run(
-        command, cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, timeout=60
+        command,
+        cwd=cwd,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -41,12 +50,14 @@ def execute(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.C
 def copied(tmp_path: Path) -> Path:
     """A project with a copy of src, with a tool that writes for a minute."""
     root = new_project(tmp_path / "project")
-    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     (root / "src" / "minnow" / "tools" / "slow.py").write_text(WRITER)
     return root
 
 
-# --- Whose code ---------------------------------------------------------------------------------------------
+# --- Whose code -----------------------------------------------------------------------------------
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
@@ -57,7 +68,9 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize("options", [[], ["-I"], ["-P"], ["-s", "-E"]])
 @pytest.mark.parametrize("safe", ["", "1"])
-def test_it_runs_the_code_beside_it_from_anywhere(copied: Path, tmp_path: Path, options: list[str], safe: str) -> None:
+def test_it_runs_the_code_beside_it_from_anywhere(
+    copied: Path, tmp_path: Path, options: list[str], safe: str
+) -> None:
     """The installed package, editable or not, is the workspace's and not this checkout's."""
     check = copied / "src" / "minnow" / "tools" / "check.py"
     check.write_text(check.read_text().replace("params.yaml is valid", "this copy says valid"))
@@ -81,7 +94,9 @@ def test_another_minnow_that_was_imported_before_is_refused(tmp_path: Path) -> N
     (tmp_path / "sitecustomize.py").write_text("import minnow\n")
     done = execute(sys.executable, str(ENTRY), "check", PYTHONPATH=str(tmp_path))
     line = complaint("stage.py", done.returncode, done.stderr)
-    assert line.startswith(f"imported minnow from {tmp_path / 'minnow' / '__init__.py'} instead of {ENTRY.parent}")
+    assert line.startswith(
+        f"imported minnow from {tmp_path / 'minnow' / '__init__.py'} instead of {ENTRY.parent}"
+    )
 
 
 def test_a_python_without_the_dependencies_is_told() -> None:
@@ -91,12 +106,14 @@ def test_a_python_without_the_dependencies_is_told() -> None:
     assert "run `make install`" in line
 
 
-# --- How it ends --------------------------------------------------------------------------------------------
+# --- How it ends ----------------------------------------------------------------------------------
 
 
 def started(root: Path, *wrapper: str, **environment: str) -> subprocess.Popen[str]:
     """Start the slow tool and wait until it is writing."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_STAGE")}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_STAGE")
+    }
     process = subprocess.Popen(
         [*wrapper, sys.executable, "src/stage.py", "slow"],
         cwd=root,
@@ -126,7 +143,9 @@ def wait_for(path: Path, *, there: bool, seconds: float = 30) -> None:
         (signal.SIGINT, 130, "minnow slow: interrupted; run it again to go on"),
     ],
 )
-def test_a_signal_leaves_nothing_half_written(copied: Path, number: signal.Signals, code: int, said: str) -> None:
+def test_a_signal_leaves_nothing_half_written(
+    copied: Path, number: signal.Signals, code: int, said: str
+) -> None:
     process = started(copied)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=30)
@@ -145,7 +164,9 @@ def test_a_hangup_is_ignored_under_nohup(copied: Path) -> None:
     assert process.wait(timeout=30) == 143
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="Linux alone tells a child that its parent died"
+)
 def test_it_ends_with_the_dvc_that_started_it(copied: Path) -> None:
     parent = "import subprocess, sys; subprocess.run(sys.argv[1:])"
     process = started(copied, sys.executable, "-c", parent, DVC_STAGE="slow")
@@ -155,7 +176,9 @@ def test_it_ends_with_the_dvc_that_started_it(copied: Path) -> None:
     wait_for(partial, there=False)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="Linux alone tells a child that its parent died"
+)
 def test_it_does_not_start_when_its_dvc_is_dead_already(copied: Path) -> None:
     """init, or whoever takes in orphans, is of another session."""
     environment = {**os.environ, "DVC_STAGE": "slow"}
@@ -166,7 +189,9 @@ def test_it_does_not_start_when_its_dvc_is_dead_already(copied: Path) -> None:
 
 
 def chained(error: Exception, cause: Exception) -> Exception:
-    """Return an error that was raised while another was handled, its cause hidden as by `from None`."""
+    """Return an error that was raised while another was handled, its cause hidden as by `from
+    None`.
+    """
     try:
         try:
             raise cause
@@ -184,10 +209,22 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
     [
         (FULL, "no space left for files of "),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "no space left for files of "),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "no space left for files of "),
-        (RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos"), "no space left for files of "),
-        (chained(MinnowError("set cannot be loaded as a data set"), FULL), "no space left for files of "),
-        (PermissionError(errno.EACCES, "Permission denied", "/x/out"), "PermissionError: [Errno 13] Permission denied"),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "no space left for files of ",
+        ),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos"),
+            "no space left for files of ",
+        ),
+        (
+            chained(MinnowError("set cannot be loaded as a data set"), FULL),
+            "no space left for files of ",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x/out"),
+            "PermissionError: [Errno 13] Permission denied",
+        ),
         (MinnowError("first\nsecond \x1b[31m"), "first second \ufffd[31m"),
     ],
 )

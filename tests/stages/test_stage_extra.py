@@ -1,4 +1,6 @@
-"""The stages `baseline` and `predict_extra` on small projects: what they write, and how they refuse."""
+"""The stages `baseline` and `predict_extra` on small projects: what they write, and how they
+refuse.
+"""
 
 import os
 import shutil
@@ -61,7 +63,9 @@ def with_sets(root: Path, **sets: str | bytes) -> Path:
 
 
 def seen_set(root: Path) -> tuple[str, list[int]]:
-    """Return a set of 30 rows of train, 20 of validation, 10 of test and two new ones; and the labels that stay."""
+    """Return a set of 30 rows of train, 20 of validation, 10 of test and two new ones; and the
+    labels that stay.
+    """
     layout, counts = Layout(root), {"train": 30, "validation": 20, "test": 10}
     tables = {name: read_table(layout.split(name)).head(count) for name, count in counts.items()}
     rows = [row for table in tables.values() for row in table.select("text", "label").rows()]
@@ -69,7 +73,7 @@ def seen_set(root: Path) -> tuple[str, list[int]]:
     return NEW + lines, [1, 0, *tables["test"]["label"].to_list()]
 
 
-# --- baseline -----------------------------------------------------------------------------------------------
+# --- baseline -------------------------------------------------------------------------------------
 
 
 def test_the_stored_logits_are_those_of_the_stored_baseline(prepared: Path) -> None:
@@ -78,8 +82,13 @@ def test_the_stored_logits_are_those_of_the_stored_baseline(prepared: Path) -> N
     for split in ("validation", "test"):
         table = read_table(layout.split(split))
         expected = baseline_logits(loaded, table["text"].to_list()).astype(np.float32)
-        assert np.array_equal(read_logits(layout.logits_of("baseline", split), table["id"].to_list()), expected)
-    assert sorted(file.name for file in layout.logits("baseline").iterdir()) == ["test.parquet", "validation.parquet"]
+        assert np.array_equal(
+            read_logits(layout.logits_of("baseline", split), table["id"].to_list()), expected
+        )
+    assert sorted(file.name for file in layout.logits("baseline").iterdir()) == [
+        "test.parquet",
+        "validation.parquet",
+    ]
 
 
 def test_the_baseline_is_made_of_train_and_is_the_same_bytes_again(project: Path) -> None:
@@ -102,7 +111,9 @@ def test_of_many_rows_the_first_are_taken_and_it_says_so(
     assert "the baseline is fitted on 40 of " in capsys.readouterr().err
     train = read_table(Layout(project).split("train")).head(40)
     fitted = fit_baseline(train["text"].to_list(), train["label"].to_list())
-    assert read_json(Layout(project).manifest("baseline"))["parameters"] == parameters(fitted) < before
+    assert (
+        read_json(Layout(project).manifest("baseline"))["parameters"] == parameters(fitted) < before
+    )
 
 
 def test_a_baseline_without_splits_says_so(project: Path, run: Run) -> None:
@@ -114,7 +125,7 @@ def test_a_baseline_without_splits_says_so(project: Path, run: Run) -> None:
     assert Layout(project).logits_of("baseline", "test").read_bytes() == before
 
 
-# --- predict_extra ------------------------------------------------------------------------------------------
+# --- predict_extra --------------------------------------------------------------------------------
 
 
 def test_the_baselines_logits_of_two_sets(project: Path) -> None:
@@ -123,7 +134,11 @@ def test_the_baselines_logits_of_two_sets(project: Path) -> None:
     predict_extra.main(project, "baseline")
     layout = Layout(project)
     report = read_json(layout.extra_report("baseline"))
-    assert {file.name for file in layout.extra("baseline").iterdir()} == {"report.json", "seen.parquet", "tiny.parquet"}
+    assert {file.name for file in layout.extra("baseline").iterdir()} == {
+        "report.json",
+        "seen.parquet",
+        "tiny.parquet",
+    }
     assert report["tiny"] == {
         "file": "data/raw/file/tiny.csv",
         "rows_read": 2,
@@ -139,7 +154,9 @@ def test_the_baselines_logits_of_two_sets(project: Path) -> None:
     assert stored["logit_0"].dtype == stored["logit_1"].dtype == pl.Float32
     # the rows of test, among them, have the logits that they have there
     test = read_table(layout.split("test")).head(10)
-    known = read_logits(layout.logits_of("baseline", "test"), read_table(layout.split("test"))["id"])
+    known = read_logits(
+        layout.logits_of("baseline", "test"), read_table(layout.split("test"))["id"]
+    )
     both = test.select("id", "label").join(stored, on="id", how="left", maintain_order="left")
     assert both["label"].to_list() == both["label_right"].to_list()
     assert np.array_equal(both.select("logit_0", "logit_1").to_numpy(), known[:10])
@@ -148,7 +165,9 @@ def test_the_baselines_logits_of_two_sets(project: Path) -> None:
 def test_what_the_teacher_alone_labelled_is_seen_too(project: Path) -> None:
     layout = Layout(project)
     table = read_table(layout.split("test")).head(3)
-    content = NEW + "".join(f'"{text}",{label}\n' for text, label in table.select("text", "label").rows())
+    content = NEW + "".join(
+        f'"{text}",{label}\n' for text, label in table.select("text", "label").rows()
+    )
     write_table(layout.unlabelled_texts, table.select("id", "text").head(2))
     with_sets(project, met=content)
     predict_extra.main(project, "baseline")
@@ -156,7 +175,9 @@ def test_what_the_teacher_alone_labelled_is_seen_too(project: Path) -> None:
     assert not set(table["id"][:2]) & set(read_table(layout.extra_set("baseline", "met"))["id"])
 
 
-def test_running_it_again_gives_the_same_bytes_and_forgets_a_set_that_is_gone(project: Path) -> None:
+def test_running_it_again_gives_the_same_bytes_and_forgets_a_set_that_is_gone(
+    project: Path,
+) -> None:
     with_sets(project, one=NEW, two=NEW)
     predict_extra.main(project, "baseline")
     before = tree(Layout(project).extra("baseline"))
@@ -168,7 +189,9 @@ def test_running_it_again_gives_the_same_bytes_and_forgets_a_set_that_is_gone(pr
 
 
 @pytest.mark.parametrize("model", ["teacher", "student", "quantized"])
-def test_a_transformer_does_the_same(project: Path, tokenizer: "PreTrainedTokenizerBase", model: str) -> None:
+def test_a_transformer_does_the_same(
+    project: Path, tokenizer: "PreTrainedTokenizerBase", model: str
+) -> None:
     layout = Layout(project)
     folders.save(classifier(), tokenizer, layout.model(model))
     with_sets(project, seen=seen_set(project)[0])
@@ -190,7 +213,10 @@ def test_generated_data_has_files_with_text_and_label(tmp_path: Path) -> None:
     teacher_unlabelled.main(root)
     baseline.main(root)
     predict_extra.main(root, "baseline")
-    assert read_json(Layout(root).extra_report("baseline"))["real"]["kept"] == {"safe": 1, "phishing": 1}
+    assert read_json(Layout(root).extra_report("baseline"))["real"]["kept"] == {
+        "safe": 1,
+        "phishing": 1,
+    }
 
 
 def test_a_published_split_of_the_preset_is_no_column_of_the_set(project: Path) -> None:
@@ -200,14 +226,25 @@ def test_a_published_split_of_the_preset_is_no_column_of_the_set(project: Path) 
     assert read_json(Layout(project).extra_report("baseline"))["other"]["rows_read"] == 2
 
 
-@pytest.mark.parametrize(("model", "sets"), [*((model, {}) for model in JUDGED), ("baseline", {"other": NEW})])
-def test_torch_is_not_imported_without_need(project: Path, model: str, sets: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("model", "sets"), [*((model, {}) for model in JUDGED), ("baseline", {"other": NEW})]
+)
+def test_torch_is_not_imported_without_need(
+    project: Path, model: str, sets: dict[str, str]
+) -> None:
     with_sets(project, **sets)
-    code = "import sys; from pathlib import Path; from minnow.stages import predict_extra as stage; "
+    code = (
+        "import sys; from pathlib import Path; from minnow.stages import predict_extra as stage; "
+    )
     code += f"stage.main(Path('.'), {model!r}); sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, env=environment, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=environment,
+        timeout=60,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert set(read_json(Layout(project).extra_report(model))) == set(sets)
@@ -218,17 +255,31 @@ BAD: list[tuple[bytes | None, list[str]]] = [
     (None, ["evaluate.extra.other: ", "other.csv is missing; put the file there"]),
     (b"", ["evaluate.extra.other: other.csv is empty; fill it"]),
     (b"url,label\n", ["evaluate.extra.other: other.csv holds no rows"]),
-    (b"link,label\na.com,1\n", ["evaluate.extra.other: other.csv has no column 'url'; it has: link, label"]),
-    (b"url,label\na.com,1\nb.com,1\n", ["evaluate.extra.other: one class only", "give rows of both classes"]),
-    (b"url,label\na.com,1\na.com,0\n", ["evaluate.extra.other: 0 safe and 0 phishing rows", "2 both_labels"]),
-    (b"url,label\na.com,1\nb.com,0\nc.com,x\n", ["evaluate.extra.other: column 'label' holds", "set negative_label"]),
+    (
+        b"link,label\na.com,1\n",
+        ["evaluate.extra.other: other.csv has no column 'url'; it has: link, label"],
+    ),
+    (
+        b"url,label\na.com,1\nb.com,1\n",
+        ["evaluate.extra.other: one class only", "give rows of both classes"],
+    ),
+    (
+        b"url,label\na.com,1\na.com,0\n",
+        ["evaluate.extra.other: 0 safe and 0 phishing rows", "2 both_labels"],
+    ),
+    (
+        b"url,label\na.com,1\nb.com,0\nc.com,x\n",
+        ["evaluate.extra.other: column 'label' holds", "set negative_label"],
+    ),
     (bytes(range(256)) * 9, ["evaluate.extra.other: other.csv"]),
 ]
 
 
 @pytest.mark.parametrize("model", ["baseline", "student"])
 @pytest.mark.parametrize(("content", "words"), BAD)
-def test_a_bad_set_is_one_line(project: Path, run: Run, model: str, content: bytes | None, words: list[str]) -> None:
+def test_a_bad_set_is_one_line(
+    project: Path, run: Run, model: str, content: bytes | None, words: list[str]
+) -> None:
     """Although the set before it is good, and whatever the model, which is not even there."""
     with_sets(project, good=NEW, other=content or b"")
     if content is None:
@@ -248,8 +299,14 @@ def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
 
 
 PARAMS: list[tuple[Any, list[str]]] = [
-    ({"../up": OTHER}, ["evaluate.extra: '../up' names a set and a file; use letters, digits, - and _ alone"]),
-    ({"other": "data/raw/other.csv"}, ["evaluate.extra.other is 'data/raw/other.csv'; it must lie in data/raw/file/"]),
+    (
+        {"../up": OTHER},
+        ["evaluate.extra: '../up' names a set and a file; use letters, digits, - and _ alone"],
+    ),
+    (
+        {"other": "data/raw/other.csv"},
+        ["evaluate.extra.other is 'data/raw/other.csv'; it must lie in data/raw/file/"],
+    ),
     ({"other": "../../etc/passwd"}, ["evaluate.extra.other is ", "it must lie in data/raw/file/"]),
     ({"other": "data/raw/file"}, ["evaluate.extra.other: ", "Is a directory"]),
     ({"other": 1}, ["evaluate.extra.other is 1: must be a valid string"]),
@@ -263,7 +320,9 @@ def test_bad_params(project: Path, run: Run, extra: Any, words: list[str]) -> No
     refused(project, run, "predict_extra baseline", *words)
 
 
-@pytest.mark.parametrize(("model", "word"), [("", "given ''"), ("studnet", "did you mean 'student'?")])
+@pytest.mark.parametrize(
+    ("model", "word"), [("", "given ''"), ("studnet", "did you mean 'student'?")]
+)
 def test_an_unknown_model(project: Path, run: Run, model: str, word: str) -> None:
     words = ["predict_extra takes one of baseline, teacher, student, quantized", word]
     refused(project, run, f"predict_extra {model}", *words)
@@ -274,4 +333,9 @@ def test_without_the_model_nothing_is_left(project: Path, run: Run, model: str) 
     shutil.rmtree(Layout(project).model(model), ignore_errors=True)
     Layout(project).extra(model).parent.mkdir()
     with_sets(project, other=NEW)
-    refused(project, run, f"predict_extra {model}", f"{model}/manifest.json is missing; `dvc repro` makes it")
+    refused(
+        project,
+        run,
+        f"predict_extra {model}",
+        f"{model}/manifest.json is missing; `dvc repro` makes it",
+    )

@@ -1,4 +1,6 @@
-"""Narrower students: laws, hand-made models whose answer is known, NumPy references, and a pass through the stages."""
+"""Narrower students: laws, hand-made models whose answer is known, NumPy references, and a pass
+through the stages.
+"""
 
 import copy
 from collections.abc import Callable
@@ -41,11 +43,15 @@ def labels(rows: int = 24) -> Tensor:
     return torch.arange(rows) % 2
 
 
-def planned(model: PreTrainedModel, shape: Shape, method: Method = "importance", layers: Any = (0, 1)) -> Plan:
+def planned(
+    model: PreTrainedModel, shape: Shape, method: Method = "importance", layers: Any = (0, 1)
+) -> Plan:
     return narrowing.plan(model, sample(), labels(), layers=layers, shape=shape, method=method)
 
 
-def narrowed(model: PreTrainedModel, shape: Shape, method: Method = "importance") -> PreTrainedModel:
+def narrowed(
+    model: PreTrainedModel, shape: Shape, method: Method = "importance"
+) -> PreTrainedModel:
     layers = range(model.config.num_hidden_layers)
     return narrowing.narrowed(model, planned(model, shape, method, layers))
 
@@ -63,7 +69,7 @@ def close(one: PreTrainedModel, other: PreTrainedModel, atol: float = 1e-5) -> b
     return torch.allclose(logits(one, batch), logits(other, batch), rtol=0, atol=atol)
 
 
-# --- Laws ---------------------------------------------------------------------------------------------------
+# --- Laws -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,8 +97,12 @@ def test_neurons_that_nobody_reads_go_first_and_change_nothing(kind: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_head_that_nobody_reads_is_the_one_that_goes(kind: str, method: Method) -> None:
-    """Another one in each layer; queries, keys, values and context columns of the others stay together."""
-    model = classifier(kind, **({"n_heads": 4} if kind == "distilbert" else {"num_attention_heads": 4}))
+    """Another one in each layer; queries, keys, values and context columns of the others stay
+    together.
+    """
+    model = classifier(
+        kind, **({"n_heads": 4} if kind == "distilbert" else {"num_attention_heads": 4})
+    )
     idle = (2, 0)
     with torch.no_grad():
         for layer, head in enumerate(idle):
@@ -114,24 +124,34 @@ def test_weights_are_those_of_the_source_between_guess_and_basis(kind: str, meth
         before, between = plan.stream[2 * layer], plan.stream[2 * layer + 1]
         assert not torch.allclose(before.bias, between.bias, atol=1e-3)
         columns = plan.columns[layer]
-        reads = dict.fromkeys(("query", "key", "value"), (before, columns)) | {"up": (between, plan.kept[layer])}
+        reads = dict.fromkeys(("query", "key", "value"), (before, columns)) | {
+            "up": (between, plan.kept[layer])
+        }
         for name, (guess, rows) in reads.items():
             wide, ours = part(model, layer, name), part(narrow, layer, name)
             torch.testing.assert_close(ours.weight, wide.weight[rows] @ guess.weight)
-            torch.testing.assert_close(ours.bias, F.linear(guess.bias, wide.weight, wide.bias)[rows])
+            torch.testing.assert_close(
+                ours.bias, F.linear(guess.bias, wide.weight, wide.bias)[rows]
+            )
         for name, guess in {"context": plan.contexts[layer], "down": plan.neurons[layer]}.items():
             wide, ours = part(model, layer, name), part(narrow, layer, name)
             torch.testing.assert_close(ours.weight, plan.basis.T @ wide.weight @ guess.weight)
-            torch.testing.assert_close(ours.bias, F.linear(guess.bias, wide.weight, wide.bias) @ plan.basis)
+            torch.testing.assert_close(
+                ours.bias, F.linear(guess.bias, wide.weight, wide.bias) @ plan.basis
+            )
     words = [each.get_input_embeddings().weight for each in (model, narrow)]
     torch.testing.assert_close(words[1], words[0] @ plan.basis)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_guesses_are_unbiased(method: Method) -> None:
-    """On the sample itself the mean of what is guessed is that of what there is, whatever gains and biases."""
+    """On the sample itself the mean of what is guessed is that of what there is, whatever gains and
+    biases.
+    """
     model, texts = classifier(), sample()
-    plan = narrowing.plan(model, texts, labels(), layers=[0, 1], shape=Shape(32, 1, 48), method=method)
+    plan = narrowing.plan(
+        model, texts, labels(), layers=[0, 1], shape=Shape(32, 1, 48), method=method
+    )
     tokens: list[Tensor] = []
     taken: list[Tensor] = []
     with torch.inference_mode():
@@ -149,9 +169,13 @@ def test_guesses_are_unbiased(method: Method) -> None:
 
 
 def low_rank(kind: str, rank: int) -> PreTrainedModel:
-    """Return a model whose stream spans `rank` directions orthogonal to (1, …, 1), LayerNorms plain, one live head."""
+    """Return a model whose stream spans `rank` directions orthogonal to (1, …, 1), LayerNorms
+    plain, one live head.
+    """
     model = classifier(kind)
-    directions = torch.linalg.qr(torch.cat([torch.ones(64, 1), torch.randn(64, rank)], dim=1))[0][:, 1:]
+    directions = torch.linalg.qr(torch.cat([torch.ones(64, 1), torch.randn(64, rank)], dim=1))[0][
+        :, 1:
+    ]
     onto = directions @ directions.T
     with torch.no_grad():
         for table in model.base_model.get_submodule("embeddings").children():
@@ -182,7 +206,9 @@ def test_a_projection_that_holds_the_whole_stream_changes_nothing(kind: str) -> 
     narrow = narrowed(model, Shape(32, 1, 96), "projection")
     assert narrow.num_parameters() < model.num_parameters() / 1.7
     assert close(narrow, model, atol=1e-4)
-    assert not close(narrowed(model, Shape(32, 1, 96), "importance"), model, atol=1e-2), "axes hold half of it"
+    assert not close(narrowed(model, Shape(32, 1, 96), "importance"), model, atol=1e-2), (
+        "axes hold half of it"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -193,13 +219,20 @@ def test_one_direction_too_few_is_not_enough(kind: str) -> None:
 
 
 def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On other texts than those that the guesses are made by; 20 directions can be told by 32 dimensions."""
+    """On other texts than those that the guesses are made by; 20 directions can be told by 32
+    dimensions.
+    """
     model, seen, others = low_rank("bert", 20), sample(100), sample(50)
 
     def error() -> float:
         shape = Shape(32, 1, 96)
-        plan = narrowing.plan(model, seen, labels(100), layers=[0, 1], shape=shape, method="importance")
-        given = [predict_logits(each, others, device=CPU) for each in (model, narrowing.narrowed(model, plan))]
+        plan = narrowing.plan(
+            model, seen, labels(100), layers=[0, 1], shape=shape, method="importance"
+        )
+        given = [
+            predict_logits(each, others, device=CPU)
+            for each in (model, narrowing.narrowed(model, plan))
+        ]
         return float((given[0] - given[1]).square().mean())
 
     guessed = error()
@@ -207,7 +240,7 @@ def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.Mon
     assert guessed < error() / 3
 
 
-# --- Numbers ------------------------------------------------------------------------------------------------
+# --- Numbers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -221,7 +254,9 @@ def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
         if gives:
             handle = module.register_forward_hook(lambda _, __, out: out * gate)
         else:
-            handle = module.register_forward_pre_hook(lambda _, given: (given[0] * gate, *given[1:]))
+            handle = module.register_forward_pre_hook(
+                lambda _, given: (given[0] * gate, *given[1:])
+            )
         with torch.inference_mode():
             one = torch.tensor([row])
             value = F.cross_entropy(model(**texts.batch(one, CPU)).logits, truth[one])
@@ -234,7 +269,9 @@ def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
             up, down = torch.ones(width).double(), torch.ones(width).double()
             up[numbers] += epsilon
             down[numbers] -= epsilon
-            total += abs(loss(row, module, up, gives=gives) - loss(row, module, down, gives=gives)) / (2 * epsilon)
+            total += abs(
+                loss(row, module, up, gives=gives) - loss(row, module, down, gives=gives)
+            ) / (2 * epsilon)
         return total
 
     head, neuron, dimension, unit = 1, 17, 40, int(found["units", 0].argmax().item())
@@ -280,22 +317,32 @@ def test_moments_and_guesses_are_those_of_numpy() -> None:
         moments.add(torch.tensor(wanted[rows]), torch.tensor(given[rows]))
     means = [torch.tensor(each.mean(0)) for each in (wanted, given)]
     covariance = torch.tensor(np.cov(np.hstack([wanted, given]).T, bias=True))
-    for found, expected in zip(moments.result(), [*means, covariance[:4, 4:], covariance[4:, 4:]], strict=True):
+    for found, expected in zip(
+        moments.result(), [*means, covariance[:4, 4:], covariance[4:, 4:]], strict=True
+    ):
         torch.testing.assert_close(found, expected)
     _, _, cross, square = moments.result()
     # Ridge regression as least squares with rows for the penalty.
     penalty = np.sqrt(reconstruction.RIDGE * np.var(given, axis=0).mean() * 500)
-    centred = [np.vstack([each - each.mean(0), np.zeros((6, each.shape[1]))]) for each in (given, wanted)]
+    centred = [
+        np.vstack([each - each.mean(0), np.zeros((6, each.shape[1]))]) for each in (given, wanted)
+    ]
     centred[0][500:] = penalty * np.eye(6)
     expected = np.linalg.lstsq(centred[0], centred[1], rcond=None)[0].T
-    np.testing.assert_allclose(reconstruction.completed(torch.zeros_like(cross), cross, square), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        reconstruction.completed(torch.zeros_like(cross), cross, square), expected, atol=1e-9
+    )
 
 
 def test_a_guess_that_is_right_already_stays() -> None:
     square = torch.cov(torch.randn(5, 40)).double()
     start = torch.randn(3, 5).double()
     torch.testing.assert_close(reconstruction.completed(start, start @ square, square), start)
-    assert reconstruction.completed(start, torch.zeros(3, 5).double(), torch.zeros(5, 5).double()).isfinite().all()
+    assert (
+        reconstruction.completed(start, torch.zeros(3, 5).double(), torch.zeros(5, 5).double())
+        .isfinite()
+        .all()
+    )
 
 
 def test_principal_directions_are_those_of_numpy_and_have_no_mean() -> None:
@@ -319,7 +366,7 @@ def test_texts_that_are_looked_at_are_spread_evenly(monkeypatch: pytest.MonkeyPa
     assert narrowing.spaced(1) == [0]
 
 
-# --- Models -------------------------------------------------------------------------------------------------
+# --- Models ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -334,11 +381,17 @@ def test_what_is_saved_is_what_ran_and_the_same_every_time(
     plans = []
     for _ in range(2):
         state = torch.get_rng_state()
-        plans.append(narrowing.plan(model, texts, labels(), layers=[0, 2], shape=Shape(32, 1, 48), method=method))
+        plans.append(
+            narrowing.plan(
+                model, texts, labels(), layers=[0, 2], shape=Shape(32, 1, 48), method=method
+            )
+        )
         assert torch.equal(state, torch.get_rng_state()), "measuring draws nothing"
     cut = shrink(model, layers=2, heads=None, copy_layers=[0, 2], dropout=None)
     one, two = (narrowing.narrowed(cut, plan) for plan in plans)
-    assert all(torch.equal(weight, two.state_dict()[name]) for name, weight in one.state_dict().items())
+    assert all(
+        torch.equal(weight, two.state_dict()[name]) for name, weight in one.state_dict().items()
+    )
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     save(one, tokenizer, tmp_path / "student")
     batch, loaded = padded_batch(), load_model(tmp_path / "student")
@@ -350,7 +403,9 @@ def test_what_is_saved_is_what_ran_and_the_same_every_time(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_berts_plan_makes_the_same_distilbert(method: Method) -> None:
-    """Measured with the teacher's trained head, in its own architecture; both bodies compute the same."""
+    """Measured with the teacher's trained head, in its own architecture; both bodies compute the
+    same.
+    """
     bert, batch = classifier("bert"), padded_batch()
     plan = planned(bert, Shape(32, 1, 48), method)
     distilbert = narrowing.narrowed(architectures.as_architecture(bert, "distilbert"), plan)
@@ -385,7 +440,9 @@ def test_a_width_with_other_heads_re_cuts_the_columns_of_the_best(
     ],
 )
 def test_null_keeps_what_there_is(
-    asked: tuple[int | None, int | None, int | None], expected: Shape, capsys: pytest.CaptureFixture[str]
+    asked: tuple[int | None, int | None, int | None],
+    expected: Shape,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     hidden_size, heads, neurons = asked
     shape = shapes.narrower(WHOLE, hidden_size=hidden_size, heads=heads, intermediate_size=neurons)
@@ -396,13 +453,30 @@ def test_null_keeps_what_there_is(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ((128, None, None), "student.hidden_size is 128 and its source has 64.*set it to 64 or less"),
-        ((None, None, 97), "student.intermediate_size is 97 and its source has 96.*set it to 96 or less"),
-        ((48, None, None), "hidden_size is 48 and the source's heads have dimension 32: take one of 32, 64, or set"),
-        ((48, 5, None), "heads is 5, which does not divide student.hidden_size 48; allowed: 1, 2, 3; null"),
+        (
+            (128, None, None),
+            "student.hidden_size is 128 and its source has 64.*set it to 64 or less",
+        ),
+        (
+            (None, None, 97),
+            "student.intermediate_size is 97 and its source has 96.*set it to 96 or less",
+        ),
+        (
+            (48, None, None),
+            (
+                "hidden_size is 48 and the source's heads have dimension 32: take one of 32, 64,"
+                " or set"
+            ),
+        ),
+        (
+            (48, 5, None),
+            "heads is 5, which does not divide student.hidden_size 48; allowed: 1, 2, 3; null",
+        ),
     ],
 )
-def test_shapes_that_cannot_be_are_refused(asked: tuple[int | None, int | None, int | None], said: str) -> None:
+def test_shapes_that_cannot_be_are_refused(
+    asked: tuple[int | None, int | None, int | None], said: str
+) -> None:
     hidden_size, heads, neurons = asked
     with pytest.raises(MinnowError, match=said):
         shapes.narrower(WHOLE, hidden_size=hidden_size, heads=heads, intermediate_size=neurons)
@@ -410,5 +484,7 @@ def test_shapes_that_cannot_be_are_refused(asked: tuple[int | None, int | None, 
 
 @pytest.mark.parametrize("call", [shapes.shape_of, anatomy.parts_of])
 def test_other_architectures_are_refused(call: Callable[[PreTrainedModel], Any]) -> None:
-    with pytest.raises(MinnowError, match="'electra' model cannot be made narrower, only bert, roberta, distilbert"):
+    with pytest.raises(
+        MinnowError, match="'electra' model cannot be made narrower, only bert, roberta, distilbert"
+    ):
         call(classifier("electra"))

@@ -24,12 +24,21 @@ LAYERS = {
 
 
 def shrunk(source: PreTrainedModel, layers: int, **options: object) -> PreTrainedModel:
-    return shrink(source, layers=layers, **({"heads": None, "copy_layers": None, "dropout": None} | options))  # type: ignore[arg-type]
+    return shrink(
+        source, layers=layers, **({"heads": None, "copy_layers": None, "dropout": None} | options)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("total", "layers", "expected"),
-    [(12, 6, [0, 2, 4, 7, 9, 11]), (6, 3, [0, 2, 5]), (4, 2, [0, 3]), (4, 1, [3]), (3, 3, [0, 1, 2]), (1, 1, [0])],
+    [
+        (12, 6, [0, 2, 4, 7, 9, 11]),
+        (6, 3, [0, 2, 5]),
+        (4, 2, [0, 3]),
+        (4, 1, [3]),
+        (3, 3, [0, 1, 2]),
+        (1, 1, [0]),
+    ],
 )
 def test_layers_are_spaced_evenly(total: int, layers: int, expected: list[int]) -> None:
     assert chosen_layers(layers, total, None) == expected
@@ -101,13 +110,20 @@ def test_what_cannot_be_cut_is_refused(layers: int, options: dict[str, object], 
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_re_cut_heads_keep_the_weights_and_are_warned_of(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_re_cut_heads_keep_the_weights_and_are_warned_of(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, batch = classifier(kind, layers=2), padded_batch()
     student = shrunk(source, 2, heads=4)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("minnow: warning: student.heads is 4 and the copied layers were trained with 2")
+    assert line.startswith(
+        "minnow: warning: student.heads is 4 and the copied layers were trained with 2"
+    )
     assert student.config.num_attention_heads == 4
-    assert all(torch.equal(weight, source.state_dict()[name]) for name, weight in student.state_dict().items())
+    assert all(
+        torch.equal(weight, source.state_dict()[name])
+        for name, weight in student.state_dict().items()
+    )
     assert not torch.allclose(logits(student, batch), logits(source, batch))
 
 
@@ -119,10 +135,16 @@ def test_the_same_heads_are_not_warned_of(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
 def test_dropout_reaches_every_place(kind: str) -> None:
     rates = {
-        module.p for module in shrunk(classifier(kind), 1, dropout=0.25).modules() if isinstance(module, nn.Dropout)
+        module.p
+        for module in shrunk(classifier(kind), 1, dropout=0.25).modules()
+        if isinstance(module, nn.Dropout)
     }
     assert rates == {0.25}
-    kept = {module.p for module in shrunk(classifier(kind), 1).modules() if isinstance(module, nn.Dropout)}
+    kept = {
+        module.p
+        for module in shrunk(classifier(kind), 1).modules()
+        if isinstance(module, nn.Dropout)
+    }
     assert 0.25 not in kept
 
 
@@ -132,7 +154,9 @@ def test_shared_layers_are_refused() -> None:
 
 
 def test_a_first_layer_unlike_the_others_is_one_line() -> None:
-    with pytest.raises(MinnowError, match="layers 1, 2 with 2 heads make no 'modernbert' model") as caught:
+    with pytest.raises(
+        MinnowError, match="layers 1, 2 with 2 heads make no 'modernbert' model"
+    ) as caught:
         shrunk(classifier("modernbert", layers=3), 2, copy_layers=[1, 2])
     assert "\n" not in str(caught.value)
 
@@ -186,7 +210,9 @@ def test_what_another_architecture_cannot_express_is_refused(
         architectures.as_architecture(classifier(kind, **options), architecture)
 
 
-def test_what_four_bits_will_refuse_is_said_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_four_bits_will_refuse_is_said_before_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert (INPUT_BLOCK, OUTPUT_BLOCK) == (schemes.INPUT_BLOCK, schemes.OUTPUT_BLOCK)
     check_blocks(classifier("bert", intermediate_size=128))
     assert capsys.readouterr().err == ""
@@ -197,10 +223,15 @@ def test_what_four_bits_will_refuse_is_said_before_training(capsys: pytest.Captu
 
 def test_kinds_of_attention_are_no_list_of_layers() -> None:
     """DeBERTa has two of them, as many as this source has layers."""
-    student = shrink(classifier("deberta-v2", layers=2), layers=1, heads=None, copy_layers=[0], dropout=None)
+    student = shrink(
+        classifier("deberta-v2", layers=2), layers=1, heads=None, copy_layers=[0], dropout=None
+    )
     assert student.config.pos_att_type == ["p2c", "c2p"]
 
 
 def test_layers_of_another_kind_are_refused_before_training() -> None:
-    with pytest.raises(MinnowError, match="GPT2ForSequenceClassification has no linear layers that could be quantized"):
+    with pytest.raises(
+        MinnowError,
+        match="GPT2ForSequenceClassification has no linear layers that could be quantized",
+    ):
         check_blocks(classifier("gpt2"))

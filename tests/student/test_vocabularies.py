@@ -1,4 +1,6 @@
-"""Smaller vocabularies: the same pieces, nothing unknown that was not, and embeddings that belong to them."""
+"""Smaller vocabularies: the same pieces, nothing unknown that was not, and embeddings that belong
+to them.
+"""
 
 import json
 import os
@@ -10,7 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -34,15 +45,43 @@ FEW = TEXTS[:60]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 MARKS = "./:-_?=&%@#~+é☃п"
 BERT = ["[PAD]", "[unused]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = ["login", "log", "##in", "##out", "pay", "##pal", "secure", "account", "##s", "example", "verify", "##update"]
-WORDS += ["com", "net", "www", "ac", "##count", "##ount", "co", "##m", "bank", "##ing", "xylophone", "##zzz"]
+WORDS = [
+    "login",
+    "log",
+    "##in",
+    "##out",
+    "pay",
+    "##pal",
+    "secure",
+    "account",
+    "##s",
+    "example",
+    "verify",
+    "##update",
+]
+WORDS += [
+    "com",
+    "net",
+    "www",
+    "ac",
+    "##count",
+    "##ount",
+    "co",
+    "##m",
+    "bank",
+    "##ing",
+    "xylophone",
+    "##zzz",
+]
 ROBERTA = ["<s>", "<pad>", "</s>", "<unk>"]
 KINDS = ("wordpiece", "bert_processing", "byte_level", "roberta", "outside")
 
 
 def wordpiece(vocabulary: list[str], special: list[str] = BERT) -> Tokenizer:
     """Return a lower-casing WordPiece as BERT has it, its special tokens not all in front."""
-    tokenizer = Tokenizer(models.WordPiece({piece: n for n, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: n for n, piece in enumerate(vocabulary)}, unk_token="[UNK]")
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens([token for token in special if token != "[unused]"])
@@ -52,7 +91,13 @@ def wordpiece(vocabulary: list[str], special: list[str] = BERT) -> Tokenizer:
 def bert(*, template: bool = True) -> PreTrainedTokenizerBase:
     characters = dict.fromkeys([*LETTERS, *MARKS, *(f"##{character}" for character in LETTERS)])
     tokenizer = wordpiece(
-        [*BERT[:2], *WORDS[:5], *BERT[2:], *characters, *(w for w in WORDS[5:] if w not in characters)]
+        [
+            *BERT[:2],
+            *WORDS[:5],
+            *BERT[2:],
+            *characters,
+            *(w for w in WORDS[5:] if w not in characters),
+        ]
     )
     cls, sep = ((name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = (
@@ -64,7 +109,9 @@ def bert(*, template: bool = True) -> PreTrainedTokenizerBase:
     )
     tokenizer.enable_truncation(20)
     tokenizer.enable_padding(length=20)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **building.SPECIAL_TOKENS)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=32, **building.SPECIAL_TOKENS
+    )
 
 
 def roberta() -> PreTrainedTokenizerBase:
@@ -79,13 +126,21 @@ def roberta() -> PreTrainedTokenizerBase:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>"}
+    names = {
+        "bos_token": "<s>",
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+    }
     names |= {"unk_token": "<unk>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **names)
 
 
 def outside() -> PreTrainedTokenizerBase:
-    """Return a byte-level BPE with tokens, special and not, that its model's vocabulary does not know."""
+    """Return a byte-level BPE with tokens, special and not, that its model's vocabulary does not
+    know.
+    """
     tokenizer = byte_level()
     tokenizer.add_tokens(["<never>", "login", "<rare>"])
     tokenizer.add_special_tokens({"extra_special_tokens": ["<extra>"]})
@@ -109,15 +164,21 @@ def tokenizers_of_all_kinds() -> dict[str, PreTrainedTokenizerBase]:
 
 
 @pytest.fixture(params=KINDS)
-def old(request: pytest.FixtureRequest, tokenizers_of_all_kinds: dict[str, PreTrainedTokenizerBase]) -> Any:
+def old(
+    request: pytest.FixtureRequest, tokenizers_of_all_kinds: dict[str, PreTrainedTokenizerBase]
+) -> Any:
     return tokenizers_of_all_kinds[request.param]
 
 
-def trim(old: PreTrainedTokenizerBase, texts: list[str], min_count: int = 1) -> vocabularies.Vocabulary:
+def trim(
+    old: PreTrainedTokenizerBase, texts: list[str], min_count: int = 1
+) -> vocabularies.Vocabulary:
     return vocabularies.changed(old, texts, method="trim", min_count=min_count, size=None)
 
 
-def train(old: PreTrainedTokenizerBase, texts: list[str], size: int = 400) -> vocabularies.Vocabulary:
+def train(
+    old: PreTrainedTokenizerBase, texts: list[str], size: int = 400
+) -> vocabularies.Vocabulary:
     return vocabularies.changed(old, texts, method="train", min_count=None, size=size)
 
 
@@ -131,7 +192,7 @@ def backend(text: str) -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text))
 
 
-# --- Trim ---------------------------------------------------------------------------------------------------
+# --- Trim -----------------------------------------------------------------------------------------
 
 
 def test_the_texts_own_pieces_stay_the_same(old: PreTrainedTokenizerBase) -> None:
@@ -146,10 +207,15 @@ def test_nothing_becomes_unknown_that_was_not(old: PreTrainedTokenizerBase, min_
     new = vocabularies.retokenized(old, trim(old, FEW, min_count))
     draw, alphabet = Random(min_count), LETTERS + "ABCÀ ./-_?☃漢"
     random = ["".join(draw.choices(alphabet, k=draw.randint(1, 30))) for _ in range(300)]
-    random += ["".join(draw.choices([word.removeprefix("##") for word in WORDS], k=4)) for _ in range(300)]
+    random += [
+        "".join(draw.choices([word.removeprefix("##") for word in WORDS], k=4)) for _ in range(300)
+    ]
     unknown = old.unk_token
     for text, before, after in zip(
-        [*OTHER, *random], pieces(old, [*OTHER, *random]), pieces(new, [*OTHER, *random]), strict=True
+        [*OTHER, *random],
+        pieces(old, [*OTHER, *random]),
+        pieces(new, [*OTHER, *random]),
+        strict=True,
     ):
         assert after.count(unknown) <= before.count(unknown), text
         if "##in" not in old.get_vocab():
@@ -157,7 +223,9 @@ def test_nothing_becomes_unknown_that_was_not(old: PreTrainedTokenizerBase, min_
             assert new.decode(ids, skip_special_tokens=True) == old.decode(
                 old(text, truncation=False)["input_ids"], skip_special_tokens=True
             )
-    assert any(unknown in row for row in pieces(old, random)) == ("##in" in old.get_vocab()), "some were unknown before"
+    assert any(unknown in row for row in pieces(old, random)) == ("##in" in old.get_vocab()), (
+        "some were unknown before"
+    )
 
 
 def test_ids_are_without_gaps_and_keep_their_order(old: PreTrainedTokenizerBase) -> None:
@@ -165,13 +233,17 @@ def test_ids_are_without_gaps_and_keep_their_order(old: PreTrainedTokenizerBase)
     new, before = vocabularies.retokenized(old, vocabulary), old.get_vocab()
     ids = new.get_vocab()
     assert sorted(ids.values()) == list(range(len(new))) == list(range(len(vocabulary.sources)))
-    assert [list(source) for source in vocabulary.sources] == [[before[t]] for t in sorted(ids, key=ids.__getitem__)]
+    assert [list(source) for source in vocabulary.sources] == [
+        [before[t]] for t in sorted(ids, key=ids.__getitem__)
+    ]
     assert vocabulary.sources == sorted(vocabulary.sources)
 
 
 def test_a_token_must_be_used_often_enough() -> None:
     old, texts = bert(), ["login login logout", "xylophone", "LOGIN pay.pay"]
-    kept = {n: set(vocabularies.retokenized(old, trim(old, texts, n)).get_vocab()) for n in (1, 2, 3, 4)}
+    kept = {
+        n: set(vocabularies.retokenized(old, trim(old, texts, n)).get_vocab()) for n in (1, 2, 3, 4)
+    }
     assert {"login", "pay", "log", "##out", "xylophone"} <= kept[1]
     assert kept[1] - kept[2] == {"log", "##out", "xylophone"}
     assert kept[2] - kept[3] == {"pay"}
@@ -185,22 +257,31 @@ def test_a_token_must_be_used_often_enough() -> None:
 def test_texts_are_counted_beyond_where_they_are_cut() -> None:
     """The saved tokenizer cuts and pads by itself; a token behind the cut is used all the same."""
     old = bert()
-    assert "xylophone" in vocabularies.retokenized(old, trim(old, [". " * 50 + "xylophone"])).get_vocab()
+    assert (
+        "xylophone"
+        in vocabularies.retokenized(old, trim(old, [". " * 50 + "xylophone"])).get_vocab()
+    )
 
 
 def merging(*merges: tuple[str, str], **options: Any) -> Tokenizer:
-    pieces = dict.fromkeys(["<unk>", *"abcdef", *("".join(pair) for pair in merges), *options.pop("whole", [])])
+    pieces = dict.fromkeys(
+        ["<unk>", *"abcdef", *("".join(pair) for pair in merges), *options.pop("whole", [])]
+    )
     ids = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.BPE(ids, list(merges), unk_token="<unk>", **options))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     return tokenizer
 
 
-def left(tokenizer: Tokenizer, texts: list[str], min_count: int = 1) -> tuple[set[str], list[tuple[str, str]]]:
+def left(
+    tokenizer: Tokenizer, texts: list[str], min_count: int = 1
+) -> tuple[set[str], list[tuple[str, str]]]:
     """Return the pieces of more than one letter that trimming leaves, and the merges."""
     result = vocabularies.trimmed(tokenizer.to_str(), texts, special=["<unk>"], min_count=min_count)
     model = json.loads(result.tokenizer)["model"]
-    return {piece for piece in model["vocab"] if len(piece) > 1} - {"<unk>"}, [(a, b) for a, b in model["merges"]]
+    return {piece for piece in model["vocab"] if len(piece) > 1} - {"<unk>"}, [
+        (a, b) for a, b in model["merges"]
+    ]
 
 
 def test_pieces_that_merges_go_through_stay() -> None:
@@ -214,7 +295,10 @@ def test_pieces_that_merges_go_through_stay() -> None:
 
 def test_every_way_to_make_a_piece_stays() -> None:
     tokenizer = merging(("b", "c"), ("a", "bc"), ("a", "b"), ("ab", "c"), ("e", "f"))
-    assert left(tokenizer, ["abc"]) == ({"ab", "bc", "abc"}, [("b", "c"), ("a", "bc"), ("a", "b"), ("ab", "c")])
+    assert left(tokenizer, ["abc"]) == (
+        {"ab", "bc", "abc"},
+        [("b", "c"), ("a", "bc"), ("a", "b"), ("ab", "c")],
+    )
 
 
 def test_a_piece_taken_whole_stays_without_merges() -> None:
@@ -233,11 +317,13 @@ def test_random_merges_cut_the_texts_as_before(seed: int) -> None:
     texts = ["".join(draw.choices("abcdef", k=draw.randint(1, 12))) for _ in range(20)]
     result = vocabularies.trimmed(tokenizer.to_str(), texts, special=["<unk>"], min_count=1)
     new = Tokenizer.from_str(result.tokenizer)
-    assert [new.encode(text).tokens for text in texts] == [tokenizer.encode(text).tokens for text in texts]
+    assert [new.encode(text).tokens for text in texts] == [
+        tokenizer.encode(text).tokens for text in texts
+    ]
     assert new.get_vocab_size() < tokenizer.get_vocab_size()
 
 
-# --- Train --------------------------------------------------------------------------------------------------
+# --- Train ----------------------------------------------------------------------------------------
 
 
 def test_a_new_vocabulary_has_its_size_and_knows_everything(old: PreTrainedTokenizerBase) -> None:
@@ -249,13 +335,16 @@ def test_a_new_vocabulary_has_its_size_and_knows_everything(old: PreTrainedToken
         assert new.unk_token_id not in ids
         normalizer = old.backend_tokenizer.normalizer
         wanted = text if normalizer is None else normalizer.normalize_str(text)
-        assert new.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) == wanted
+        assert (
+            new.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) == wanted
+        )
 
 
 def test_more_tokens_make_shorter_texts() -> None:
     old = bert()
     lengths = [
-        sum(map(len, pieces(vocabularies.retokenized(old, train(old, TEXTS, n)), OTHER))) for n in (300, 400, 600)
+        sum(map(len, pieces(vocabularies.retokenized(old, train(old, TEXTS, n)), OTHER)))
+        for n in (300, 400, 600)
     ]
     assert lengths == sorted(lengths, reverse=True)
     assert len(set(lengths)) == 3
@@ -265,14 +354,18 @@ def test_new_tokens_begin_as_the_former_pieces_of_their_text() -> None:
     old = bert()
     vocabulary = train(old, ["login loginx paypals"] * 9 + ["Verify-é"] * 9, 400)
     new, before = vocabularies.retokenized(old, vocabulary), old.get_vocab()
-    begin = dict(zip(new.convert_ids_to_tokens(list(range(len(new)))), vocabulary.sources, strict=True))
+    begin = dict(
+        zip(new.convert_ids_to_tokens(list(range(len(new)))), vocabulary.sources, strict=True)
+    )
     assert begin["login"] == [before["login"]]
     assert begin["Ġpaypals"] == [before[piece] for piece in ("pay", "##pal", "##s")]
     assert begin["verify"] == [before["verify"]]
     assert "Verify" not in begin, "the normalizer stays"
     assert begin["Q"] == [before["q"]]
     assert begin["."] == [before["."]]
-    assert begin["Ã"] == begin["Ġ"] == [before["[UNK]"]], "half a character, and a blank, are no text"
+    assert begin["Ã"] == begin["Ġ"] == [before["[UNK]"]], (
+        "half a character, and a blank, are no text"
+    )
     assert begin["[CLS]"] == [before["[CLS]"]]
 
 
@@ -296,9 +389,15 @@ def test_special_tokens_keep_their_place(old: PreTrainedTokenizerBase) -> None:
             assert new.decode([after], skip_special_tokens=True) == ""
         for texts in (TEXTS[:1], TEXTS[:2]):  # alone, and a pair
             before_row, after_row = (each(*texts)["input_ids"] for each in (old, new))
-            assert new.convert_ids_to_tokens(after_row[0]) == old.convert_ids_to_tokens(before_row[0]) == old.cls_token
             assert (
-                new.convert_ids_to_tokens(after_row[-1]) == old.convert_ids_to_tokens(before_row[-1]) == old.sep_token
+                new.convert_ids_to_tokens(after_row[0])
+                == old.convert_ids_to_tokens(before_row[0])
+                == old.cls_token
+            )
+            assert (
+                new.convert_ids_to_tokens(after_row[-1])
+                == old.convert_ids_to_tokens(before_row[-1])
+                == old.sep_token
             )
 
 
@@ -306,7 +405,11 @@ def test_a_mask_takes_the_blank_before_it_along_as_before() -> None:
     old = roberta()
     for vocabulary in (trim(old, TEXTS), train(old, TEXTS)):
         new = vocabularies.retokenized(old, vocabulary)
-        assert pieces(new, ["a <mask>b"]) == pieces(old, ["a <mask>b"]) == [["<s>", "a", "<mask>", "b", "</s>"]]
+        assert (
+            pieces(new, ["a <mask>b"])
+            == pieces(old, ["a <mask>b"])
+            == [["<s>", "a", "<mask>", "b", "</s>"]]
+        )
 
 
 def test_a_new_vocabulary_is_the_same_in_every_process() -> None:
@@ -334,23 +437,32 @@ for method, min_count, size in (("trim", 2, None), ("train", None, 350)):
     assert len(runs[0]) > 10_000
 
 
-# --- Round trips --------------------------------------------------------------------------------------------
+# --- Round trips ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", [trim, train])
-def test_round_trips_as_a_normal_folder(tmp_path: Path, old: PreTrainedTokenizerBase, change: Any) -> None:
+def test_round_trips_as_a_normal_folder(
+    tmp_path: Path, old: PreTrainedTokenizerBase, change: Any
+) -> None:
     new = vocabularies.retokenized(old, change(old, TEXTS))
     model = classifier("roberta" if "<pad>" in old.get_vocab() else "bert", vocab_size=len(new))
     folders.save(model, new, tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded.get_vocab() == new.get_vocab()
-    for options in ({"truncation": False}, {"truncation": True}, {"truncation": True, "padding": True}):
+    for options in (
+        {"truncation": False},
+        {"truncation": True},
+        {"truncation": True, "padding": True},
+    ):
         assert loaded(OTHER, **options)["input_ids"] == new(OTHER, **options)["input_ids"]
     long = loaded(". " * 99, truncation=True)["input_ids"]
     assert (len(long), long[0], long[-1]) == (32, loaded.cls_token_id, loaded.sep_token_id)
     assert loaded.pad_token_id == new.convert_tokens_to_ids(old.pad_token)
     assert loaded.special_tokens_map == old.special_tokens_map
-    assert (loaded.padding_side, loaded.model_input_names) == (old.padding_side, old.model_input_names)
+    assert (loaded.padding_side, loaded.model_input_names) == (
+        old.padding_side,
+        old.model_input_names,
+    )
     # and `tokenizers` alone reads it
     plain = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     plain.no_truncation()
@@ -358,7 +470,7 @@ def test_round_trips_as_a_normal_folder(tmp_path: Path, old: PreTrainedTokenizer
     assert [plain.encode(text).ids for text in OTHER] == new(OTHER, truncation=False)["input_ids"]
 
 
-# --- What is refused ----------------------------------------------------------------------------------------
+# --- What is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -366,7 +478,10 @@ def test_round_trips_as_a_normal_folder(tmp_path: Path, old: PreTrainedTokenizer
     [
         (Tokenizer(models.Unigram([("a", -1.0)])), "is a Unigram of a kind"),
         (Tokenizer(models.WordLevel({"a": 0}, unk_token="a")), "is a WordLevel of a kind"),
-        (Tokenizer(models.BPE({"a": 0}, [])), "is a BPE of a kind whose vocabulary Minnow cannot change"),
+        (
+            Tokenizer(models.BPE({"a": 0}, [])),
+            "is a BPE of a kind whose vocabulary Minnow cannot change",
+        ),
     ],
 )
 @pytest.mark.parametrize("change", [trim, train])
@@ -392,10 +507,14 @@ def test_a_wordpiece_without_single_characters_is_refused(piece: str, missing: s
 
 
 def test_pieces_that_cannot_occur_need_no_single_characters() -> None:
-    """BERT splits at brackets and lowers case: whatever stands in such pieces never makes a text known."""
+    """BERT splits at brackets and lowers case: whatever stands in such pieces never makes a text
+    known.
+    """
     cutter = wordpiece([*BERT, "a", "##a", "[unused7]", "##A", "a.a"])
     assert set(
-        vocabularies.retokenized(backend(cutter.to_str()), trim(backend(cutter.to_str()), ["a"])).get_vocab()
+        vocabularies.retokenized(
+            backend(cutter.to_str()), trim(backend(cutter.to_str()), ["a"])
+        ).get_vocab()
     ) == {
         *BERT,
         "a",
@@ -412,14 +531,18 @@ def test_a_tokenizer_without_json_is_refused() -> None:
         trim(object(), ["a"])  # type: ignore[arg-type]
 
 
-# --- Embeddings and models ----------------------------------------------------------------------------------
+# --- Embeddings and models ------------------------------------------------------------------------
 
 
 def test_embeddings_are_means_of_rows() -> None:
     rows = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     wanted = torch.tensor([[4.0, 40.0], [1.5, 15.0], [3.0, 30.0], [8 / 3, 80 / 3]])
-    torch.testing.assert_close(vocabularies.embeddings(rows, [[2], [0, 1], [1, 2], [0, 1, 2, 2, 2]][:3]), wanted[:3])
-    torch.testing.assert_close(vocabularies.embeddings(rows, [[0, 2, 2, 2, 0, 2]]), torch.tensor([[3.0, 30.0]]))
+    torch.testing.assert_close(
+        vocabularies.embeddings(rows, [[2], [0, 1], [1, 2], [0, 1, 2, 2, 2]][:3]), wanted[:3]
+    )
+    torch.testing.assert_close(
+        vocabularies.embeddings(rows, [[0, 2, 2, 2, 0, 2]]), torch.tensor([[3.0, 30.0]])
+    )
 
 
 def test_one_source_is_copied_bit_for_bit() -> None:
@@ -450,12 +573,22 @@ def test_a_model_with_fewer_tokens_says_the_same(kind: str) -> None:
 def test_a_config_gets_the_new_ids_of_special_tokens(change: Any) -> None:
     old = bert()
     ids = {f"{name}_token_id": getattr(old, f"{name}_token_id") for name in ("pad", "cls", "sep")}
-    model = classifier("modernbert", vocab_size=len(old), **ids, bos_token_id=None, eos_token_id=ids["sep_token_id"])
+    model = classifier(
+        "modernbert",
+        vocab_size=len(old),
+        **ids,
+        bos_token_id=None,
+        eos_token_id=ids["sep_token_id"],
+    )
     vocabulary = change(old, TEXTS)
     new = vocabularies.retokenized(old, vocabulary)
     vocabularies.adopt(model, vocabulary)
     config = model.config
-    assert (config.pad_token_id, config.cls_token_id, config.sep_token_id) == (0, new.cls_token_id, new.sep_token_id)
+    assert (config.pad_token_id, config.cls_token_id, config.sep_token_id) == (
+        0,
+        new.cls_token_id,
+        new.sep_token_id,
+    )
     assert (config.bos_token_id, config.eos_token_id) == (None, new.sep_token_id)
     assert new.sep_token_id != old.sep_token_id
     embedding: Any = model.get_input_embeddings()
@@ -473,12 +606,13 @@ def test_a_model_that_counts_positions_from_padding_keeps_its_padding_or_is_refu
     moved = bert()
     model = classifier("roberta", vocab_size=len(moved), pad_token_id=moved.mask_token_id)
     with pytest.raises(
-        MinnowError, match="a 'roberta' model counts positions from the id of its padding token, 10, which"
+        MinnowError,
+        match="a 'roberta' model counts positions from the id of its padding token, 10, which",
     ):
         vocabularies.adopt(model, trim(moved, TEXTS))
 
 
-# --- Through the stages -------------------------------------------------------------------------------------
+# --- Through the stages ---------------------------------------------------------------------------
 
 STUDENTS: dict[str, dict[str, Any]] = {
     "teacher": {},
@@ -517,7 +651,11 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage in (prepare, teacher, teacher_logits):
         stage.main(root)
     base = bert()
-    saved(classifier("bert", vocab_size=len(base), intermediate_size=64), base, root / "data/base/embedded/base")
+    saved(
+        classifier("bert", vocab_size=len(base), intermediate_size=64),
+        base,
+        root / "data/base/embedded/base",
+    )
     return root
 
 
@@ -552,7 +690,9 @@ def test_a_student_with_a_smaller_vocabulary(taught: Path, init: str, method: st
             assert len(tokenizer) == 320 != len(before)
         else:
             assert tokenizer.get_vocab().keys() <= before.get_vocab().keys()
-            assert tokenizer.unk_token_id not in [i for row in tokenizer(train_texts)["input_ids"] for i in row]
+            assert tokenizer.unk_token_id not in [
+                i for row in tokenizer(train_texts)["input_ids"] for i in row
+            ]
             same = [tokenizer.tokenize(text) == before.tokenize(text) for text in train_texts]
             if method == "trim":
                 assert len(tokenizer) < len(before)

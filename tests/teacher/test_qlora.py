@@ -1,4 +1,6 @@
-"""Teachers in 4 bits, and decoders as teachers: padding, the last token, and an ordinary model in the end."""
+"""Teachers in 4 bits, and decoders as teachers: padding, the last token, and an ordinary model in
+the end.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,9 @@ def decoder(kind: str, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def cutter(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
-    """A decoder's tokenizer: nothing around a text, a token for its end, none for padding; cuts and pads in front."""
+    """A decoder's tokenizer: nothing around a text, a token for its end, none for padding; cuts and
+    pads in front.
+    """
     from tokenizers import Tokenizer
 
     content = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -64,7 +68,9 @@ def cutter(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(params=["llama", "qwen2"])
-def checkpoint(request: pytest.FixtureRequest, tmp_path: Path, cutter: PreTrainedTokenizerBase) -> Checkpoint:
+def checkpoint(
+    request: pytest.FixtureRequest, tmp_path: Path, cutter: PreTrainedTokenizerBase
+) -> Checkpoint:
     return Checkpoint("tiny", saved(decoder(request.param), cutter, tmp_path / "base"))
 
 
@@ -76,7 +82,9 @@ def loaded(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
 
 
 def test_a_decoder_is_padded_and_cut_at_the_end_of_a_text(checkpoint: Checkpoint) -> None:
-    """With the token that ends a text, unless the tokenizer's class brings a padding token, as Qwen's does."""
+    """With the token that ends a text, unless the tokenizer's class brings a padding token, as
+    Qwen's does.
+    """
     model, tokenizer = loaded(checkpoint)
     own = model.config.model_type == "qwen2"
     assert tokenizer.pad_token == ("<|endoftext|>" if own else tokenizer.eos_token)
@@ -84,7 +92,10 @@ def test_a_decoder_is_padded_and_cut_at_the_end_of_a_text(checkpoint: Checkpoint
     assert (tokenizer.padding_side, tokenizer.truncation_side) == ("right", "right")
     encoded = encode(tokenizer, TEXTS)
     assert int(encoded.lengths.max()) == 16
-    long, whole = encoded.ids[encoded.starts[1] :][:16], tokenizer(TEXTS[1], truncation=False)["input_ids"]
+    long, whole = (
+        encoded.ids[encoded.starts[1] :][:16],
+        tokenizer(TEXTS[1], truncation=False)["input_ids"],
+    )
     assert long.tolist() == whole[:16]
 
 
@@ -94,7 +105,9 @@ def test_a_padded_batch_gives_the_logits_of_single_rows(checkpoint: Checkpoint) 
     assert len(set(encoded.lengths.tolist())) > 2
     with torch.inference_mode():
         batch = model(**encoded.batch(torch.arange(4), CPU)).logits
-        single = torch.cat([model(**encoded.batch(torch.tensor([row]), CPU)).logits for row in range(4)])
+        single = torch.cat(
+            [model(**encoded.batch(torch.tensor([row]), CPU)).logits for row in range(4)]
+        )
     torch.testing.assert_close(batch, single, atol=1e-5, rtol=1e-4)
     assert float(batch.std(dim=0).min()) > 1e-3, "rows differ, so that a wrong token would show"
 
@@ -103,7 +116,9 @@ def test_another_padding_in_the_config_gives_way_to_the_tokenizers(
     tmp_path: Path, cutter: PreTrainedTokenizerBase
 ) -> None:
     """As Llama 2's config says 0, the unknown token, which no batch is padded with."""
-    checkpoint = Checkpoint("tiny", saved(decoder("llama", pad_token_id=0), cutter, tmp_path / "base"))
+    checkpoint = Checkpoint(
+        "tiny", saved(decoder("llama", pad_token_id=0), cutter, tmp_path / "base")
+    )
     model, tokenizer = loaded(checkpoint)
     assert model.config.pad_token_id == tokenizer.pad_token_id != 0
 
@@ -116,7 +131,12 @@ def test_an_encoder_keeps_its_own_padding(tokenizer: PreTrainedTokenizerBase) ->
     assert model.config.pad_token_id == 1
 
 
-TRAIN = pl.DataFrame({"text": [f"site-{n}.org/{('account', 'login')[n % 2]}" for n in range(64)], "label": [0, 1] * 32})
+TRAIN = pl.DataFrame(
+    {
+        "text": [f"site-{n}.org/{('account', 'login')[n % 2]}" for n in range(64)],
+        "label": [0, 1] * 32,
+    }
+)
 
 
 def fitted(
@@ -193,7 +213,9 @@ def test_validation_leaves_the_packed_weights_alone(checkpoint: Checkpoint) -> N
     before = float_copy(model).state_dict()
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=16)
     predict_logits(model, encode(tokenizer, TEXTS[:1]), device=CPU)
-    assert all(torch.equal(value, before[name]) for name, value in float_copy(model).state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in float_copy(model).state_dict().items()
+    )
 
 
 def test_layers_that_nf4_cannot_hold_stay_float_and_are_adapted(
@@ -205,15 +227,21 @@ def test_layers_that_nf4_cannot_hold_stay_float_and_are_adapted(
     assert heads == ["score"]
     assert {name.split(".")[-1] for name in ragged} == {"gate_proj", "up_proj", "down_proj"}
     model = qlora.load(checkpoint, device=CPU, rank=2, alpha=2.0)
-    assert {adapters.plain_name(f"{name}.") for name in packed_layers(model)} == {f"{name}." for name in packed}
+    assert {adapters.plain_name(f"{name}.") for name in packed_layers(model)} == {
+        f"{name}." for name in packed
+    }
     assert set(adapters.pairs(model)) == {*ragged, *packed}
 
 
-def test_layers_of_another_kind_are_refused(tmp_path: Path, cutter: PreTrainedTokenizerBase) -> None:
+def test_layers_of_another_kind_are_refused(
+    tmp_path: Path, cutter: PreTrainedTokenizerBase
+) -> None:
     """GPT-2's are not linear ones but convolutions of length 1."""
     model = decoder("gpt2", n_embd=64, n_layer=1, n_head=4, bos_token_id=0, eos_token_id=0)
     checkpoint = Checkpoint("tiny", saved(model, cutter, tmp_path / "base"))
-    with pytest.raises(MinnowError, match=r"tiny \(GPT2ForSequenceClassification\) has no linear layers that qlora"):
+    with pytest.raises(
+        MinnowError, match=r"tiny \(GPT2ForSequenceClassification\) has no linear layers that qlora"
+    ):
         qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
 
 
@@ -267,7 +295,9 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
     model = folders.load_model(layout.model("teacher"))
     assert "quantization_config" not in model.config.to_dict()
     logits = predict_logits(
-        model, encode(folders.load_tokenizer(layout.model("teacher")), TRAIN["text"].to_list()), device=CPU
+        model,
+        encode(folders.load_tokenizer(layout.model("teacher")), TRAIN["text"].to_list()),
+        device=CPU,
     )
     write_logits(layout.logits_of("teacher", "train"), ids, logits.numpy())
     distill.main(root)

@@ -40,7 +40,25 @@ def test_key_by_hand(text: str | None, expected: str) -> None:
 
 
 def test_key_is_idempotent_and_blind_to_scheme_and_www_on_junk() -> None:
-    pieces = ["http", "://", ":", "/", "//", "www", "www.", ".", "..", "@", "#", "?", "%", "%4", "1", "%341", "%2f"]
+    pieces = [
+        "http",
+        "://",
+        ":",
+        "/",
+        "//",
+        "www",
+        "www.",
+        ".",
+        "..",
+        "@",
+        "#",
+        "?",
+        "%",
+        "%4",
+        "1",
+        "%341",
+        "%2f",
+    ]
     pieces += ["[", "]", "[::1]", ":80", ":443", "a", "B", "\\", "x.com", "K", "é", " ", "\n"]
     random = Random(0)
     junk = column(*("".join(random.choices(pieces, k=random.randrange(9))) for _ in range(100_000)))
@@ -87,11 +105,15 @@ def test_registered_domain_by_hand(host: str, expected: str) -> None:
 
 
 def test_split_scheme_leaves_no_scheme_behind() -> None:
-    texts = column("HTTP://a", "hxxps://b", "ftp://c", "http://https://d", "e.com/http://x", "mailto:f", "")
+    texts = column(
+        "HTTP://a", "hxxps://b", "ftp://c", "http://https://d", "e.com/http://x", "mailto:f", ""
+    )
     schemes, rest = urls.split_scheme(texts)
     assert schemes.to_list() == ["http", "hxxps", "ftp", "http", "", "", ""]
     assert rest.to_list() == ["a", "b", "c", "d", "e.com/http://x", "mailto:f", ""]
 
 
 def test_columns_may_be_empty() -> None:
-    assert urls.key(column()).to_list() == urls.registered_domain(urls.host(column())).to_list() == []
+    assert (
+        urls.key(column()).to_list() == urls.registered_domain(urls.host(column())).to_list() == []
+    )

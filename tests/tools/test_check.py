@@ -26,7 +26,10 @@ def written(root: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
 
 def test_a_valid_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check.main(written(tmp_path, lambda document: document.update(preset="file")))
-    assert capsys.readouterr().out == "params.yaml is valid: preset file; presets embedded, hub, file\n"
+    assert (
+        capsys.readouterr().out
+        == "params.yaml is valid: preset file; presets embedded, hub, file\n"
+    )
 
 
 def nested(document: dict[str, Any], key: str, value: Any) -> None:
@@ -44,13 +47,27 @@ def nested(document: dict[str, Any], key: str, value: Any) -> None:
         ("distill.temprature", 1.0, "distill.temprature is unknown; .*did you mean 'temperature'"),
         ("compare.model", "quantised", "did you mean 'quantized'"),
         ("presets.hub.techer", {}, "presets.hub.techer is unknown; .*did you mean 'teacher'"),
-        ("presets.hub.teacher.method", "haed", "presets.hub.teacher.method is 'haed'.*did you mean 'head'"),
-        ("presets.file.student.training.epoch", 2, "presets.file.student.training.epoch is unknown; .*'epochs'"),
-        ("presets.mine", {"data": None}, "presets.mine.data is null: must be a block.*presets.mine.teacher is missing"),
+        (
+            "presets.hub.teacher.method",
+            "haed",
+            "presets.hub.teacher.method is 'haed'.*did you mean 'head'",
+        ),
+        (
+            "presets.file.student.training.epoch",
+            2,
+            "presets.file.student.training.epoch is unknown; .*'epochs'",
+        ),
+        (
+            "presets.mine",
+            {"data": None},
+            "presets.mine.data is null: must be a block.*presets.mine.teacher is missing",
+        ),
         ("presets.mine", 3, "presets.mine.data is missing"),
     ],
 )
-def test_each_mistake_is_found_in_every_preset(tmp_path: Path, key: str, value: Any, said: str) -> None:
+def test_each_mistake_is_found_in_every_preset(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
     with pytest.raises(MinnowError, match=said) as caught:
         check.main(written(tmp_path, lambda document: nested(document, key, value)))
     assert str(caught.value).startswith("params.yaml: ")
@@ -68,7 +85,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         check.main(written(tmp_path, change))
     text = str(caught.value)
     assert all(
-        each in text for each in ("compare is missing", "presets.hub.runtime.threads is 0", "did you mean 'nf4'")
+        each in text
+        for each in ("compare is missing", "presets.hub.runtime.threads is 0", "did you mean 'nf4'")
     )
 
 

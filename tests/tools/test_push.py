@@ -1,4 +1,6 @@
-"""Uploading a release: what goes where, what is refused, and what each answer of the Hub is called. Nothing leaves."""
+"""Uploading a release: what goes where, what is refused, and what each answer of the Hub is called.
+Nothing leaves.
+"""
 
 import socket
 from collections.abc import Callable
@@ -79,10 +81,12 @@ def calls(monkeypatch: pytest.MonkeyPatch, token: None) -> Calls:
     return made
 
 
-# --- What is sent ---------------------------------------------------------------------------------------------
+# --- What is sent ---------------------------------------------------------------------------------
 
 
-def test_the_release_goes_up_in_one_commit(project: Path, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_release_goes_up_in_one_commit(
+    project: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
     push_to_hub.main(project, REPO)
     (first, created), (second, sent) = calls
     assert (first, second) == ("create_repo", "upload_folder")
@@ -91,7 +95,10 @@ def test_the_release_goes_up_in_one_commit(project: Path, calls: Calls, capsys: 
     assert sent["allow_patterns"] == FILES
     assert sent["delete_patterns"] == ["*.safetensors", "*.safetensors.index.json"]
     said = capsys.readouterr().out
-    assert f"uploaded 5 files, 0.0 MB to {ADDRESS}; its model card names no licence: choose one, write it into" in said
+    assert (
+        f"uploaded 5 files, 0.0 MB to {ADDRESS}; its model card names no licence: choose one, write"
+        " it into" in said
+    )
     assert "models/release/README.md (`license: ...`), and upload again" in said
 
 
@@ -99,7 +106,9 @@ def give_licence(project: Path) -> None:
     (Layout(project).release / "README.md").write_text("---\nlicense: mit\n---\n")
 
 
-def test_a_licence_in_the_card_is_no_damage(project: Path, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_licence_in_the_card_is_no_damage(
+    project: Path, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
     give_licence(project)
     push_to_hub.main(project, REPO)
     assert "README.md" in calls[1][1]["allow_patterns"]
@@ -110,9 +119,12 @@ def test_a_licence_on_the_hub_is_not_replaced_by_none(
     project: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "huggingface_hub.HfApi.model_info", lambda self, repo: ModelInfo(id=repo, cardData={"license": "apache-2.0"})
+        "huggingface_hub.HfApi.model_info",
+        lambda self, repo: ModelInfo(id=repo, cardData={"license": "apache-2.0"}),
     )
-    with pytest.raises(MinnowError, match=r"nothing was sent: .* names the licence apache-2\.0") as refusal:
+    with pytest.raises(
+        MinnowError, match=r"nothing was sent: .* names the licence apache-2\.0"
+    ) as refusal:
         push_to_hub.main(project, REPO)
     assert "\n" not in str(refusal.value)
     assert "models/release/README.md (`license: ...`)" in str(refusal.value)
@@ -126,7 +138,8 @@ def test_a_card_on_the_hub_without_licence_is_replaced(
     project: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "huggingface_hub.HfApi.model_info", lambda self, repo: ModelInfo(id=repo, cardData={"language": "zxx"})
+        "huggingface_hub.HfApi.model_info",
+        lambda self, repo: ModelInfo(id=repo, cardData={"language": "zxx"}),
     )
     push_to_hub.main(project, REPO)
     assert calls[-1][0] == "upload_folder"
@@ -152,16 +165,17 @@ def test_a_dry_run_lists_the_files_and_touches_no_network(
     *listed, last = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in listed] == FILES
     assert "          700 model.safetensors" in listed
-    assert last == (
-        f"dry run, nothing was sent: 5 files, 0.0 MB would go to {REPO} (private if it is made now); a README.md there "
-        "would be replaced"
+    assert (
+        last
+        == f"dry run, nothing was sent: 5 files, 0.0 MB would go to {REPO} (private if it is made"
+        " now); a README.md there would be replaced"
     )
     assert tree(project) == before
     push_to_hub.main(project, REPO, "public", "dry-run")
     assert "(public if it is made now)" in capsys.readouterr().out
 
 
-# --- What is refused before anything is sent ------------------------------------------------------------------
+# --- What is refused before anything is sent ------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -175,7 +189,9 @@ def test_a_dry_run_lists_the_files_and_touches_no_network(
         ("me/", "is no repository of the Hub"),
     ],
 )
-def test_a_name_that_the_hub_cannot_take_is_refused(project: Path, offline: None, repo: str, said: str) -> None:
+def test_a_name_that_the_hub_cannot_take_is_refused(
+    project: Path, offline: None, repo: str, said: str
+) -> None:
     with pytest.raises(MinnowError, match=said) as refusal:
         push_to_hub.main(project, repo, "dry-run")
     assert "make push-to-hub REPO=me/phishing-urls" in str(refusal.value)
@@ -186,7 +202,9 @@ def test_an_unknown_option_is_refused_with_the_nearest(project: Path, offline: N
         push_to_hub.main(project, REPO, "dryrun")
 
 
-def test_a_release_of_synthetic_data_is_refused_unless_asked_for(tmp_path: Path, calls: Calls) -> None:
+def test_a_release_of_synthetic_data_is_refused_unless_asked_for(
+    tmp_path: Path, calls: Calls
+) -> None:
     project = released(tmp_path, synthetic=True)
     for options in ([], ["dry-run"], ["public"]):
         with pytest.raises(MinnowError, match=r"learned from synthetic URLs .* SYNTHETIC=1"):
@@ -199,7 +217,9 @@ def test_a_release_of_synthetic_data_is_refused_unless_asked_for(tmp_path: Path,
 def test_a_missing_or_damaged_release_is_refused(project: Path, calls: Calls) -> None:
     weights = Layout(project).release / "model.safetensors"
     weights.write_bytes(b"other")
-    with pytest.raises(MinnowError, match=r"model\.safetensors is missing or differs from the release's manifest"):
+    with pytest.raises(
+        MinnowError, match=r"model\.safetensors is missing or differs from the release's manifest"
+    ):
         push_to_hub.main(project, REPO)
     weights.unlink()
     with pytest.raises(MinnowError, match=r"model\.safetensors is missing"):
@@ -208,25 +228,34 @@ def test_a_missing_or_damaged_release_is_refused(project: Path, calls: Calls) ->
     (weights.parent / "README.md").unlink()
     with pytest.raises(MinnowError, match=r"README\.md is missing; `dvc repro package` makes it"):
         push_to_hub.main(project, REPO)
-    with pytest.raises(MinnowError, match=r"models/release is missing; `dvc repro package` makes it"):
+    with pytest.raises(
+        MinnowError, match=r"models/release is missing; `dvc repro package` makes it"
+    ):
         push_to_hub.main(project / "empty", REPO)
     assert calls == []
 
 
-def test_without_a_token_nothing_is_tried(project: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_token_nothing_is_tried(
+    project: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(MinnowError, match=r"no token for the Hugging Face Hub; run `hf auth login`, or set HF_TOKEN"):
+    with pytest.raises(
+        MinnowError,
+        match=r"no token for the Hugging Face Hub; run `hf auth login`, or set HF_TOKEN",
+    ):
         push_to_hub.main(project, REPO)
 
 
-# --- What the Hub answers -------------------------------------------------------------------------------------
+# --- What the Hub answers -------------------------------------------------------------------------
 
 
 def test_a_hub_that_cannot_be_reached_is_told_in_one_line(
     project: Path, token: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """conftest points HF_ENDPOINT to a port that refuses; this goes all the way through huggingface_hub."""
+    """conftest points HF_ENDPOINT to a port that refuses; this goes all the way through
+    huggingface_hub.
+    """
     stage = entry_point()
     monkeypatch.setattr(stage, "ROOT", project)
     monkeypatch.setattr(stage, "prepare_process", lambda: None)
@@ -245,9 +274,21 @@ def answer(status: int) -> errors.HfHubHTTPError:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (400, "the Hub does not take this name or these files (HfHubHTTPError: 400 Client Error: said so)"),
+        (
+            400,
+            (
+                "the Hub does not take this name or these files (HfHubHTTPError: 400 Client Error:"
+                " said so)"
+            ),
+        ),
         (401, "does not know this token, or it has expired; run `hf auth login`, or set HF_TOKEN"),
-        (403, f"may not write to {REPO}: take one with write access to me, or another REPO; run `hf auth login`"),
+        (
+            403,
+            (
+                f"may not write to {REPO}: take one with write access to me, or another REPO; run"
+                " `hf auth login`"
+            ),
+        ),
         (404, f"no {REPO} that this token may see, or no owner me"),
         (409, "was changed by somebody else meanwhile; run it again"),
         (429, "run it again in some minutes"),
@@ -269,8 +310,14 @@ def test_each_refusal_of_the_hub_has_its_remedy(
     ("error", "said"),
     [
         (errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set; unset it"),
-        (httpx2.ReadTimeout("slow"), f"the upload to {REPO} failed (ReadTimeout: slow); check the network"),
-        (ValueError("Invalid metadata in README.md."), "failed (ValueError: Invalid metadata in README.md.)"),
+        (
+            httpx2.ReadTimeout("slow"),
+            f"the upload to {REPO} failed (ReadTimeout: slow); check the network",
+        ),
+        (
+            ValueError("Invalid metadata in README.md."),
+            "failed (ValueError: Invalid metadata in README.md.)",
+        ),
         (RuntimeError("xet: no route"), "failed (RuntimeError: xet: no route)"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Tables between markers: what is rendered, that a second time changes nothing, and what is refused."""
+"""Tables between markers: what is rendered, that a second time changes nothing, and what is
+refused.
+"""
 
 import io
 import subprocess
@@ -39,7 +41,11 @@ def project(root: Path, name: str, **parts: Any) -> Path:
 
 
 def test_models_stand_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
-    document = project(tmp_path, "mine", models=dict.fromkeys(["student", "quantized", "baseline", "teacher"], METRICS))
+    document = project(
+        tmp_path,
+        "mine",
+        models=dict.fromkeys(["student", "quantized", "baseline", "teacher"], METRICS),
+    )
     results.main(tmp_path)
     lines = document.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
@@ -51,8 +57,8 @@ def test_models_stand_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
         "| quantized",
     ]
     assert (
-        "| teacher | 0.9000 | 0.9100 | 0.8900 | 0.9000 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 22,713,986 | 1.0 |"
-        in lines
+        "| teacher | 0.9000 | 0.9100 | 0.8900 | 0.9000 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 |"
+        " 22,713,986 | 1.0 |" in lines
     )
     assert lines[0] == "# Results"
     assert lines[-1] == "The end."
@@ -96,7 +102,9 @@ def test_a_marker_that_names_nothing_is_refused(tmp_path: Path, name: str, messa
     assert "old" in document.read_text()
 
 
-@pytest.mark.parametrize("text", ["<!-- results:mine -->\nno end\n", "<!-- results:mine --> a <!-- /results -->\n"])
+@pytest.mark.parametrize(
+    "text", ["<!-- results:mine -->\nno end\n", "<!-- results:mine --> a <!-- /results -->\n"]
+)
 def test_a_marker_that_is_not_closed_is_refused(tmp_path: Path, text: str) -> None:
     project(tmp_path, "mine", models={"teacher": METRICS}).write_text(text)
     with pytest.raises(MinnowError, match="line of its own"):
@@ -110,7 +118,13 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
 
 def hop(before: str, after: str, difference: float, verdict: str, **changed: Any) -> dict[str, Any]:
     f1 = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
-    facts = {"mcnemar_p": 0.2, "worse": 7, "better": 3, "rows_needed": None, "better_than_before": False}
+    facts = {
+        "mcnemar_p": 0.2,
+        "worse": 7,
+        "better": 3,
+        "rows_needed": None,
+        "better_than_before": False,
+    }
     return {"before": before, "after": after, "f1": f1, "verdict": verdict, **facts, **changed}
 
 
@@ -121,10 +135,25 @@ def run(seed: int, f1: float) -> dict[str, Any]:
     return {
         "seed": seed,
         "models": {"baseline": METRICS, "teacher": METRICS, "student": {**METRICS, "f1": f1}},
-        "curves": {"teacher": [{"validation_f1": 0.5}], "student": [{"validation_f1": 0.6}, {"validation_f1": f1}]},
-        "hops": {"hops": [hop("teacher", "student", f1 - 0.9, "inferior"), hop("baseline", "teacher", 0.1, "better")]},
-        "controls": {"no_teacher": {"models": {"no_teacher": there}, "hops": [hop("no_teacher", "student", 0.1, "x")]}},
-        "extra": {"other": {"rows": 1234, "removed_seen": 5, "leak": 0.25, "models": {"student": there}}},
+        "curves": {
+            "teacher": [{"validation_f1": 0.5}],
+            "student": [{"validation_f1": 0.6}, {"validation_f1": f1}],
+        },
+        "hops": {
+            "hops": [
+                hop("teacher", "student", f1 - 0.9, "inferior"),
+                hop("baseline", "teacher", 0.1, "better"),
+            ]
+        },
+        "controls": {
+            "no_teacher": {
+                "models": {"no_teacher": there},
+                "hops": [hop("no_teacher", "student", 0.1, "x")],
+            }
+        },
+        "extra": {
+            "other": {"rows": 1234, "removed_seen": 5, "leak": 0.25, "models": {"student": there}}
+        },
     }
 
 
@@ -136,33 +165,55 @@ def rendered(root: Path, part: str, **parts: Any) -> list[str]:
 
 def test_seeds_are_averaged_and_what_is_the_same_has_no_deviation(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "seeds", runs=[run(0, 0.8), run(1, 0.9), run(2, 0.85)])
-    assert "| student | 0.9000 | 0.8500 ± 0.0500 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 1.0 |" in lines
+    assert (
+        "| student | 0.9000 | 0.8500 ± 0.0500 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 1.0 |"
+        in lines
+    )
     assert "| teacher | 0.9000 | 0.9000 | 0.9500 | n/a | 0.0123 | 0.9012 | 91.3 | 1.0 |" in lines
-    assert any(line.startswith("| student without teacher | 0.7500 ± 0.0500 | 0.7500 ± 0.0500") for line in lines)
+    assert any(
+        line.startswith("| student without teacher | 0.7500 ± 0.0500 | 0.7500 ± 0.0500")
+        for line in lines
+    )
 
 
 def test_hops_are_shown_for_each_seed_unless_all_are_the_same(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "hops", runs=[run(0, 0.8), run(1, 0.9)])
-    assert "| teacher → student | 0 | -0.1000 | [-0.1100, -0.0900] | 7 | 3 | 0.200 | inferior |" in lines
-    assert "| teacher → student | 1 | +0.0000 | [-0.0100, +0.0100] | 7 | 3 | 0.200 | inferior |" in lines
+    assert (
+        "| teacher → student | 0 | -0.1000 | [-0.1100, -0.0900] | 7 | 3 | 0.200 | inferior |"
+        in lines
+    )
+    assert (
+        "| teacher → student | 1 | +0.0000 | [-0.0100, +0.0100] | 7 | 3 | 0.200 | inferior |"
+        in lines
+    )
     assert sum(line.startswith("| character n-grams → teacher | all |") for line in lines) == 1
-    assert any(line.startswith("| student without teacher → student | all | +0.1000") for line in lines)
+    assert any(
+        line.startswith("| student without teacher → student | all | +0.1000") for line in lines
+    )
 
 
 def test_a_hop_that_only_some_seeds_have_names_its_seed(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "hops", runs=[{**run(0, 0.8), "controls": {}}, run(1, 0.9)])
-    assert next(line for line in lines if "without teacher" in line).split(" | ")[1:3] == ["1", "+0.1000"]
+    assert next(line for line in lines if "without teacher" in line).split(" | ")[1:3] == [
+        "1",
+        "+0.1000",
+    ]
 
 
 def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
     assert results.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
     assert results.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
-    assert results.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1] == "better"
+    assert (
+        results.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1]
+        == "better"
+    )
 
 
 def test_of_a_rival_only_is_said_who_beats_whom() -> None:
-    """A baseline is to be beaten, not to be kept up with: no margin, and no rows that would show that."""
+    """A baseline is to be beaten, not to be kept up with: no margin, and no rows that would show
+    that.
+    """
     rival = hop("baseline", "teacher", 0.0, "inconclusive", rows_needed=21_000)
     assert results.judged(rival)[-1] == "not shown better"
 
@@ -181,7 +232,12 @@ def test_curves_of_unequal_length_fill_their_row(tmp_path: Path) -> None:
 
 def test_a_sweep_takes_each_runs_best_epoch_and_averages_over_seeds(tmp_path: Path) -> None:
     runs = [
-        {"batch_size": 64, "dropout": dropout, "seed": seed, "validation_f1": [0.5, 0.9 + seed / 100, 0.8]}
+        {
+            "batch_size": 64,
+            "dropout": dropout,
+            "seed": seed,
+            "validation_f1": [0.5, 0.9 + seed / 100, 0.8],
+        }
         for seed in (0, 1)
         for dropout in (None, 0)
     ]
@@ -191,27 +247,50 @@ def test_a_sweep_takes_each_runs_best_epoch_and_averages_over_seeds(tmp_path: Pa
 def test_a_ladder_shows_bytes_and_what_they_cost(tmp_path: Path) -> None:
     f1 = {"value": 0.94, "low": 0.93, "high": 0.95}
     rung = {"name": "nf4", "bytes": 27_400_000, "validation_f1": 0.95, "estimates": {"f1": f1}}
-    lines = rendered(tmp_path, "ladder", ladder=[{**rung, "hop": hop("teacher", "nf4", -0.002, "non_inferior")}])
-    wanted = "| nf4 | 27.40 | 0.9500 | 0.9400 [0.9300, 0.9500] | -0.0020 | [-0.0120, +0.0080] | non-inferior |"
+    lines = rendered(
+        tmp_path, "ladder", ladder=[{**rung, "hop": hop("teacher", "nf4", -0.002, "non_inferior")}]
+    )
+    wanted = (
+        "| nf4 | 27.40 | 0.9500 | 0.9400 [0.9300, 0.9500] | -0.0020 | [-0.0120, +0.0080] |"
+        " non-inferior |"
+    )
     assert wanted in lines
 
 
 def compressed_run(name: str, f1: float, **given: Any) -> dict[str, Any]:
     """Return a run as benchmarks/compression.py writes it, student and quantized alike."""
     test = {key: {"value": f1, "low": f1 - 0.01, "high": f1 + 0.01} for key in ("f1", "roc_auc")}
-    hops = [hop("teacher", "quantized", f1 - 0.95, "inconclusive"), hop("baseline", "quantized", f1 - 0.89, None)]
+    hops = [
+        hop("teacher", "quantized", f1 - 0.95, "inconclusive"),
+        hop("baseline", "quantized", f1 - 0.89, None),
+    ]
     exact = {"estimates": {"f1": {"value": f1 + 0.01, "low": f1, "high": f1 + 0.02}}}
-    model = {"bytes": 4_010_000, "validation_f1": f1, "estimates": test, "hops": hops, "elsewhere": exact}
+    model = {
+        "bytes": 4_010_000,
+        "validation_f1": f1,
+        "estimates": test,
+        "hops": hops,
+        "elsewhere": exact,
+    }
     return {"name": name, "model": "quantized", "student": model, "quantized": model, **given}
 
 
 def compressed_results(*runs: dict[str, Any]) -> dict[str, Any]:
-    return {"runs": list(runs), "references": {model: compressed_run("", 0.95)["student"] for model in JUDGED[:2]}}
+    return {
+        "runs": list(runs),
+        "references": {model: compressed_run("", 0.95)["student"] for model in JUDGED[:2]},
+    }
 
 
 def test_a_screen_shows_validation_alone(tmp_path: Path) -> None:
     runs = [
-        {"name": "mse", **{model: {"validation_f1": f1} for model, f1 in (("student", 0.9412), ("quantized", 0.9401))}}
+        {
+            "name": "mse",
+            **{
+                model: {"validation_f1": f1}
+                for model, f1 in (("student", 0.9412), ("quantized", 0.9401))
+            },
+        }
     ]
     references = {model: {"validation_f1": 0.95} for model in ("baseline", "teacher")}
     lines = rendered(tmp_path, "screen", runs=runs, references=references)
@@ -222,28 +301,45 @@ def test_a_screen_shows_validation_alone(tmp_path: Path) -> None:
 def test_losses_are_means_over_their_own_seeds(tmp_path: Path) -> None:
     runs = [compressed_run("mse", 0.94), compressed_run("kl", 0.9), compressed_run("mse", 0.96)]
     lines = rendered(tmp_path, "losses", **compressed_results(*runs))
-    assert "| mse | 2 | 4.01 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9600 ± 0.0141 |" in lines
+    assert (
+        "| mse | 2 | 4.01 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9500 ± 0.0141 | 0.9600 ± 0.0141 |"
+        in lines
+    )
     assert "| kl | 1 | 4.01 | 0.9000 | 0.9000 | 0.9000 | 0.9100 |" in lines
 
 
 def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -> None:
     lines = rendered(tmp_path, "compressed", **compressed_results(compressed_run("3 layers", 0.93)))
-    test = "0.9300 [0.9200, 0.9400] | 0.9300 [0.9200, 0.9400] | -0.0200 [-0.0300, -0.0100] | inconclusive"
+    test = (
+        "0.9300 [0.9200, 0.9400] | 0.9300 [0.9200, 0.9400] | -0.0200 [-0.0300, -0.0100] |"
+        " inconclusive"
+    )
     end = "| +0.0400 [+0.0300, +0.0500] | 0.9400 [0.9300, 0.9500] |"
-    assert any(line.startswith(f"| 3 layers | 4.01 | 0.9300 | {test}") and line.endswith(end) for line in lines)
+    assert any(
+        line.startswith(f"| 3 layers | 4.01 | 0.9300 | {test}") and line.endswith(end)
+        for line in lines
+    )
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
 
 
 def test_seeds_are_told_apart(tmp_path: Path) -> None:
     runs = [compressed_run("kl", 0.93, changes={"distill.seed": seed}) for seed in (0, 1)]
     lines = rendered(tmp_path, "compressed", **compressed_results(*runs))
-    assert [line.split(" | ")[0] for line in lines if "kl" in line] == ["| kl, seed 0", "| kl, seed 1"]
+    assert [line.split(" | ")[0] for line in lines if "kl" in line] == [
+        "| kl, seed 0",
+        "| kl, seed 1",
+    ]
 
 
 def test_a_recovery_that_did_not_pay_says_so(tmp_path: Path) -> None:
-    runs = [compressed_run(f"rank {kept:d}", 0.93, recovery={"kept": kept}) for kept in (False, True)]
+    runs = [
+        compressed_run(f"rank {kept:d}", 0.93, recovery={"kept": kept}) for kept in (False, True)
+    ]
     lines = rendered(tmp_path, "compressed", **compressed_results(*runs))
-    assert [line.split(" | ")[0] for line in lines if "rank" in line] == ["| rank 0 (not kept)", "| rank 1"]
+    assert [line.split(" | ")[0] for line in lines if "rank" in line] == [
+        "| rank 0 (not kept)",
+        "| rank 1",
+    ]
 
 
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:

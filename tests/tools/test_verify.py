@@ -62,7 +62,11 @@ def repository(root: Path) -> Path:
     root.mkdir()
     for model in JUDGED:
         write_json(Layout(root).metrics(model), METRICS)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"],
+    ):
         subprocess.run(["git", *command], cwd=root, check=True)
     return root
 
@@ -93,7 +97,9 @@ def test_verify_rebuilds_head_and_says_what_moved(
     assert subprocess.check_output(["git", "status", "--porcelain"], cwd=root) == b""
 
 
-def test_verify_fails_outside_the_tolerance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_fails_outside_the_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = repository(tmp_path / "r")
     rebuild_with({"f1": 0.5}, monkeypatch)
     with pytest.raises(MinnowError, match="4 of 24 metrics lie outside"):

@@ -1,4 +1,6 @@
-"""Tables to a trained model: what names a checkpoint, what it costs, and rows that stay with their targets."""
+"""Tables to a trained model: what names a checkpoint, what it costs, and rows that stay with their
+targets.
+"""
 
 import shutil
 from pathlib import Path
@@ -55,27 +57,36 @@ def test_the_curve_has_a_row_an_epoch_and_the_columns_of_no_curve(tmp_path: Path
 
 
 def test_each_row_meets_its_own_label_and_teacher_logits(tmp_path: Path) -> None:
-    teacher = np.stack([np.arange(12.0), TABLE["label"].to_numpy() * 100.0], axis=1).astype(np.float32)
+    teacher = np.stack([np.arange(12.0), TABLE["label"].to_numpy() * 100.0], axis=1).astype(
+        np.float32
+    )
     seen: dict[float, float] = {}
 
     def loss(logits: Tensor, targets: Targets) -> Tensor:
         assert targets.teacher_logits is not None
         assert torch.equal(targets.teacher_logits[:, 1], targets.labels * 100.0)
-        seen.update(zip(targets.teacher_logits[:, 0].tolist(), targets.labels.tolist(), strict=True))
+        seen.update(
+            zip(targets.teacher_logits[:, 0].tolist(), targets.labels.tolist(), strict=True)
+        )
         return hard_loss(logits, targets)
 
     fit(tmp_path, teacher_logits=teacher, loss=loss)
     assert [seen[row] for row in range(12)] == TABLE["label"].to_list()
 
 
-def test_too_little_disk_space_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=bytes_on_disk(tiny_model()) - 1))
+def test_too_little_disk_space_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(free=bytes_on_disk(tiny_model()) - 1)
+    )
     with pytest.raises(MinnowError, match="MB are needed"):
         fit(tmp_path, loss=None)
 
 
 def test_bytes_on_disk_by_hand() -> None:
-    # Two checkpoints of masters, best and two moments of what is trained; the out and DVC's copy of all; 4 bytes each.
+    # Two checkpoints of masters, best and two moments of what is trained; the out and DVC's copy of
+    # all; 4 bytes each.
     model = tiny_model()
     parameters = model.num_parameters()
     assert bytes_on_disk(model) == 4 * 10 * parameters
@@ -103,7 +114,9 @@ def test_a_checkpoints_name_depends_on_params_and_inputs(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("file", ["losses.py", "stages/distill.py"])
-def test_a_checkpoints_name_depends_on_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+def test_a_checkpoints_name_depends_on_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
     code = tmp_path / "minnow"
     shutil.copytree(Path(fitting.__file__).parent, code)
     monkeypatch.setattr(checkpoints, "__file__", str(code / "fitting.py"))

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, RobertaConfig, RobertaForSequenceClassification
 
-from helpers.training import BFLOAT16, FLOAT32, PAD, PHISHING_TOKEN, encoded, task, tiny_model, training_params
+from helpers.training import (
+    BFLOAT16,
+    FLOAT32,
+    PAD,
+    PHISHING_TOKEN,
+    encoded,
+    task,
+    tiny_model,
+    training_params,
+)
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError
 from minnow.models import inference
@@ -82,10 +91,12 @@ def embeddings(model: PreTrainedModel) -> Tensor:
     return model.get_input_embeddings().weight.detach()
 
 
-# --- against a plain loop -----------------------------------------------------------------------------------
+# --- against a plain loop -------------------------------------------------------------------------
 
 
-def plain_loop(model: PreTrainedModel, texts: Encoded, labels: Tensor, *, epochs: int, seed: int) -> None:
+def plain_loop(
+    model: PreTrainedModel, texts: Encoded, labels: Tensor, *, epochs: int, seed: int
+) -> None:
     """Train as `fit` says it does, with all embeddings, torch's unfused AdamW and textbook code."""
     params = training_params()
     embedding_names = ("word_embeddings", "position_embeddings", "token_type_embeddings")
@@ -94,7 +105,10 @@ def plain_loop(model: PreTrainedModel, texts: Encoded, labels: Tensor, *, epochs
         plain = weight.dim() < 2 or any(part in name for part in embedding_names)
         (others if plain else decayed).append(weight)
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": params.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        [
+            {"params": decayed, "weight_decay": params.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
         foreach=False,
     )
     total = math.ceil(len(texts) / params.batch_size) * epochs
@@ -103,7 +117,9 @@ def plain_loop(model: PreTrainedModel, texts: Encoded, labels: Tensor, *, epochs
     model.train()
     for epoch in range(epochs):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        for rows in training_batches(texts.lengths, batch_size=params.batch_size, generator=generator):
+        for rows in training_batches(
+            texts.lengths, batch_size=params.batch_size, generator=generator
+        ):
             factor = (step + 1) / (warm + 1) if step < warm else (total - step) / (total - warm)
             for group in optimizer.param_groups:
                 group["lr"] = params.learning_rate * factor
@@ -122,8 +138,12 @@ def test_equals_a_plain_loop_over_all_embeddings() -> None:
     mine, plain = copy.deepcopy(start), copy.deepcopy(start)
     train(mine, score=scripted([1, 2, 3]), epochs=3)
     plain_loop(plain, *task(ROWS), epochs=3, seed=0)
-    for (name, left), right in zip(mine.state_dict().items(), plain.state_dict().values(), strict=True):
-        torch.testing.assert_close(left, right, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+    for (name, left), right in zip(
+        mine.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(
+            left, right, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
     moved = (embeddings(plain) - embeddings(start)).abs().max()
     assert moved > 1e-3, "the weights went somewhere that the comparison can miss"
 
@@ -162,7 +182,12 @@ def test_shrunk_embeddings_compute_the_same_and_come_back() -> None:
 def test_models_that_compute_positions_from_token_ids_are_trained_rightly() -> None:
     # RoBERTa counts positions from the ids that are not padding (id 1), also where few ids occur.
     config = RobertaConfig(
-        vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, pad_token_id=1
+        vocab_size=60,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        pad_token_id=1,
     )
     torch.manual_seed(0)
     model = RobertaForSequenceClassification(config).eval()
@@ -201,7 +226,7 @@ def test_token_ids_beyond_the_embeddings_are_refused() -> None:
         )
 
 
-# --- the best epoch -----------------------------------------------------------------------------------------
+# --- the best epoch -------------------------------------------------------------------------------
 
 
 def weights_after(epochs: int) -> str:
@@ -241,7 +266,7 @@ def test_a_score_of_0_throughout_keeps_the_first_epoch() -> None:
     assert digest(model) == weights_after(1)
 
 
-# --- killed and gone on with --------------------------------------------------------------------------------
+# --- killed and gone on with ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -275,7 +300,8 @@ def score_killed_at(epoch: int) -> Callable[[Tensor], float]:
     return score
 
 
-# What is killed where, and the steps then left of the 12: 32 rows in batches of 8 are 4 steps an epoch, and 3 epochs.
+# What is killed where, and the steps then left of the 12: 32 rows in batches of 8 are 4 steps an
+# epoch, and 3 epochs.
 KILLS = {
     "before the first step": (loss_killed_at, "loss", 0, 12),
     "mid-epoch": (loss_killed_at, "loss", 6, 6),
@@ -288,7 +314,9 @@ KILLS = {
 
 @pytest.mark.parametrize("runtime", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("kill", KILLS)
-def test_a_killed_run_goes_on_to_the_same_bytes(checkpoint: Path, runtime: Runtime, kill: str) -> None:
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    checkpoint: Path, runtime: Runtime, kill: str
+) -> None:
     whole, killed, resumed = (tiny_model(dropout=0.2) for _ in range(3))
     history = train(whole, runtime=runtime, epochs=3)
     killed_at, name, when, left = KILLS[kill]
@@ -323,7 +351,9 @@ def test_a_run_that_has_time_left_writes_no_checkpoint(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_is_replaced_whole_or_not_at_all(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(KilledError):
         train(tiny_model(dropout=0.2), checkpoint=checkpoint, loss=loss_killed_at(3))
     before = checkpoint.read_bytes()
@@ -363,7 +393,9 @@ def test_a_damaged_checkpoint_means_a_fresh_start(
     assert digest(model) == digest(fresh)
 
 
-def test_a_checkpoint_of_another_start_is_not_used(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_of_another_start_is_not_used(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(KilledError):
         train(tiny_model(seed=1), checkpoint=checkpoint, loss=loss_killed_at(6))
     fresh, model = tiny_model(seed=2), tiny_model(seed=2)
@@ -373,7 +405,7 @@ def test_a_checkpoint_of_another_start_is_not_used(checkpoint: Path, capsys: pyt
     assert digest(model) == digest(fresh)
 
 
-# --- precision ----------------------------------------------------------------------------------------------
+# --- precision ------------------------------------------------------------------------------------
 
 
 def test_bfloat16_learns_and_ends_in_float32() -> None:
@@ -387,17 +419,21 @@ def test_bfloat16_learns_and_ends_in_float32() -> None:
 
     history = train(model, rows=64, runtime=BFLOAT16, loss=loss, epochs=12, learning_rate=1e-2)
     assert dtypes == {torch.bfloat16}
-    assert {value.dtype for value in model.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    assert {value.dtype for value in model.state_dict().values() if value.is_floating_point()} == {
+        torch.float32
+    }
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert max(entry["validation_f1"] for entry in history) > 0.9
     weight = model.classifier.weight
-    assert not torch.equal(weight, weight.bfloat16().float()), "the masters came back, not the narrow copies"
+    assert not torch.equal(weight, weight.bfloat16().float()), (
+        "the masters came back, not the narrow copies"
+    )
     assert not torch.equal(weight, before["classifier.weight"])
 
 
 def test_bfloat16_does_not_lose_updates_too_small_for_it() -> None:
-    # AdamW's first steps are as large as the learning rate. 1e-5 is far below bfloat16's spacing of 0.0039 near 1,
-    # so a norm's weight of 1.0 would never move if it were kept in bfloat16.
+    # AdamW's first steps are as large as the learning rate. 1e-5 is far below bfloat16's spacing of
+    # 0.0039 near 1, so a norm's weight of 1.0 would never move if it were kept in bfloat16.
     model = tiny_model()
     train(model, runtime=BFLOAT16, epochs=4, learning_rate=1e-5, score=scripted([1, 2, 3, 4]))
     moved = (model.bert.embeddings.LayerNorm.weight.detach() - 1).abs()
@@ -418,7 +454,7 @@ def test_frozen_weights_stay_to_the_bit(runtime: Runtime) -> None:
     ]
 
 
-# --- steps and seeds ----------------------------------------------------------------------------------------
+# --- steps and seeds ------------------------------------------------------------------------------
 
 
 def test_linear_schedule_by_hand() -> None:
@@ -430,7 +466,8 @@ def test_linear_schedule_by_hand() -> None:
 
 
 def test_gradients_are_clipped_to_norm_1() -> None:
-    # AdamW forgets a gradient's scale but for epsilon, so its first moment tells: after one step it is 0.1 · gradient.
+    # AdamW forgets a gradient's scale but for epsilon, so its first moment tells: after one step it
+    # is 0.1 · gradient.
     norms: list[float] = []
     original = torch.optim.AdamW.step
 
@@ -443,20 +480,29 @@ def test_gradients_are_clipped_to_norm_1() -> None:
     for scale in (1e-3, 1e3):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.optim.AdamW, "step", step)
-            train(tiny_model(), rows=8, epochs=1, loss=lambda logits, t, s=scale: s * hard_loss(logits, t))
+            train(
+                tiny_model(),
+                rows=8,
+                epochs=1,
+                loss=lambda logits, t, s=scale: s * hard_loss(logits, t),
+            )
     assert norms[0] < 0.01
     assert norms[1] == pytest.approx(0.1, rel=1e-3)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_one_clear_error(bad: float) -> None:
-    with pytest.raises(MinnowError, match=rf"the loss became {bad} in epoch 1; lower the learning rate \(0.003\)"):
+    with pytest.raises(
+        MinnowError, match=rf"the loss became {bad} in epoch 1; lower the learning rate \(0.003\)"
+    ):
         train(tiny_model(), loss=lambda logits, targets: logits.sum() * 0 + bad)
 
 
 def test_a_gradient_that_is_not_finite_is_one_clear_error() -> None:
     def loss(logits: Tensor, targets: Targets) -> Tensor:
-        return (logits - logits.detach()).abs().sum().sqrt()  # 0, and its derivative there is infinite
+        return (
+            (logits - logits.detach()).abs().sum().sqrt()
+        )  # 0, and its derivative there is infinite
 
     with pytest.raises(MinnowError, match="the gradient became nan in epoch 1"):
         train(tiny_model(), loss=loss)
@@ -465,7 +511,12 @@ def test_a_gradient_that_is_not_finite_is_one_clear_error() -> None:
 def test_history_holds_the_mean_loss_over_rows() -> None:
     # 12 rows in batches of 8 and 4: a mean over batches would weigh the second one double.
     values = {8: 1.0, 4: 4.0}
-    history = train(tiny_model(), rows=12, epochs=1, loss=lambda logits, t: logits.sum() * 0 + values[len(t.labels)])
+    history = train(
+        tiny_model(),
+        rows=12,
+        epochs=1,
+        loss=lambda logits, t: logits.sum() * 0 + values[len(t.labels)],
+    )
     assert history[0]["loss"] == pytest.approx((8 * 1.0 + 4 * 4.0) / 12)
 
 

@@ -16,7 +16,9 @@ KEPT_SPLITS = ("validation", "test")
 
 @dataclass(frozen=True)
 class Control:
-    """What a control changes, by place in params.yaml (`*` is the active preset), and which models it makes anew."""
+    """What a control changes, by place in params.yaml (`*` is the active preset), and which models
+    it makes anew.
+    """
 
     changes: Mapping[str, Any]
     models: Sequence[str]
@@ -37,13 +39,17 @@ CONTROLS = {
         ("student",),
         lambda layout: (layout.prepared, layout.model("teacher"), layout.logits("teacher")),
     ),
-    "random_split": Control({"presets.*.data.split": "random"}, ("teacher", "student"), lambda layout: ()),
+    "random_split": Control(
+        {"presets.*.data.split": "random"}, ("teacher", "student"), lambda layout: ()
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a control left: facts; by split ids and labels; by model and split logits (rows, labels), in that order."""
+    """What a control left: facts; by split ids and labels; by model and split logits (rows,
+    labels), in that order.
+    """
 
     facts: dict[str, Any]
     ids: dict[str, list[str]]
@@ -54,12 +60,16 @@ class Finished:
 def named(name: str) -> Control:
     """Return the control of that name; a MinnowError lists them all."""
     if name not in CONTROLS:
-        raise MinnowError(f"control takes one of {', '.join(CONTROLS)}, given {name!r}{nearest(name, CONTROLS)}")
+        raise MinnowError(
+            f"control takes one of {', '.join(CONTROLS)}, given {name!r}{nearest(name, CONTROLS)}"
+        )
     return CONTROLS[name]
 
 
 def read_control(layout: Layout, name: str) -> Finished:
-    """Return what a control left; a MinnowError names the file that is missing or belongs to other rows."""
+    """Return what a control left; a MinnowError names the file that is missing or belongs to other
+    rows.
+    """
     folder, models = layout.control(name), named(name).models
     tables = {split: read_table(labels_file(folder, split)) for split in KEPT_SPLITS}
     return Finished(
@@ -79,7 +89,8 @@ def read_control(layout: Layout, name: str) -> Finished:
 def discard_stale(layout: Layout, wanted: Iterable[str]) -> None:
     """Remove what controls left that are no longer asked for and so are no stage's outs.
 
-    DVC leaves them lying, and their bytes would stand in dvc.lock as part of the folder that evaluation depends on.
+    DVC leaves them lying, and their bytes would stand in dvc.lock as part of the folder that
+    evaluation depends on.
     """
     for name in set(CONTROLS) - set(wanted):
         discard(layout.control(name))

@@ -29,11 +29,18 @@ def changes(layout: Layout, name: str) -> dict[str, Any]:
         MinnowError: all of it stands there already.
     """
     document = read(layout.params)
-    wanted = {at(place, active_preset(document)): value for place, value in named(name).changes.items()}
+    wanted = {
+        at(place, active_preset(document)): value for place, value in named(name).changes.items()
+    }
     changed = {key: value for key, value in wanted.items() if pick(document, key) != value}
     if not changed:
-        shown = ", ".join(f"{key} {'null' if value is None else value}" for key, value in wanted.items())
-        raise MinnowError(f"control {name} sets {shown}, as it is already: take {name} off `controls` in params.yaml")
+        shown = ", ".join(
+            f"{key} {'null' if value is None else value}" for key, value in wanted.items()
+        )
+        raise MinnowError(
+            f"control {name} sets {shown}, as it is already: take {name} off `controls` in"
+            " params.yaml"
+        )
     return changed
 
 
@@ -47,7 +54,8 @@ def with_changes(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
 
 
 def scratch_of(layout: Layout, name: str, params: str) -> Layout:
-    """Lay the control's scratch out, or return what a killed run left of it if nothing differs since.
+    """Lay the control's scratch out, or return what a killed run left of it if nothing differs
+    since.
 
     `params` are those of all stages that it runs, as text.
     """
@@ -65,7 +73,9 @@ def scratch_of(layout: Layout, name: str, params: str) -> Layout:
     for source, link in zip(sources, links, strict=True):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(source.absolute())
-    scratch.params.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    scratch.params.write_text(
+        yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     write_json(scratch.root / STATE, {"origin": origin, "done": 0})
     return scratch
 
@@ -79,12 +89,14 @@ def run(scratch: Layout, steps: Sequence[Step]) -> None:
 
 
 def require_carved(root: Path) -> None:
-    """Refuse a random split where the test split is not carved out here: it would hold the same rows."""
+    """Refuse a random split where the test split is not carved out here: it would hold the same
+    rows.
+    """
     report = read_json(Layout(root).metrics("prepare"))
     if "test" not in report["carved"]:
         raise MinnowError(
-            "control random_split has nothing to split: this data brings a test split of its own, which is kept; "
-            "take random_split off `controls` in params.yaml"
+            "control random_split has nothing to split: this data brings a test split of its own,"
+            " which is kept; take random_split off `controls` in params.yaml"
         )
 
 
@@ -98,7 +110,9 @@ def _state(scratch: Layout) -> dict[str, Any]:
 
 
 def _digest(text: str, folders: Iterable[Path]) -> str:
-    """Return the SHA-256 of a text and of all files below folders, code compiled by python left out."""
+    """Return the SHA-256 of a text and of all files below folders, code compiled by python left
+    out.
+    """
     digest = hashlib.sha256(text.encode())
     for folder in folders:
         for file in sorted(folder.rglob("*")):
@@ -113,7 +127,9 @@ def keep(layout: Layout, name: str, facts: Mapping[str, Any]) -> None:
     scratch = Layout(layout.control_scratch(name))
     with replacing(layout.control(name)) as out:
         for split in KEPT_SPLITS:
-            write_table(labels_file(out, split), read_table(scratch.split(split)).select("id", "label"))
+            write_table(
+                labels_file(out, split), read_table(scratch.split(split)).select("id", "label")
+            )
             for model in named(name).models:
                 target = logits_file(out, model, split)
                 target.parent.mkdir(exist_ok=True)

@@ -19,7 +19,8 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place, file or folder, only if the block succeeds.
+    """Yield a temporary path beside `path` that takes its place, file or folder, only if the block
+    succeeds.
 
     What a killed process left of the same path is removed. One process at a time may write a path.
     """
@@ -57,9 +58,13 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
-        raise MinnowError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
+        raise MinnowError(
+            f"{path} is not valid JSON ({error}); delete it and run `dvc repro`"
+        ) from None
     except OSError as error:
-        raise MinnowError(f"{path} cannot be read ({error.strerror}); delete it and run `dvc repro`") from None
+        raise MinnowError(
+            f"{path} cannot be read ({error.strerror}); delete it and run `dvc repro`"
+        ) from None
 
 
 def sha256(path: Path) -> str:
@@ -79,15 +84,17 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def check_manifest(folder: Path) -> None:
-    """Compare a model folder with its manifest, since DVC restores a corrupted cache object without a word.
+    """Compare a model folder with its manifest, since DVC restores a corrupted cache object without
+    a word.
 
     Raises:
         MinnowError: a file is missing or differs.
     """
     if damage := _damage(folder):
         raise MinnowError(
-            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && "
-            'chmod -R u+w "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what is bad'
+            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && chmod -R u+w"
+            ' "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what'
+            " is bad"
         )
 
 
@@ -117,8 +124,9 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MinnowError(
-            f"{folder} has {free / 1e6:.0f} MB free and about {needed / 1e6:.0f} MB are needed (the outputs, DVC's "
-            "copies of them and checkpoints); free some space, or move DVC's cache: `dvc cache dir --local PATH`"
+            f"{folder} has {free / 1e6:.0f} MB free and about {needed / 1e6:.0f} MB are needed (the"
+            " outputs, DVC's copies of them and checkpoints); free some space, or move DVC's"
+            " cache: `dvc cache dir --local PATH`"
         )
 
 

@@ -1,4 +1,6 @@
-"""The Hugging Face Hub: a local snapshot of a data set or a model, or one line that says why there is none."""
+"""The Hugging Face Hub: a local snapshot of a data set or a model, or one line that says why there
+is none.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +43,12 @@ MODEL = Kind(
 
 
 def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
-    """Return the local snapshot of a repository, downloaded or from the cache; the folder's name is the commit.
+    """Return the local snapshot of a repository, downloaded or from the cache; the folder's name is
+    the commit.
 
     Raises:
-        MinnowError: the Hub cannot be reached and the cache lacks it, or there is no such repository or revision.
+        MinnowError: the Hub cannot be reached and the cache lacks it, or there is no such
+        repository or revision.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # of its own httpx
@@ -54,10 +58,15 @@ def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
     wanted, commit, trouble = revision or "main", None, None
     try:
         # One request that fails at once: without a network snapshot_download retries for 23 s.
-        commit = HfApi().repo_info(name, repo_type=kind.repo_type, revision=wanted, timeout=TIMEOUT_S).sha
+        commit = (
+            HfApi()
+            .repo_info(name, repo_type=kind.repo_type, revision=wanted, timeout=TIMEOUT_S)
+            .sha
+        )
     except HFValidationError:
         raise MinnowError(
-            f"{kind.noun} {name!r} is neither a folder here nor a Hub id like owner/name; correct `{kind.key}`"
+            f"{kind.noun} {name!r} is neither a folder here nor a Hub id like owner/name; correct"
+            f" `{kind.key}`"
         ) from None
     except (HTTPError, OSError) as error:
         trouble = error
@@ -77,17 +86,30 @@ def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
 
 def explained(kind: Kind, name: str, revision: str, error: Exception) -> str:
     """Return in one line what the Hub's error means and how to go on."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     if isinstance(error, RevisionNotFoundError):
-        return f"{kind.noun} {name!r} has no revision {revision!r}; set `revision` to one of its commits"
+        return (
+            f"{kind.noun} {name!r} has no revision {revision!r}; set `revision` to one of its"
+            " commits"
+        )
     if isinstance(error, GatedRepoError):
-        return f"{kind.noun} {name!r} is gated; accept its terms on its page, then run `hf auth login`"
+        return (
+            f"{kind.noun} {name!r} is gated; accept its terms on its page, then run `hf auth login`"
+        )
     if isinstance(error, RepositoryNotFoundError):
-        return f"the Hub has no {kind.noun} {name!r}, or it is private; check `{kind.key}`, or run `hf auth login`"
+        return (
+            f"the Hub has no {kind.noun} {name!r}, or it is private; check `{kind.key}`, or run `hf"
+            " auth login`"
+        )
     option = "--repo-type dataset " if kind is DATA_SET else ""
     return (
-        f"cannot reach the Hub for {kind.noun} {name!r} @ {revision}, and the cache lacks it ({reason(error)}); "
-        f"connect, or run `hf download {option}{name} --revision {revision}` on a connected machine, copy its "
-        f"~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or {kind.otherwise}"
+        f"cannot reach the Hub for {kind.noun} {name!r} @ {revision}, and the cache lacks it"
+        f" ({reason(error)}); connect, or run `hf download {option}{name} --revision {revision}` on"
+        " a connected machine, copy its ~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or"
+        f" {kind.otherwise}"
     )

@@ -1,12 +1,14 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with where it stands:
+A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with
+where it stands:
 
     class Params(StageParams):
         student: Annotated[StudentParams, "presets.*.student"]
         distill: Annotated[DistillParams, "distill"]
 
-`*` is the active preset. dvc.yaml lists the same places; tests/test_contract.py holds the two together.
+`*` is the active preset. dvc.yaml lists the same places; tests/test_contract.py holds the two
+together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,9 @@ SCALARS = ("str", "int", "float", "bool")
 
 
 class Block(BaseModel):
-    """A block of params.yaml: frozen, unknown keys refused, and no number taken for a string or the reverse."""
+    """A block of params.yaml: frozen, unknown keys refused, and no number taken for a string or the
+    reverse.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -57,7 +61,9 @@ class RuntimeParams(Block):
 
 
 class StageParams(BaseModel):
-    """Base of every stage's `Params`: its fields are blocks, each annotated with its place in params.yaml."""
+    """Base of every stage's `Params`: its fields are blocks, each annotated with its place in
+    params.yaml.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +86,8 @@ class StageParams(BaseModel):
         """Read `root/params.yaml` and return this stage's params.
 
         Raises:
-            MinnowError: one line naming the key, what was given, what is allowed and the nearest legal name.
+            MinnowError: one line naming the key, what was given, what is allowed and the nearest
+            legal name.
         """
         document = read(Layout(root).params)
         preset = active_preset(document)
@@ -107,7 +114,9 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is written twice", key.start_mark
+                )
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
@@ -126,18 +135,25 @@ def read(path: Path) -> Mapping[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
-        raise MinnowError(f"{path} is missing; bring it back with `git checkout -- {path.name}`") from None
+        raise MinnowError(
+            f"{path} is missing; bring it back with `git checkout -- {path.name}`"
+        ) from None
     except OSError as error:
-        raise MinnowError(f"{path} cannot be read: {error.strerror}; make it a readable file") from None
+        raise MinnowError(
+            f"{path} cannot be read: {error.strerror}; make it a readable file"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or "the file is not text in UTF-8"
         raise MinnowError(
-            f"{path.name}{line} is not valid YAML: {problem}; mend it, or undo with `git checkout -- {path.name}`"
+            f"{path.name}{line} is not valid YAML: {problem}; mend it, or undo with `git checkout"
+            f" -- {path.name}`"
         ) from None
     if not isinstance(document, dict):
-        raise MinnowError(f"{path.name} must be a mapping of names to values, not {type(document).__name__}")
+        raise MinnowError(
+            f"{path.name} must be a mapping of names to values, not {type(document).__name__}"
+        )
     return document
 
 
@@ -146,10 +162,13 @@ def active_preset(document: Mapping[str, Any]) -> str:
     presets = pick(document, "presets")
     preset = pick(document, "preset")
     if not isinstance(presets, dict) or not all(isinstance(name, str) for name in presets):
-        raise MinnowError("params.yaml: presets must be a mapping from names, which are text, to blocks")
+        raise MinnowError(
+            "params.yaml: presets must be a mapping from names, which are text, to blocks"
+        )
     if not isinstance(preset, str) or preset not in presets:
         raise MinnowError(
-            f"params.yaml: preset is {_shown(preset)}; allowed: {listed(presets)}{nearest(preset, presets)}"
+            f"params.yaml: preset is {_shown(preset)}; allowed:"
+            f" {listed(presets)}{nearest(preset, presets)}"
         )
     return preset
 
@@ -164,7 +183,9 @@ def pick(document: Mapping[str, Any], key: str) -> Any:
     for depth, part in enumerate(key.split(".")):
         if not isinstance(found, dict) or part not in found:
             near = nearest(part, map(str, found)) if isinstance(found, dict) else ""
-            raise MinnowError(f"params.yaml: {'.'.join(key.split('.')[: depth + 1])} is missing{near}")
+            raise MinnowError(
+                f"params.yaml: {'.'.join(key.split('.')[: depth + 1])} is missing{near}"
+            )
         found = found[part]
     return found
 
@@ -188,7 +209,10 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
 def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     parts = [str(part) for part in detail["loc"]]
     if parts and parts[-1] in SCALARS:
-        return f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a number, true or false"
+        return (
+            f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a"
+            " number, true or false"
+        )
     key = ".".join([place, *parts])
     if detail["type"] == "extra_forbidden":
         allowed = list(_block_at(block, parts[:-1]).model_fields)
@@ -203,10 +227,16 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     if detail["type"] == "model_type":
         rule = f"must be {_wanted(_block_at(block, parts))}"
     elif detail["type"] == "literal_error":
-        hint = nearest(given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        hint = nearest(
+            given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        )
     elif isinstance(given, str) and _is_number(given):
         is_power = "e" in given.lower()
-        hint = "; YAML reads 1e-4 as text, write 1.0e-4" if is_power else "; it is text, take off the quotes"
+        hint = (
+            "; YAML reads 1e-4 as text, write 1.0e-4"
+            if is_power
+            else "; it is text, take off the quotes"
+        )
     return f"{key} is {_shown(given)}: {rule}{hint}"
 
 

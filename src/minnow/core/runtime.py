@@ -30,14 +30,16 @@ class Runtime:
 
 
 def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
-    """Seed every generator, set threads and determinism, quieten libraries, and choose device and dtype.
+    """Seed every generator, set threads and determinism, quieten libraries, and choose device and
+    dtype.
 
     Raises:
         MinnowError: CUDA is asked for and there is none.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
         raise MinnowError(
-            "runtime.device is 'cuda' and torch sees no GPU; use 'auto' or 'cpu', or install a CUDA build"
+            "runtime.device is 'cuda' and torch sees no GPU; use 'auto' or 'cpu', or install a CUDA"
+            " build"
         )
     _quieten()
     if params.threads is not None:
@@ -48,21 +50,27 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
     torch.manual_seed(seed)
     cuda = params.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
-    if cuda:  # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
+    if (
+        cuda
+    ):  # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
     return Runtime(device, choose_dtype(params.precision, device))
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return bfloat16 where `precision` asks for it, or is `auto` and the hardware multiplies it natively."""
+    """Return bfloat16 where `precision` asks for it, or is `auto` and the hardware multiplies it
+    natively.
+    """
     if precision == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 in hardware (AVX512-BF16, AMX, or CUDA 8.0 and later)."""
+    """Return whether the device multiplies bfloat16 in hardware (AVX512-BF16, AMX, or CUDA 8.0 and
+    later).
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -79,7 +87,9 @@ def cpu_features() -> dict[str, bool]:
 
 
 def machine() -> str:
-    """Return in one line what a timing was measured on: processor, threads, instruction sets, GPU, torch."""
+    """Return in one line what a timing was measured on: processor, threads, instruction sets, GPU,
+    torch.
+    """
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -87,7 +97,13 @@ def machine() -> str:
     gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     threads = f"{torch.get_num_threads()} threads"
     return ", ".join(
-        [names[0] if names else platform.machine(), threads, *features, *gpu, f"torch {torch.__version__}"]
+        [
+            names[0] if names else platform.machine(),
+            threads,
+            *features,
+            *gpu,
+            f"torch {torch.__version__}",
+        ]
     )
 
 

@@ -27,24 +27,31 @@ def read_table(path: Path) -> pl.DataFrame:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MinnowError(f"{path} cannot be read ({first}); delete it and run `dvc repro`") from None
+        raise MinnowError(
+            f"{path} cannot be read ({first}); delete it and run `dvc repro`"
+        ) from None
 
 
 def write_logits(path: Path, ids: Sequence[str], logits: Any) -> None:
     """Write float32 logits of shape (rows, labels) as columns `id, logit_0, logit_1, ...`."""
     columns = {f"logit_{label}": logits[:, label] for label in range(logits.shape[1])}
-    write_table(path, pl.DataFrame({"id": list(ids), **columns}, schema_overrides={"id": pl.String}))
+    write_table(
+        path, pl.DataFrame({"id": list(ids), **columns}, schema_overrides={"id": pl.String})
+    )
 
 
 def read_logits(path: Path, ids: Sequence[str]) -> Any:
-    """Return the stored logits of exactly these rows, in their order, as a float32 array (rows, labels).
+    """Return the stored logits of exactly these rows, in their order, as a float32 array (rows,
+    labels).
 
     Raises:
-        MinnowError: an id occurs twice, is missing, or stands there without being asked for: such logits were
-            computed on other data.
+        MinnowError: an id occurs twice, is missing, or stands there without being asked for: such
+            logits were computed on other data.
     """
     table = read_table(path)
-    if table.schema.get("id") != pl.String or not all(dtype.is_numeric() for dtype in table.drop("id").dtypes):
+    if table.schema.get("id") != pl.String or not all(
+        dtype.is_numeric() for dtype in table.drop("id").dtypes
+    ):
         raise MinnowError(f"{path} holds no logits with ids; delete it and run `dvc repro`")
     if table["id"].n_unique() != table.height:
         raise MinnowError(f"{path} holds an id more than once; delete it and run `dvc repro`")
@@ -53,8 +60,9 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
     foreign = table.join(wanted, on="id", how="anti").height
     if missing or foreign:
         raise MinnowError(
-            f"{path} belongs to other rows: {missing} of {wanted.height} ids are missing and {foreign} are "
-            "foreign; run `dvc repro` so that the logits are computed on the present split"
+            f"{path} belongs to other rows: {missing} of {wanted.height} ids are missing and"
+            f" {foreign} are foreign; run `dvc repro` so that the logits are computed on the"
+            " present split"
         )
     joined = wanted.join(table, on="id", how="left", maintain_order="left")
     # Otherwise read-only at some numbers of rows, at which torch warns.

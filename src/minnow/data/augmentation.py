@@ -1,7 +1,7 @@
 """Altered copies of URLs, for a teacher to label. Pure.
 
-A copy depends on the seed, on its source's id and number, and on the set of URLs whose parts it may borrow; never on
-the order of rows, nor on which other rows get copies.
+A copy depends on the seed, on its source's id and number, and on the set of URLs whose parts it may
+borrow; never on the order of rows, nor on which other rows get copies.
 """
 
 import re
@@ -20,7 +20,8 @@ from minnow.text.urls import key, registered_domain
 T = TypeVar("T")
 # Alterations of one copy, at most.
 ALTERATIONS = 3
-# Draws that a copy gets until one is a new, well-formed URL, and that an alteration gets until it fits the URL.
+# Draws that a copy gets until one is a new, well-formed URL, and that an alteration gets until it
+# fits the URL.
 ATTEMPTS, TRIES = 8, 8
 LONGEST = 2_000
 HEX, LETTERS, DIGITS = "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz", "0123456789"
@@ -37,13 +38,37 @@ _RUNS = re.compile(r"[0-9a-f]{8,}|[0-9]+")
 _BRAND = re.compile(r"[a-z]{4,15}")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 # Looks alike, to a hasty eye.
-TWINS = {"a": "4", "b": "8", "d": "cl", "e": "3", "g": "q", "i": "1", "l": "1", "m": "rn", "o": "0", "q": "g"}
-TWINS |= {"rn": "m", "s": "5", "t": "7", "u": "v", "v": "u", "vv": "w", "w": "vv", "z": "2", "0": "o", "1": "l"}
+TWINS = {
+    "a": "4",
+    "b": "8",
+    "d": "cl",
+    "e": "3",
+    "g": "q",
+    "i": "1",
+    "l": "1",
+    "m": "rn",
+    "o": "0",
+    "q": "g",
+}
+TWINS |= {
+    "rn": "m",
+    "s": "5",
+    "t": "7",
+    "u": "v",
+    "v": "u",
+    "vv": "w",
+    "w": "vv",
+    "z": "2",
+    "0": "o",
+    "1": "l",
+}
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 class Draw:
-    """Random draws that depend on `parts` alone. Only `Random.random` is promised to stay the same across Pythons."""
+    """Random draws that depend on `parts` alone. Only `Random.random` is promised to stay the same
+    across Pythons.
+    """
 
     def __init__(self, *parts: object) -> None:
         digest = blake2b(repr(parts).encode(), digest_size=8).digest()
@@ -62,9 +87,10 @@ class Draw:
 class Url:
     """A URL in parts; `text` puts them together again.
 
-    `labels` are the sub-domains, `name` and `suffix` (with its dot) make up the registered domain; an IP address is all
-    `name`. Scheme, user, port and fragment keep what marks them off. `segments` are the path's, between slashes: the
-    first is empty wherever there is a path. `query` is None without a question mark.
+    `labels` are the sub-domains, `name` and `suffix` (with its dot) make up the registered domain;
+    an IP address is all `name`. Scheme, user, port and fragment keep what marks them off.
+    `segments` are the path's, between slashes: the first is empty wherever there is a path. `query`
+    is None without a question mark.
     """
 
     scheme: str
@@ -85,12 +111,24 @@ class Url:
         host = parts["host"].lower()
         labels: list[str] = []
         name, suffix = host, ""
-        if (host == domain or host.endswith("." + domain)) and "." in domain and not _IPV4.fullmatch(domain):
+        if (
+            (host == domain or host.endswith("." + domain))
+            and "." in domain
+            and not _IPV4.fullmatch(domain)
+        ):
             labels = host[: len(host) - len(domain)].split(".")[:-1]
             name, dot, last = domain.partition(".")
             suffix = dot + last
         url = cls(
-            parts["scheme"] or "", parts["user"] or "", tuple(labels), name, suffix, parts["port"], ("",), None, ""
+            parts["scheme"] or "",
+            parts["user"] or "",
+            tuple(labels),
+            name,
+            suffix,
+            parts["port"],
+            ("",),
+            None,
+            "",
         )
         return url.with_tail(parts["tail"])
 
@@ -105,7 +143,9 @@ class Url:
         parts = _TAIL.fullmatch(tail)
         assert parts is not None, "every part may be empty"
         query = None if parts["query"] is None else tuple(parts["query"][1:].split("&"))
-        return replace(self, segments=tuple(parts["path"].split("/")), query=query, fragment=parts["fragment"])
+        return replace(
+            self, segments=tuple(parts["path"].split("/")), query=query, fragment=parts["fragment"]
+        )
 
     @property
     def text(self) -> str:
@@ -116,7 +156,9 @@ class Url:
 
 @dataclass(frozen=True)
 class Pool:
-    """What alterations may borrow: URLs, and their parts as often as they occur; sorted, so that no order tells."""
+    """What alterations may borrow: URLs, and their parts as often as they occur; sorted, so that no
+    order tells.
+    """
 
     urls: Sequence[Url]
     labels: Sequence[str]
@@ -127,7 +169,9 @@ class Pool:
 
     @classmethod
     def of(cls, found: Iterable[Url]) -> Self:
-        """Gather the parts of some URLs; a brand is a registered name of 4 to 15 letters and nothing else."""
+        """Gather the parts of some URLs; a brand is a registered name of 4 to 15 letters and
+        nothing else.
+        """
         all_urls = sorted(found, key=lambda url: url.text)
         return cls(
             all_urls,
@@ -177,7 +221,9 @@ def parameter(url: Url, draw: Draw, pool: Pool) -> Url | None:
     query = _edited(url.query or (), draw, pool.parameters)
     if query is None:
         return None
-    return replace(url, query=query or None, segments=url.segments if url.segments[1:] else ("", ""))
+    return replace(
+        url, query=query or None, segments=url.segments if url.segments[1:] else ("", "")
+    )
 
 
 def numbers(url: Url, draw: Draw, pool: Pool) -> Url | None:
@@ -202,7 +248,9 @@ def other_suffix(url: Url, draw: Draw, pool: Pool) -> Url | None:
 
 
 def typo(url: Url, draw: Draw, pool: Pool) -> Url | None:
-    """Leave out or double a letter of the registered name, or put a neighbour on the keyboard or a look-alike there."""
+    """Leave out or double a letter of the registered name, or put a neighbour on the keyboard or a
+    look-alike there.
+    """
     places = [at for at, letter in enumerate(url.name) if letter in LETTERS]
     if not url.suffix or len(places) < 3:
         return None
@@ -210,7 +258,9 @@ def typo(url: Url, draw: Draw, pool: Pool) -> Url | None:
     letter = url.name[at]
     instead = draw.pick(["", letter * 2, _neighbour(letter, draw)])
     if draw.below(2):  # as often as all others: it is what is seen most
-        at, letter = draw.pick([(at, twin) for twin in TWINS for at in _occurrences(twin, url.name)] or [(at, letter)])
+        at, letter = draw.pick(
+            [(at, twin) for twin in TWINS for at in _occurrences(twin, url.name)] or [(at, letter)]
+        )
         instead = TWINS.get(letter, instead)
     return replace(url, name=url.name[:at] + instead + url.name[at + len(letter) :])
 
@@ -221,7 +271,9 @@ def case(url: Url, draw: Draw, pool: Pool) -> Url | None:
     if not places:
         return None
     at, write = draw.pick(places), draw.pick([str.upper, str.lower, str.capitalize])
-    return replace(url, segments=(*url.segments[:at], write(url.segments[at]), *url.segments[at + 1 :]))
+    return replace(
+        url, segments=(*url.segments[:at], write(url.segments[at]), *url.segments[at + 1 :])
+    )
 
 
 def truncation(url: Url, draw: Draw, pool: Pool) -> Url | None:
@@ -230,7 +282,9 @@ def truncation(url: Url, draw: Draw, pool: Pool) -> Url | None:
 
 
 def brand(url: Url, draw: Draw, pool: Pool) -> Url | None:
-    """Add another site's name: as a sub-domain, to the registered name, or as the path's first segment."""
+    """Add another site's name: as a sub-domain, to the registered name, or as the path's first
+    segment.
+    """
     if not url.suffix or not pool.brands:
         return None
     name = draw.pick(pool.brands)
@@ -259,7 +313,9 @@ OPERATIONS: Sequence[Alteration] = (
 
 
 def altered(url: Url, draw: Draw, pool: Pool) -> Url:
-    """Return the URL after 1 to `ALTERATIONS` alterations, fewer where none fits; it may come out as it was."""
+    """Return the URL after 1 to `ALTERATIONS` alterations, fewer where none fits; it may come out
+    as it was.
+    """
     for _ in range(1 + draw.below(ALTERATIONS)):
         for _ in range(TRIES):
             changed = draw.pick(OPERATIONS)(url, draw, pool)
@@ -270,7 +326,9 @@ def altered(url: Url, draw: Draw, pool: Pool) -> Url:
 
 
 def well_formed(text: str) -> bool:
-    """Return whether a URL, with a scheme or without, has a host by the rules, no blanks, and a port that is one."""
+    """Return whether a URL, with a scheme or without, has a host by the rules, no blanks, and a
+    port that is one.
+    """
     if _UNPRINTABLE.search(text) or len(text) > LONGEST:
         return False
     try:
@@ -283,13 +341,20 @@ def well_formed(text: str) -> bool:
 
 
 def copies(
-    rows: pl.DataFrame, pool: pl.DataFrame, *, number: int, seed: int, taken: pl.Series, foreign: pl.Series
+    rows: pl.DataFrame,
+    pool: pl.DataFrame,
+    *,
+    number: int,
+    seed: int,
+    taken: pl.Series,
+    foreign: pl.Series,
 ) -> pl.DataFrame:
-    """Return altered copies of URLs as columns `text`, `key`, `domain` and `copy_of`, the source's id; by key.
+    """Return altered copies of URLs as columns `text`, `key`, `domain` and `copy_of`, the source's
+    id; by key.
 
-    Each row gets `number` copies that are well-formed, have none of the keys `taken` and no registered domain out of
-    `foreign`; fewer where no draw gives one, or where two sources come to the same URL. Of a larger `number` the first
-    copies are the same.
+    Each row gets `number` copies that are well-formed, have none of the keys `taken` and no
+    registered domain out of `foreign`; fewer where no draw gives one, or where two sources come to
+    the same URL. Of a larger `number` the first copies are the same.
 
     Args:
         rows: what is copied: `id`, `text`, `domain`.
@@ -299,21 +364,31 @@ def copies(
         taken: keys (`urls.key`) that no copy may have, the sources' own among them.
         foreign: registered domains that no copy may have.
     """
-    sources = {row: Url.of(text, domain) for row, text, domain in rows.select("id", "text", "domain").rows()}
+    sources = {
+        row: Url.of(text, domain)
+        for row, text, domain in rows.select("id", "text", "domain").rows()
+    }
     parts = Pool.of(Url.of(*each) for each in pool.select("text", "domain").rows())
     waiting = [(row, each) for row in sources for each in range(number)] if parts.urls else []
     found = [_checked([], [])]
     for attempt in range(ATTEMPTS):
-        drawn = [altered(sources[row], Draw(seed, row, each, attempt), parts).text for row, each in waiting]
+        drawn = [
+            altered(sources[row], Draw(seed, row, each, attempt), parts).text
+            for row, each in waiting
+        ]
         table = _checked(waiting, drawn)
         good = table.filter(
-            "well_formed", ~pl.col("key").is_in(taken.implode()), ~pl.col("domain").is_in(foreign.implode())
+            "well_formed",
+            ~pl.col("key").is_in(taken.implode()),
+            ~pl.col("domain").is_in(foreign.implode()),
         )
         found.append(good)
         done = set(good.select("copy_of", "number").rows())
         waiting = [each for each in waiting if each not in done]
     ordered = pl.concat(found).sort("key", "copy_of", "number")
-    return ordered.unique("key", keep="first", maintain_order=True).select("text", "key", "domain", "copy_of")
+    return ordered.unique("key", keep="first", maintain_order=True).select(
+        "text", "key", "domain", "copy_of"
+    )
 
 
 def _checked(waiting: Sequence[tuple[str, int]], texts: Sequence[str]) -> pl.DataFrame:
@@ -332,7 +407,9 @@ def _checked(waiting: Sequence[tuple[str, int]], texts: Sequence[str]) -> pl.Dat
 
 
 def _edited(items: Sequence[str], draw: Draw, more: Sequence[str]) -> tuple[str, ...] | None:
-    """Add one of `more` to the items, drop an item, or exchange one for one of `more`; None where that cannot be."""
+    """Add one of `more` to the items, drop an item, or exchange one for one of `more`; None where
+    that cannot be.
+    """
     way = draw.below(3)
     if (way != 1 and not more) or (way != 0 and not items):
         return None

@@ -1,4 +1,6 @@
-"""A column of texts cleaned as `text.cleaning` cleans one, with the number of rows each step changed."""
+"""A column of texts cleaned as `text.cleaning` cleans one, with the number of rows each step
+changed.
+"""
 
 import html
 import re
@@ -14,7 +16,9 @@ ENTITY = r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"
 
 # Cleaning
 def _unescaped(texts: pl.Series) -> pl.Series:
-    """Resolve HTML escapes, doubled ones too; without a `;` nothing is one (`&section=` is a parameter)."""
+    """Resolve HTML escapes, doubled ones too; without a `;` nothing is one (`&section=` is a
+    parameter).
+    """
 
     def resolve(match: re.Match[str]) -> str:
         known = match[0].startswith("&#") or match[0][1:] in html5
@@ -43,7 +47,9 @@ CLEANING: dict[str, Callable[[pl.Series], pl.Series]] = {
 
 
 def cleaned(rows: pl.DataFrame, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Clean `text`, add `scheme`, `key` and `domain`, and count the rows that each kind of cleaning changed."""
+    """Clean `text`, add `scheme`, `key` and `domain`, and count the rows that each kind of cleaning
+    changed.
+    """
     texts = rows["text"].fill_null("")
     counts = {}
     for kind, clean in CLEANING.items():

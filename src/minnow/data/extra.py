@@ -1,4 +1,6 @@
-"""Test sets beside the split: cleaned as the training data is, without URLs that the models were made with."""
+"""Test sets beside the split: cleaned as the training data is, without URLs that the models were
+made with.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -31,13 +33,19 @@ class ExtraSet:
 
 
 def extra_set(
-    source: Source, *, train: pl.DataFrame, validation: pl.DataFrame, unlabelled: pl.DataFrame, move_scheme: bool
+    source: Source,
+    *,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    unlabelled: pl.DataFrame,
+    move_scheme: bool,
 ) -> ExtraSet:
-    """Clean a source, drop duplicates and contradictions, and take out the URLs that the models were made with.
+    """Clean a source, drop duplicates and contradictions, and take out the URLs that the models
+    were made with.
 
-    Those stand in train, in validation, or among the rows that the teacher alone labelled. The ids of all are those of
-    the URLs' keys; only a test file's may be something else. `leak` is the share of the rows left whose registered
-    domain stands in train.
+    Those stand in train, in validation, or among the rows that the teacher alone labelled. The ids
+    of all are those of the URLs' keys; only a test file's may be something else. `leak` is the
+    share of the rows left whose registered domain stands in train.
 
     Raises:
         MinnowError: a class has no row left.
@@ -48,7 +56,9 @@ def extra_set(
     kept = sifted.filter(~pl.col("id").is_in(seen.implode()))
     report = {
         "rows_read": rows.height,
-        "kept": {name: int((kept["label"] == label).sum()) for label, name in enumerate(splits.CLASSES)},
+        "kept": {
+            name: int((kept["label"] == label).sum()) for label, name in enumerate(splits.CLASSES)
+        },
         "removed_seen": sifted.height - kept.height,
         "dropped": {reason: count for reason, count in dropped.items() if reason not in OF_SPLITS},
         "leak": round(splits.leak(train, kept), 4),
@@ -64,14 +74,18 @@ def _require_both_classes(report: dict[str, Any]) -> None:
     losses = listed([f"{count} {reason}" for reason, count in counts.items() if count]) or "none"
     left = " and ".join(f"{rows} {name}" for name, rows in report["kept"].items())
     raise MinnowError(
-        f"{left} rows are left of the {report['rows_read']} read (removed: {losses}); give a set with rows of both "
-        "classes that the models have not seen"
+        f"{left} rows are left of the {report['rows_read']} read (removed: {losses}); give a set"
+        " with rows of both classes that the models have not seen"
     )
 
 
 def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return columns `id, label, logit_0, logit_1` in the order of `rows`, whose ids are those of the logits."""
-    return rows.select("id", "label").join(logits, on="id", how="left", maintain_order="left", validate="1:1")
+    """Return columns `id, label, logit_0, logit_1` in the order of `rows`, whose ids are those of
+    the logits.
+    """
+    return rows.select("id", "label").join(
+        logits, on="id", how="left", maintain_order="left", validate="1:1"
+    )
 
 
 def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
@@ -106,8 +120,13 @@ def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
 def columns(given: DataParams) -> "Columns":
     """Return which columns an extra file has: the preset's own, without a split.
 
-    A preset of generated data names none. There they are those of prepared splits: `text` and `label`, 1 for phishing.
+    A preset of generated data names none. There they are those of prepared splits: `text` and
+    `label`, 1 for phishing.
     """
     from minnow.data.files import Columns
 
-    return Columns("text", "label", 1) if given.source == "synthetic" else replace(given.columns, split=None)
+    return (
+        Columns("text", "label", 1)
+        if given.source == "synthetic"
+        else replace(given.columns, split=None)
+    )

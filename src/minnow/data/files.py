@@ -19,7 +19,8 @@ Label = str | int | float | bool
 class Columns:
     """Which columns to read, and which of their labels mean what.
 
-    `negative` None stands for the one other label there is; without `split` no splits are published.
+    `negative` None stands for the one other label there is; without `split` no splits are
+    published.
     """
 
     text: str
@@ -47,7 +48,9 @@ class Texts:
         return {"text": self.text}
 
 
-def read(path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] | None" = None) -> pl.DataFrame:
+def read(
+    path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] | None" = None
+) -> pl.DataFrame:
     """Read CSV, TSV, JSONL (each plain or .gz) or Parquet; undecodable bytes become U+FFFD.
 
     Raises:
@@ -58,7 +61,9 @@ def read(path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] 
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
     readers = readers or READERS
     if kind not in readers:
-        raise MinnowError(f"{path.name} is of no known kind; allowed: {listed(readers, 20)}, also with .gz")
+        raise MinnowError(
+            f"{path.name} is of no known kind; allowed: {listed(readers, 20)}, also with .gz"
+        )
     try:
         content = gzip.decompress(raw) if suffixes[-1] == ".gz" else raw
         table = readers[kind](content, columns)
@@ -66,7 +71,9 @@ def read(path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] 
         cause = reason(error)
         if "straddling" in cause:
             cause = "a quotation mark that opens a field is never closed"
-        raise MinnowError(f"{path.name} cannot be read as {kind[1:]}: {cause}; mend the file") from None
+        raise MinnowError(
+            f"{path.name} cannot be read as {kind[1:]}: {cause}; mend the file"
+        ) from None
     if table.is_empty():
         raise MinnowError(f"{path.name} holds no rows; fill it, or name another file")
     return table
@@ -77,14 +84,21 @@ def _bytes(path: Path) -> bytes:
         raw = path.read_bytes()
     except FileNotFoundError:
         if path.with_name(path.name + ".dvc").is_file():
-            raise MinnowError(f"{path.name} is tracked by DVC but not here; run `dvc pull {path.name}.dvc`") from None
-        present = sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
+            raise MinnowError(
+                f"{path.name} is tracked by DVC but not here; run `dvc pull {path.name}.dvc`"
+            ) from None
+        present = (
+            sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
+        )
         raise MinnowError(
-            f"{path} is missing{nearest(path.name, present)}; put the file there and run `dvc add` on it, "
-            f"or name another one in params.yaml (its folder holds {listed(present) or 'no file'})"
+            f"{path} is missing{nearest(path.name, present)}; put the file there and run `dvc add`"
+            " on it, or name another one in params.yaml (its folder holds"
+            f" {listed(present) or 'no file'})"
         ) from None
     except OSError as error:
-        raise MinnowError(f"{path} cannot be read: {error.strerror}; name a readable file") from None
+        raise MinnowError(
+            f"{path} cannot be read: {error.strerror}; name a readable file"
+        ) from None
     if not raw:
         raise MinnowError(f"{path.name} is empty; fill it, or name another file")
     return raw
@@ -96,13 +110,15 @@ def as_utf8(raw: bytes) -> bytes:
 
 
 Reader = Callable[[bytes, Columns | Texts], pl.DataFrame]
-# Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never closed ends here.
+# Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never
+# closed ends here.
 CSV_BLOCK = 1 << 24
 
 
 def _delimited(delimiter: str) -> Reader:
     def parse(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
-        # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the file.
+        # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the
+        # file.
         table = csv.read_csv(
             pa.BufferReader(as_utf8(raw)),
             read_options=csv.ReadOptions(block_size=CSV_BLOCK),

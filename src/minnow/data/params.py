@@ -24,7 +24,9 @@ FIELDS = {
 
 
 class DataParams(Block):
-    """Where the rows come from and how they are split; a field that the source does not know must be null."""
+    """Where the rows come from and how they are split; a field that the source does not know must
+    be null.
+    """
 
     source: Literal["synthetic", "hub", "file"]
     seed: Seed
@@ -47,7 +49,9 @@ class DataParams(Block):
     @model_validator(mode="after")
     def _fits_source(self) -> Self:
         known = FIELDS[self.source]
-        for name in dict.fromkeys(name for fields in FIELDS.values() for group in fields.values() for name in group):
+        for name in dict.fromkeys(
+            name for fields in FIELDS.values() for group in fields.values() for name in group
+        ):
             given = getattr(self, name) is not None
             if name in known["required"] and not given:
                 raise ValueError(f"source {self.source} needs {name}, which is null")
@@ -58,7 +62,10 @@ class DataParams(Block):
     @model_validator(mode="after")
     def _leaves_train(self) -> Self:
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on; lower them")
+            raise ValueError(
+                f"validation {self.validation} + test {self.test} leave nothing to train on; lower"
+                " them"
+            )
         return self
 
     @property
@@ -69,4 +76,10 @@ class DataParams(Block):
         assert self.text_column is not None
         assert self.label_column is not None
         assert self.positive_label is not None
-        return Columns(self.text_column, self.label_column, self.positive_label, self.negative_label, self.split_column)
+        return Columns(
+            self.text_column,
+            self.label_column,
+            self.positive_label,
+            self.negative_label,
+            self.split_column,
+        )

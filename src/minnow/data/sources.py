@@ -1,4 +1,6 @@
-"""Rows from the generator, a file, or a data set on the Hub: their columns picked, their labels 0 and 1."""
+"""Rows from the generator, a file, or a data set on the Hub: their columns picked, their labels 0
+and 1.
+"""
 
 import os
 import re
@@ -21,7 +23,9 @@ from minnow.layout import Layout
 
 @dataclass(frozen=True)
 class Source:
-    """Loaded rows with columns `text`, `label` (Int8 or null) and `split` (null where none is published)."""
+    """Loaded rows with columns `text`, `label` (Int8 or null) and `split` (null where none is
+    published).
+    """
 
     rows: pl.DataFrame
     test: pl.DataFrame | None = None
@@ -31,14 +35,17 @@ class Source:
 def load_synthetic(rows: int, *, seed: int, label_noise: float) -> Source:
     """Generate `rows` labelled URLs; `label_noise` is the share of flipped labels."""
     texts, labels = synthetic.generate(rows, seed=seed, label_noise=label_noise)
-    return Source(_rows(pl.DataFrame({"text": texts, "label": labels}, schema_overrides={"label": pl.Int8})))
+    return Source(
+        _rows(pl.DataFrame({"text": texts, "label": labels}, schema_overrides={"label": pl.Int8}))
+    )
 
 
 def load_file(path: Path, test_path: Path | None, *, columns: Columns) -> Source:
     """Read a file, and a separate test file whose own split column is ignored.
 
     Raises:
-        MinnowError: a file is missing, empty, unreadable or lacks a column; labels outside the mapping.
+        MinnowError: a file is missing, empty, unreadable or lacks a column; labels outside the
+        mapping.
     """
     tables = [_picked(read(path, columns), columns, path.name)]
     if test_path is not None:
@@ -60,7 +67,8 @@ def load_hub(name: str, *, revision: str | None, folder: Path | None, columns: C
 
 
 def load_texts(path: Path, column: str) -> pl.DataFrame:
-    """Read texts without labels: a column of what `read` takes, or the lines of a .txt; the column `text`.
+    """Read texts without labels: a column of what `read` takes, or the lines of a .txt; the column
+    `text`.
 
     Raises:
         MinnowError: the file is missing, empty, unreadable or lacks the column.
@@ -69,8 +77,8 @@ def load_texts(path: Path, column: str) -> pl.DataFrame:
     if column not in table.columns:
         shown = listed(map(shortened, table.columns))
         raise MinnowError(
-            f"{path.name} has no column '{column}', which the preset's text column is called; it has: {shown}"
-            f"{nearest(column, table.columns)}; rename the column"
+            f"{path.name} has no column '{column}', which the preset's text column is called; it"
+            f" has: {shown}{nearest(column, table.columns)}; rename the column"
         )
     return _strings(table, {"text": column}, path.name)
 
@@ -78,14 +86,16 @@ def load_texts(path: Path, column: str) -> pl.DataFrame:
 def _lines(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
     """Return the lines that are not blank under the name of the text column.
 
-    `str.splitlines` would also cut at characters that a URL of an attacker's may hold, such as U+2028.
+    `str.splitlines` would also cut at characters that a URL of an attacker's may hold, such as
+    U+2028.
     """
     lines = [line for line in re.split(r"\r\n|\r|\n", as_utf8(raw).decode()) if line.strip()]
     return pl.DataFrame({columns.text: pl.Series(lines, dtype=pl.String)})
 
 
 def hub_table(folder: Path, name: str, columns: Columns) -> pl.DataFrame:
-    """Read all splits of a folder as `datasets` understands it, as columns `text, label, split` of strings.
+    """Read all splits of a folder as `datasets` understands it, as columns `text, label, split` of
+    strings.
 
     Raises:
         MinnowError: nothing in it can be loaded, or a column is missing.
@@ -99,19 +109,27 @@ def hub_table(folder: Path, name: str, columns: Columns) -> pl.DataFrame:
         except (DatasetsError, OSError, ValueError, RuntimeError) as error:
             raise MinnowError(f"{name} cannot be loaded as a data set: {reason(error)}") from None
         tables = [
-            _picked(pl.DataFrame(pl.from_arrow(part.data.table)), columns, f"{name} ({split})", split)
+            _picked(
+                pl.DataFrame(pl.from_arrow(part.data.table)), columns, f"{name} ({split})", split
+            )
             for split, part in loaded.items()
         ]
     return pl.concat(tables)
 
 
-def _picked(table: pl.DataFrame, columns: Columns, name: str, published: str | None = None) -> pl.DataFrame:
-    """Return the columns `text, label, split` as strings; rows of a `published` split without a column carry it."""
+def _picked(
+    table: pl.DataFrame, columns: Columns, name: str, published: str | None = None
+) -> pl.DataFrame:
+    """Return the columns `text, label, split` as strings; rows of a `published` split without a
+    column carry it.
+    """
     for ours, theirs in columns.named.items():
         if theirs not in table.columns:
             shown = listed(map(shortened, table.columns))
             near = nearest(theirs, table.columns)
-            raise MinnowError(f"{name} has no column '{theirs}'; it has: {shown}{near}; set {ours}_column")
+            raise MinnowError(
+                f"{name} has no column '{theirs}'; it has: {shown}{near}; set {ours}_column"
+            )
     picked = _strings(table, columns.named, name)
     if columns.split is None:
         return _rows(picked, published)
@@ -122,7 +140,9 @@ def _strings(table: pl.DataFrame, named: Mapping[str, str], name: str) -> pl.Dat
     """Return columns under our names, as strings."""
     for theirs in named.values():
         if table[theirs].dtype.is_nested() or table[theirs].dtype == pl.Binary:
-            raise MinnowError(f"{name}: column '{theirs}' holds {table[theirs].dtype}; text or numbers are needed")
+            raise MinnowError(
+                f"{name}: column '{theirs}' holds {table[theirs].dtype}; text or numbers are needed"
+            )
     return table.select(
         (pl.col(theirs).fill_nan(None) if table[theirs].dtype.is_float() else pl.col(theirs))
         .cast(pl.String)
@@ -138,7 +158,12 @@ def _rows(table: pl.DataFrame, published: str | None = None) -> pl.DataFrame:
 def _labelled(tables: Sequence[pl.DataFrame], columns: Columns) -> list[pl.DataFrame]:
     """Turn label texts into 0 and 1, by one mapping for all tables."""
     texts = [label_text(table["label"]) for table in tables]
-    counts = pl.concat(texts).drop_nulls().value_counts(sort=True, name="rows").sort("rows", "label", descending=True)
+    counts = (
+        pl.concat(texts)
+        .drop_nulls()
+        .value_counts(sort=True, name="rows")
+        .sort("rows", "label", descending=True)
+    )
     mapping = label_mapping(dict(counts.rows()), columns)
     return [
         table.with_columns(text.replace_strict(mapping, return_dtype=pl.Int8).alias("label"))
@@ -162,7 +187,11 @@ def load(given: DataParams, layout: Layout, preset: str) -> "Source":
     if given.source == "file":
         assert given.path is not None
         path = watched(given.path, f"{place}.path", layout, preset)
-        test = None if given.test_path is None else watched(given.test_path, f"{place}.test_path", layout, preset)
+        test = (
+            None
+            if given.test_path is None
+            else watched(given.test_path, f"{place}.test_path", layout, preset)
+        )
         return load_file(path, test, columns=given.columns)
     assert given.id is not None
     local = (layout.root / given.id).is_dir()
@@ -171,7 +200,8 @@ def load(given: DataParams, layout: Layout, preset: str) -> "Source":
 
 
 def watched(given: str, key: str, layout: Layout, preset: str) -> Path:
-    """Return a path given relative to the project, under a dotted key, which must lie in the preset's raw folder.
+    """Return a path given relative to the project, under a dotted key, which must lie in the
+    preset's raw folder.
 
     Raises:
         MinnowError: it lies elsewhere, where a change would re-run nothing.
@@ -182,6 +212,7 @@ def watched(given: str, key: str, layout: Layout, preset: str) -> Path:
     if not path.is_relative_to(os.path.normpath(raw)):
         folder = raw.relative_to(layout.root)
         raise MinnowError(
-            f"{key} is {given!r}; it must lie in {folder}/, the folder that DVC watches: move or copy it there"
+            f"{key} is {given!r}; it must lie in {folder}/, the folder that DVC watches: move or"
+            " copy it there"
         )
     return path

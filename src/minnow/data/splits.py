@@ -37,7 +37,8 @@ def prepare(
     validation: float,
     test: float,
 ) -> Prepared:
-    """Clean, drop and split; `validation` and `test` are the shares of what the source leaves unsplit.
+    """Clean, drop and split; `validation` and `test` are the shares of what the source leaves
+    unsplit.
 
     Raises:
         MinnowError: unknown split names, one class only, or too few rows for a split.
@@ -47,7 +48,11 @@ def prepare(
     published = set(rows["split"].drop_nulls()) | ({"test"} if fixed is not None else set())
     kept, dropped = sifted(rows, None if fixed is None else fixed["key"])
     _require_both_classes(kept, rows.height, dropped)
-    shares = {name: share for name, share in (("test", test), ("validation", validation)) if name not in published}
+    shares = {
+        name: share
+        for name, share in (("test", test), ("validation", validation))
+        if name not in published
+    }
     tables = _tables(assigned(kept, method=method, seed=seed, shares=shares), fixed)
     report = {
         "rows_read": rows.height,
@@ -70,18 +75,25 @@ def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
     blank = names.eq("").sum()
     if blank:
         raise MinnowError(
-            f"{blank} rows have a blank split; fill it in with one of {listed(SPLIT_NAMES, 10)}, or drop the rows"
+            f"{blank} rows have a blank split; fill it in with one of {listed(SPLIT_NAMES, 10)}, or"
+            " drop the rows"
         )
     if unknown:
         shown = listed([repr(shortened(name)) for name in unknown], 5)
-        raise MinnowError(f"unknown split names {shown}; allowed: {listed(SPLIT_NAMES, 10)}; rename or remove them")
-    return rows.with_columns(names.replace_strict(SPLIT_NAMES, return_dtype=pl.String).alias("split"))
+        raise MinnowError(
+            f"unknown split names {shown}; allowed: {listed(SPLIT_NAMES, 10)}; rename or remove"
+            " them"
+        )
+    return rows.with_columns(
+        names.replace_strict(SPLIT_NAMES, return_dtype=pl.String).alias("split")
+    )
 
 
 def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFrame, dict[str, int]]:
     """Drop what cannot be used, and return what is left, by `id`, with the rows dropped per reason.
 
-    Of a duplicate the one in test stays before validation before train. `test_keys` are a separate test file's.
+    Of a duplicate the one in test stays before validation before train. `test_keys` are a separate
+    test file's.
     """
     label, key, split = pl.col("label"), pl.col("key"), pl.col("split")
     rank = split.replace_strict({"test": 0, "validation": 1}, default=2)
@@ -95,7 +107,9 @@ def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFram
         "both_labels": label.min().over("key") != label.max().over("key"),
         "duplicate": ~key.is_first_distinct(),
     }
-    left = rows.with_columns(ids(rows["key"]).alias("id")).sort("id", rank, "text", "scheme", "label")
+    left = rows.with_columns(ids(rows["key"]).alias("id")).sort(
+        "id", rank, "text", "scheme", "label"
+    )
     dropped = {}
     for reason, condition in unwanted.items():
         before, left = left.height, left.filter(~condition)
@@ -103,8 +117,12 @@ def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFram
     return left, dropped
 
 
-def assigned(rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str, float]) -> pl.DataFrame:
-    """Carve the splits in `shares` out of the rows in train or in no split, by a seeded hash of domain or key."""
+def assigned(
+    rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str, float]
+) -> pl.DataFrame:
+    """Carve the splits in `shares` out of the rows in train or in no split, by a seeded hash of
+    domain or key.
+    """
     place = unit(rows["domain" if method == "domain" else "key"], seed)
     carved, start = pl.lit("train"), 0.0
     for name, share in shares.items():
@@ -114,14 +132,20 @@ def assigned(rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str,
     return rows.with_columns(pl.when(free).then(carved).otherwise(pl.col("split")).alias("split"))
 
 
-def _fixed_test(rows: pl.DataFrame | None, *, move_scheme: bool) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
-    """Clean a separate test file and keep every labelled row of it; duplicates are counted, and told apart by id."""
+def _fixed_test(
+    rows: pl.DataFrame | None, *, move_scheme: bool
+) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
+    """Clean a separate test file and keep every labelled row of it; duplicates are counted, and
+    told apart by id.
+    """
     if rows is None:
         return None, None
     table, changed = cleaned(rows.filter(pl.col("label").is_not_null()), move_scheme=move_scheme)
     table = table.sort("key", "text", "scheme", "label")
     occurrence = pl.int_range(pl.len()).over("key")
-    unique = pl.when(occurrence > 0).then(pl.format("{}#{}", "key", occurrence)).otherwise(pl.col("key"))
+    unique = (
+        pl.when(occurrence > 0).then(pl.format("{}#{}", "key", occurrence)).otherwise(pl.col("key"))
+    )
     contradictory = pl.col("label").min().over("key") != pl.col("label").max().over("key")
     report = {
         "rows_read": rows.height,
@@ -137,7 +161,10 @@ def _tables(rows: pl.DataFrame, fixed: pl.DataFrame | None) -> dict[str, pl.Data
     parts = {name: rows.filter(pl.col("split") == name) for name in SPLITS}
     if fixed is not None:
         parts["test"] = fixed
-    return {name: part.select("id", "text", "label", "domain", "scheme").sort("id") for name, part in parts.items()}
+    return {
+        name: part.select("id", "text", "label", "domain", "scheme").sort("id")
+        for name, part in parts.items()
+    }
 
 
 def ids(keys: pl.Series) -> pl.Series:
@@ -147,10 +174,14 @@ def ids(keys: pl.Series) -> pl.Series:
 
 
 def unit(names: pl.Series, seed: int) -> pl.Series:
-    """Map each name to [0, 1), evenly and by name and seed alone (polars' own hash changes between versions)."""
+    """Map each name to [0, 1), evenly and by name and seed alone (polars' own hash changes between
+    versions).
+    """
     salt = seed.to_bytes(8, "big")
     digests = [blake2b(name.encode(), digest_size=8, key=salt).digest() for name in names.to_list()]
-    return pl.Series([(int.from_bytes(digest, "big") >> 11) / 2**53 for digest in digests], dtype=pl.Float64)
+    return pl.Series(
+        [(int.from_bytes(digest, "big") >> 11) / 2**53 for digest in digests], dtype=pl.Float64
+    )
 
 
 # What is reported
@@ -170,8 +201,9 @@ def _require_both_classes(rows: pl.DataFrame, read: int, dropped: Mapping[str, i
         return
     losses = listed([f"{count} {reason}" for reason, count in dropped.items() if count]) or "none"
     raise MinnowError(
-        f"one class only: {counts['safe']} safe and {counts['phishing']} phishing rows of the {read} read can be used "
-        f"(dropped: {losses}); give rows of both classes, and check positive_label"
+        f"one class only: {counts['safe']} safe and {counts['phishing']} phishing rows of the"
+        f" {read} read can be used (dropped: {losses}); give rows of both classes, and check"
+        " positive_label"
     )
 
 
@@ -181,10 +213,13 @@ def _require_filled(kept: Mapping[str, Mapping[str, int]]) -> None:
         for name, count in counts.items():
             if not count:
                 raise MinnowError(
-                    f"too few rows: {split} has no {name} row ({_counted(kept)}; {total} rows in all); give more rows, "
-                    f"or set other shares `validation` and `test`, another `seed`, or `split: random`"
+                    f"too few rows: {split} has no {name} row ({_counted(kept)}; {total} rows in"
+                    " all); give more rows, or set other shares `validation` and `test`, another"
+                    " `seed`, or `split: random`"
                 )
 
 
 def _counted(kept: Mapping[str, Mapping[str, int]]) -> str:
-    return ", ".join(f"{split} {'+'.join(map(str, counts.values()))}" for split, counts in kept.items())
+    return ", ".join(
+        f"{split} {'+'.join(map(str, counts.values()))}" for split, counts in kept.items()
+    )

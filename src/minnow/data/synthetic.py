@@ -1,8 +1,8 @@
 """A seeded grammar of labelled URLs: wide enough that something can be learned, and lost.
 
-What tells the classes apart is mostly where a trait stands and what it stands with: a brand in its own
-registered domain is safe, the same brand in another's sub-domain before a login path is not. Brands and
-site names are invented, so no row accuses anyone.
+What tells the classes apart is mostly where a trait stands and what it stands with: a brand in its
+own registered domain is safe, the same brand in another's sub-domain before a login path is not.
+Brands and site names are invented, so no row accuses anyone.
 """
 
 import re
@@ -31,7 +31,8 @@ FAMILIES = (
     Family(2, 100, "{front}{site}/{login}"),
     Family(5, 1, "{front}{throwaway}/{content}"),
     Family(129, 2, "{front}{throwaway}/{lure}"),
-    # A brand: in its own domain, in another's sub-domain, in another's path, in a domain of anyone's.
+    # A brand: in its own domain, in another's sub-domain, in another's path, in a domain of
+    # anyone's.
     Family(1, 74, "{own}/{content}"),
     Family(1, 90, "{own}/{login}"),
     Family(1, 6, "{own}/{lure}"),
@@ -66,17 +67,21 @@ FAMILIES = (
     Family(45, 1, "{puny_brand}.{tld}/{lure}"),
     Family(1, 30, "{puny_word}.{tld}/{content}"),
 )
-# Alternatives stand apart by white space and are drawn evenly: one written twice is drawn twice as often.
+# Alternatives stand apart by white space and are drawn evenly: one written twice is drawn twice as
+# often.
 GRAMMAR = {
     "phishing": "https:// https:// https:// http:// http:// {none}",
     "safe": "https:// https:// https:// https:// https:// http:// http:// {none}",
-    "brand": """payvello zentrobank kloudimo norvibank mailumo shopazzo tradvia finoqua bankeloo cardivo
+    "brand": (
+        """payvello zentrobank kloudimo norvibank mailumo shopazzo tradvia finoqua bankeloo cardivo
         walletra coinvexo streamoo netvidia postelio parcelio shipovia telvonda mobiquo simlora gridboxa
         docuvia signelo sharevo filemora boxenda chatiro linkovo friendavo pixelora gameluxo playvanti
         stormgema tunelia bookavio flyvento hotelmo tripovia rideluna foodavio insuvela taxowise
         govportalo mutuabank crediluma creditona alphabanka savingo lendavro brokeria exchavo ledgerixa
-        vaultiro keyforta authena officely workmora crmvana inkvanta softumbra devimora""",
-    "word": """garden river studio travel kitchen market school music health sport design photo garage forest
+        vaultiro keyforta authena officely workmora crmvana inkvanta softumbra devimora"""
+    ),
+    "word": (
+        """garden river studio travel kitchen market school music health sport design photo garage forest
         summer winter coffee bakery family church valley harbor castle bridge island mountain ocean sunset
         morning paper window yellow silver golden green little happy royal urban modern classic digital
         global local central north south east west home house office service center club team group media
@@ -85,19 +90,28 @@ GRAMMAR = {
         dental clinic fitness yoga dance theater festival wedding flower fashion jewelry shoes beauty
         salon pizza wine beer cheese farm horse dog cat bird fish hunting camping outdoor marine cargo
         logistics steel wood stone glass textile print label bank credit pay secure cloud mail support
-        help online account update portal""",
+        help online account update portal"""
+    ),
     "bait": "login secure verify support account help online service update team app pay id club",
     "service": "shop blog mail m app my support help docs news login secure id portal",
-    "section": """news blog articles products category docs shop events about forum thread wiki Help tag
-        Archive""",
-    "plugin": "akismet contact-form elementor woocommerce jetpack seo-kit slider gallery backup cache",
+    "section": (
+        """news blog articles products category docs shop events about forum thread wiki Help tag
+        Archive"""
+    ),
+    "plugin": (
+        "akismet contact-form elementor woocommerce jetpack seo-kit slider gallery backup cache"
+    ),
     "tld": "com com com com com com com net net org org de co.uk fr nl it io com.br pl es ca in",
     "cheap": "xyz top online site live info click shop icu club biz store app",
     "mostly_tld": "{tld} {tld} {tld} {tld} {tld} {tld} {cheap}",
     "any_tld": "{tld} {tld} {cheap}",
-    "free": """github.io web.app firebaseapp.com blogspot.com onrender.com netlify.app vercel.app pages.dev
-        herokuapp.com workers.dev gitlab.io wixsite.com""",
-    "shortener": "bit.ly tinyurl.com is.gd cutt.ly t.ly rb.gy ow.ly s.id v.gd shorturl.at goo.su tiny.cc",
+    "free": (
+        """github.io web.app firebaseapp.com blogspot.com onrender.com netlify.app vercel.app pages.dev
+        herokuapp.com workers.dev gitlab.io wixsite.com"""
+    ),
+    "shortener": (
+        "bit.ly tinyurl.com is.gd cutt.ly t.ly rb.gy ow.ly s.id v.gd shorturl.at goo.su tiny.cc"
+    ),
     "onset": "b c d f g h k l m n p r s t v z br st tr ch",
     "vowel": "a e i o u",
     "coda": "{none} {none} n r s l x t nd",
@@ -108,7 +122,9 @@ GRAMMAR = {
     "tens": "0 1 1",
     "month": "01 02 03 04 05 06 07 08 09 10 11 12",
     "pseudo": "{onset}{vowel}{onset}{vowel}{coda} {onset}{vowel}{onset}{vowel}{onset}{vowel}{coda}",
-    "name": "{word}{joint}{word} {pseudo} {pseudo}{joint}{word} {pseudo}{joint}{word} {pseudo}{number}",
+    "name": (
+        "{word}{joint}{word} {pseudo} {pseudo}{joint}{word} {pseudo}{joint}{word} {pseudo}{number}"
+    ),
     "junk": "{id} {bait}-{id} {word}-{id}",
     "front": "{none} {none} {none} www. www. {service}.",
     "new_site": "{name}.{mostly_tld}",
@@ -117,34 +133,50 @@ GRAMMAR = {
     "own": "{front}{brand}.{tld} {front}{brand}.{tld} {front}{brand}{joint}{trade}.{tld}",
     "trade": "group app online shop",
     "tenant": "{brand}.{host} {brand}.{host} {brand}-{bait}.{host}",
-    "combined": """{front}{brand}-{bait}.{any_tld} {front}{bait}-{brand}.{any_tld}
-        {front}{brand}-{word}.{any_tld}""",
+    "combined": (
+        """{front}{brand}-{bait}.{any_tld} {front}{bait}-{brand}.{any_tld}
+        {front}{brand}-{word}.{any_tld}"""
+    ),
     "near": "{front}{look_alike}.{any_tld} {front}{look_alike}-{bait}.{any_tld}",
     "port": "{none} {none} :8080 :8443 :3000 :81",
-    "query": """{none} {none} {none} {none} {none} ?id={number}{digit} ?session={id} {redirect}
-        ?lang={lang}&ref={code} #{word}""",
+    "query": (
+        """{none} {none} {none} {none} {none} ?id={number}{digit} ?session={id} {redirect}
+        ?lang={lang}&ref={code} #{word}"""
+    ),
     "redirect": "?next=%2F{word}%2F{word} ?q={word}%20{word}",
     "lang": "en de fr es",
     "slug": "{word} {word}-{word} {word}-{word}-{word} {word}-{word}-{word}-{word}",
-    "content": """{none} {section}/{slug}{query} {section}/{slug}{query} {slug}/{query} {slug}.html{query}
+    "content": (
+        """{none} {section}/{slug}{query} {section}/{slug}{query} {slug}/{query} {slug}.html{query}
         {slug}.php{query} {year}/{month}/{slug}/{query} {year}/{month}/{slug} {section}/{code}{query}
-        {section}/{digit}{number}{query}""",
-    "entry": """login login login signin sign-in account accounts auth security password session sso oauth
-        billing payment wallet customer user member my""",
+        {section}/{digit}{number}{query}"""
+    ),
+    "entry": (
+        """login login login signin sign-in account accounts auth security password session sso oauth
+        billing payment wallet customer user member my"""
+    ),
     "urgent": "verify verification confirm update unlock secure suspended validate webscr restore",
     "page": "{none} {none} {none} / .php .html",
     "drop": "{none} / .php .php .html /index.php",
-    "login": """{entry}{page}{query} {entry}{page}{query} {entry}/{entry}{page}{query}
+    "login": (
+        """{entry}{page}{query} {entry}{page}{query} {entry}/{entry}{page}{query}
         {entry}/{entry}{page}{query} {section}/{entry}{page}{query} {id}/{entry}{page}{query}
         {urgent}/{entry}{page}{query} {entry}?next=%2F{word} {entry}/authorize?client_id={id}
-        {lang}/{entry}/new{query} {lang}/{entry}?next=%2F{word}""",
-    "lure": """{entry}/{entry}{drop}{query} {urgent}{drop}{query} {urgent}/{entry}{drop}{query}
+        {lang}/{entry}/new{query} {lang}/{entry}?next=%2F{word}"""
+    ),
+    "lure": (
+        """{entry}/{entry}{drop}{query} {urgent}{drop}{query} {urgent}/{entry}{drop}{query}
         {entry}/{urgent}{drop}{query} {entry}-{urgent}{drop}{query} {urgent}/{urgent}{drop}{query}
-        {id}/{urgent}{drop}{query} {urgent}-{entry}{drop}?email={word}%40{name}.{tld}""",
-    "folder": """wp-content/plugins/{plugin} wp-includes wp-content/uploads wp-admin
-        wp-content/plugins/{plugin}/{brand}""",
-    "wordpress": """wp-login.php wp-admin/admin.php wp-content/plugins/{plugin}/{word}.js
-        wp-includes/js/{word}.js wp-content/uploads/{year}/{month}/{slug}.{file}""",
+        {id}/{urgent}{drop}{query} {urgent}-{entry}{drop}?email={word}%40{name}.{tld}"""
+    ),
+    "folder": (
+        """wp-content/plugins/{plugin} wp-includes wp-content/uploads wp-admin
+        wp-content/plugins/{plugin}/{brand}"""
+    ),
+    "wordpress": (
+        """wp-login.php wp-admin/admin.php wp-content/plugins/{plugin}/{word}.js
+        wp-includes/js/{word}.js wp-content/uploads/{year}/{month}/{slug}.{file}"""
+    ),
     "file": "jpg png pdf zip html",
 }
 # How many sites of a kind are live at once.
@@ -159,10 +191,14 @@ Alternative = list[tuple[bool, str]]
 
 def parse(text: str) -> list[Alternative]:
     alternatives = (re.split(r"{(\w+)}", form) for form in text.split())
-    return [[(at % 2 == 1, piece) for at, piece in enumerate(form) if piece] for form in alternatives]
+    return [
+        [(at % 2 == 1, piece) for at, piece in enumerate(form) if piece] for form in alternatives
+    ]
 
 
-RULES: Mapping[str, Sequence[Alternative]] = {symbol: parse(text) for symbol, text in GRAMMAR.items()}
+RULES: Mapping[str, Sequence[Alternative]] = {
+    symbol: parse(text) for symbol, text in GRAMMAR.items()
+}
 FORMS = tuple(parse(family.form)[0] for family in FAMILIES)
 
 
@@ -181,10 +217,14 @@ class Draw:
         return items[int(self.random() * len(items))]
 
     def text(self, alphabet: str, shortest: int, longest: int) -> str:
-        return "".join([self.pick(alphabet) for _ in range(self.pick(range(shortest, longest + 1)))])
+        return "".join(
+            [self.pick(alphabet) for _ in range(self.pick(range(shortest, longest + 1)))]
+        )
 
     def expand(self, symbol: str) -> str:
-        return TERMINALS[symbol](self) if symbol in TERMINALS else self.spell(self.pick(RULES[symbol]))
+        return (
+            TERMINALS[symbol](self) if symbol in TERMINALS else self.spell(self.pick(RULES[symbol]))
+        )
 
     def spell(self, form: Alternative) -> str:
         return "".join([self.expand(piece) if named else piece for named, piece in form])
@@ -231,7 +271,9 @@ TERMINALS: Mapping[str, Callable[[Draw], str]] = {
 
 
 def generate(rows: int, *, seed: int, label_noise: float = 0.02) -> tuple[list[str], list[int]]:
-    """`rows` URLs and their labels (1 phishing, 0 safe), of which about a `label_noise` share is flipped."""
+    """`rows` URLs and their labels (1 phishing, 0 safe), of which about a `label_noise` share is
+    flipped.
+    """
     if rows < 1:
         raise ValueError(f"rows must be at least 1, not {rows}")
     if not 0 <= label_noise < 0.5:

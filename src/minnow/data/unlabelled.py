@@ -1,7 +1,8 @@
-"""Texts for the teacher to label: those of a file, without any URL of the splits, and altered copies. Pure.
+"""Texts for the teacher to label: those of a file, without any URL of the splits, and altered
+copies. Pure.
 
-Validation and test are looked at for one purpose: nothing of theirs, not even another URL of the same registered
-domain, may come in here.
+Validation and test are looked at for one purpose: nothing of theirs, not even another URL of the
+same registered domain, may come in here.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,9 @@ Splits = Mapping[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Rows with columns `id`, `text` and `copy_of` (a source's id, null for rows of the file); and the report."""
+    """Rows with columns `id`, `text` and `copy_of` (a source's id, null for rows of the file); and
+    the report.
+    """
 
     rows: pl.DataFrame
     report: dict[str, Any]
@@ -32,8 +35,11 @@ def nothing() -> Unlabelled:
     return Unlabelled(_no_rows("id", "text", "copy_of"), {"rows": 0})
 
 
-def gathered(file: pl.DataFrame | None, splits: Splits, *, move_scheme: bool, copies: int, seed: int) -> Unlabelled:
-    """Clean a file's texts, drop what the splits forbid, and add altered copies of these and of train's.
+def gathered(
+    file: pl.DataFrame | None, splits: Splits, *, move_scheme: bool, copies: int, seed: int
+) -> Unlabelled:
+    """Clean a file's texts, drop what the splits forbid, and add altered copies of these and of
+    train's.
 
     Args:
         file: column `text`; None for no file.
@@ -50,15 +56,27 @@ def gathered(file: pl.DataFrame | None, splits: Splits, *, move_scheme: bool, co
         kept, dropped = sifted(file, splits, move_scheme=move_scheme)
         told = {"rows_read": file.height, "dropped": dropped, "kept": kept.height}
         _require_rows(told)
-    made = _copies(kept, splits, number=copies, seed=seed) if copies else _no_rows("id", "text", "copy_of")
+    made = (
+        _copies(kept, splits, number=copies, seed=seed)
+        if copies
+        else _no_rows("id", "text", "copy_of")
+    )
     asked = copies * (splits["train"].height + kept.height)
-    report = {"file": told, "copies": {"asked": asked, "kept": made.height}, "rows": kept.height + made.height}
+    report = {
+        "file": told,
+        "copies": {"asked": asked, "kept": made.height},
+        "rows": kept.height + made.height,
+    }
     of_file = kept.select("id", "text", copy_of=pl.lit(None, pl.String))
     return Unlabelled(pl.concat([of_file, made]).sort("id"), report)
 
 
-def sifted(file: pl.DataFrame, splits: Splits, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return a file's usable rows by id, as `id`, `text`, `key`, `domain`, and the rows dropped per reason."""
+def sifted(
+    file: pl.DataFrame, splits: Splits, *, move_scheme: bool
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return a file's usable rows by id, as `id`, `text`, `key`, `domain`, and the rows dropped per
+    reason.
+    """
     rows, _ = cleaning.cleaned(file, move_scheme=move_scheme)
     key, domain = pl.col("key"), pl.col("domain")
     unwanted = {
@@ -87,7 +105,10 @@ def _copies(kept: pl.DataFrame, splits: Splits, *, number: int, seed: int) -> pl
         foreign=_foreign(splits),
     )
     if made.is_empty():
-        raise MinnowError("distill.augmentation: no row of train could be altered into another URL; set copies to 0")
+        raise MinnowError(
+            "distill.augmentation: no row of train could be altered into another URL; set copies"
+            " to 0"
+        )
     return made.select(ids(made["key"]).alias("id"), "text", "copy_of")
 
 
@@ -96,8 +117,8 @@ def _require_rows(told: Mapping[str, Any]) -> None:
         return
     losses = listed([f"{count} {reason}" for reason, count in told["dropped"].items() if count])
     raise MinnowError(
-        f"no row is left of the {told['rows_read']} read (dropped: {losses}); give URLs that stand in no split, of "
-        "other registered domains than those of validation and test"
+        f"no row is left of the {told['rows_read']} read (dropped: {losses}); give URLs that stand"
+        " in no split, of other registered domains than those of validation and test"
     )
 
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class DistillParams(StatesParams, UnlabelledParams):
-    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no temperature.
+    """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no
+    temperature.
 
-    To that the white-box terms are added, each times its weight. Rows that only the teacher labelled have no
-    cross-entropy.
+    To that the white-box terms are added, each times its weight. Rows that only the teacher
+    labelled have no cross-entropy.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,19 +50,23 @@ class DistillParams(StatesParams, UnlabelledParams):
         from minnow.distill import losses
 
         return losses.distillation(
-            loss=self.loss, beta=self.beta, temperature=self.temperature, soft_weight=self.soft_weight
+            loss=self.loss,
+            beta=self.beta,
+            temperature=self.temperature,
+            soft_weight=self.soft_weight,
         )
 
     @model_validator(mode="after")
     def _teacher_for_its_rows(self) -> Self:
         if self.more_text and not self.soft_weight and not self.inside:
             raise ValueError(
-                "with soft_weight 0 there is nothing to learn from rows that only the teacher labels; set unlabelled "
-                "to null and augmentation.copies to 0, or raise soft_weight or a white-box weight"
+                "with soft_weight 0 there is nothing to learn from rows that only the teacher"
+                " labels; set unlabelled to null and augmentation.copies to 0, or raise soft_weight"
+                " or a white-box weight"
             )
         if self.more_text and self.inside and self.hidden_states == "stored":
             raise ValueError(
-                "hidden_states 'stored' holds those of the training split alone; with unlabelled or augmentation set "
-                "it to 'online'"
+                "hidden_states 'stored' holds those of the training split alone; with unlabelled or"
+                " augmentation set it to 'online'"
             )
         return self

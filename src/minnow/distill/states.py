@@ -1,7 +1,9 @@
-"""What happens inside BERT-like models: hidden states by layer, and the queries, keys and values made of them.
+"""What happens inside BERT-like models: hidden states by layer, and the queries, keys and values
+made of them.
 
-Layers count from 1; hidden state 0 is what the first layer is given: the embeddings. In all models of ANATOMIES a layer
-makes its queries, keys and values of the hidden state before it, so that hidden states are all that need be stored.
+Layers count from 1; hidden state 0 is what the first layer is given: the embeddings. In all models
+of ANATOMIES a layer makes its queries, keys and values of the hidden state before it, so that
+hidden states are all that need be stored.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,7 +30,8 @@ from minnow.progress import row_bar
 
 INDEX = "states.json"
 ROWS = "rows.parquet"
-# A stored number takes two bytes: bfloat16 as it was computed, float32 rounded to float16. NumPy has no bfloat16.
+# A stored number takes two bytes: bfloat16 as it was computed, float32 rounded to float16. NumPy
+# has no bfloat16.
 STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 BYTES = 2
@@ -39,7 +42,9 @@ Projected = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class States:
-    """Of one batch, by layer: hidden states (rows, tokens, width); queries, keys and values (rows, tokens, width)."""
+    """Of one batch, by layer: hidden states (rows, tokens, width); queries, keys and values (rows,
+    tokens, width).
+    """
 
     hidden: Mapping[int, Tensor]
     projected: Mapping[int, Projected]
@@ -49,7 +54,11 @@ class Watch:
     """Remembers what chosen layers of a model made in its latest forward pass, while `on`."""
 
     def __init__(
-        self, model: PreTrainedModel, *, hidden: Collection[int] = (), projected: Collection[int] = ()
+        self,
+        model: PreTrainedModel,
+        *,
+        hidden: Collection[int] = (),
+        projected: Collection[int] = (),
     ) -> None:
         self.model, self.wanted, self.wanted_projected = model, sorted(hidden), sorted(projected)
         self.hidden: dict[int, Tensor] = {}
@@ -69,12 +78,16 @@ class Watch:
                 hooks.callback(handle.remove)
             for number in self.wanted_projected:
                 for linear in projections_of(self.model, number):
-                    hooks.callback(linear.register_forward_hook(self._keep_projected(number)).remove)
+                    hooks.callback(
+                        linear.register_forward_hook(self._keep_projected(number)).remove
+                    )
             yield
 
     def take(self) -> States:
         """Return what the latest forward pass made, and forget it."""
-        states = States(self.hidden, {number: (q, k, v) for number, (q, k, v) in self.projected.items()})
+        states = States(
+            self.hidden, {number: (q, k, v) for number, (q, k, v) in self.projected.items()}
+        )
         self.hidden, self.projected = {}, {}
         return states
 
@@ -94,17 +107,21 @@ class Watch:
         return keep
 
 
-# --- The teacher, computed now or stored --------------------------------------------------------------------
+# --- The teacher, computed now or stored ----------------------------------------------------------
 class Source(Protocol):
     """Where a teacher's hidden states come from."""
 
     def of(self, rows: Tensor) -> Mapping[int, Tensor]:
-        """Return by layer the hidden states of these rows, (rows, longest of these rows, width), on the device."""
+        """Return by layer the hidden states of these rows, (rows, longest of these rows, width), on
+        the device.
+        """
 
 
 @dataclass(frozen=True)
 class Online:
-    """A teacher that runs on each batch, in eval mode; what comes after the last layer in need is cut off."""
+    """A teacher that runs on each batch, in eval mode; what comes after the last layer in need is
+    cut off.
+    """
 
     model: PreTrainedModel
     encoded: Encoded
@@ -121,7 +138,9 @@ class Online:
 
 @dataclass(frozen=True)
 class Stored:
-    """A teacher whose hidden states lie in files: by layer (tokens, width), where `encoded` has the tokens' places."""
+    """A teacher whose hidden states lie in files: by layer (tokens, width), where `encoded` has the
+    tokens' places.
+    """
 
     states: Mapping[int, Tensor]
     encoded: Encoded
@@ -135,14 +154,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The inside of a teacher by rows of the training split; `projections` make its queries, keys and values."""
+    """The inside of a teacher by rows of the training split; `projections` make its queries, keys
+    and values.
+    """
 
     source: Source
     hidden: Sequence[int]
     projections: Mapping[int, Sequence[nn.Linear]]
 
     def of(self, rows: Tensor) -> States:
-        """Return the states of these rows in float32, as plain tensors that a loss may keep for its backward pass."""
+        """Return the states of these rows in float32, as plain tensors that a loss may keep for its
+        backward pass.
+        """
         with torch.inference_mode():
             states = self.source.of(rows)
             made = {
@@ -158,19 +181,25 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def needed(hidden: Collection[int], projected: Collection[int]) -> list[int]:
-    """Return the layers whose hidden states are needed for these states, and for these queries, keys and values."""
+    """Return the layers whose hidden states are needed for these states, and for these queries,
+    keys and values.
+    """
     return sorted({*hidden, *(layer - 1 for layer in projected)})
 
 
-# --- Files --------------------------------------------------------------------------------------------------
-def store_states(folder: Path, out: Path, table: pl.DataFrame, layers: Sequence[int], run: Runtime) -> None:
-    """Write the hidden states of these layers for a table with `id` and `text`, by the model in `folder`.
+# --- Files ----------------------------------------------------------------------------------------
+def store_states(
+    folder: Path, out: Path, table: pl.DataFrame, layers: Sequence[int], run: Runtime
+) -> None:
+    """Write the hidden states of these layers for a table with `id` and `text`, by the model in
+    `folder`.
 
-    A file a layer with all tokens of all rows end to end, in the order of the table; without layers, the index alone.
+    A file a layer with all tokens of all rows end to end, in the order of the table; without
+    layers, the index alone.
 
     Raises:
-        MinnowError: the model's folder is damaged, it has no such layer, a state is not finite, or the disk has too
-            little space.
+        MinnowError: the model's folder is damaged, it has no such layer, a state is not finite, or
+            the disk has too little space.
     """
     with replacing(out) as temporary:
         temporary.mkdir()
@@ -183,7 +212,10 @@ def store_states(folder: Path, out: Path, table: pl.DataFrame, layers: Sequence[
             _write_states(model, temporary, encoded, layers, run)
             lengths = pl.DataFrame({"id": table["id"], "tokens": encoded.lengths.numpy()})
             write_table(temporary / ROWS, lengths)
-        write_json(temporary / INDEX, {"dtype": str(dtype).removeprefix("torch."), "layers": sorted(layers)})
+        write_json(
+            temporary / INDEX,
+            {"dtype": str(dtype).removeprefix("torch."), "layers": sorted(layers)},
+        )
 
 
 def check_layers(model: PreTrainedModel, layers: Collection[int]) -> None:
@@ -191,19 +223,25 @@ def check_layers(model: PreTrainedModel, layers: Collection[int]) -> None:
     total = len(layers_of(model))
     if outside := [layer for layer in sorted(layers) if layer > total]:
         raise MinnowError(
-            f"distill.stored_layers names layer {listed(outside)}; the teacher has layers 1 to {total}, and 0 for its "
-            "embeddings"
+            f"distill.stored_layers names layer {listed(outside)}; the teacher has layers 1 to"
+            f" {total}, and 0 for its embeddings"
         )
 
 
-def _write_states(model: PreTrainedModel, out: Path, encoded: Encoded, layers: Sequence[int], run: Runtime) -> None:
+def _write_states(
+    model: PreTrainedModel, out: Path, encoded: Encoded, layers: Sequence[int], run: Runtime
+) -> None:
     shape = (len(encoded.ids), int(model.config.hidden_size))
     size = BYTES * shape[0] * shape[1] * len(layers)
     require_space(out, COPIES_OF_OUT * size)
-    tell(f"storing {size / 1e6:.0f} MB: the teacher's hidden states of {shape[0]} tokens, layers {listed(layers, 30)}")
+    tell(
+        f"storing {size / 1e6:.0f} MB: the teacher's hidden states of {shape[0]} tokens, layers"
+        f" {listed(layers, 30)}"
+    )
     dtype = STORED[run.dtype]
     files = {
-        layer: np.lib.format.open_memmap(_file(out, layer), mode="w+", dtype=np.int16, shape=shape) for layer in layers
+        layer: np.lib.format.open_memmap(_file(out, layer), mode="w+", dtype=np.int16, shape=shape)
+        for layer in layers
     }
     source = online(model, encoded, layers, run.device)
     with row_bar(len(encoded), "teacher's states") as bar:
@@ -213,8 +251,8 @@ def _write_states(model: PreTrainedModel, out: Path, encoded: Encoded, layers: S
                 real = states.cpu()[mask].to(dtype)
                 if not bool(real.isfinite().all()):
                     raise MinnowError(
-                        f"the teacher's hidden states of layer {layer} are infinite or undefined in {dtype}; use "
-                        "distill.hidden_states: online"
+                        f"the teacher's hidden states of layer {layer} are infinite or undefined in"
+                        f" {dtype}; use distill.hidden_states: online"
                     )
                 files[layer][places[mask].numpy()] = real.view(torch.int16).numpy()
             bar.update(len(rows))
@@ -222,16 +260,23 @@ def _write_states(model: PreTrainedModel, out: Path, encoded: Encoded, layers: S
         file.flush()
 
 
-def online(model: PreTrainedModel, encoded: Encoded, layers: Sequence[int], device: torch.device) -> Online:
+def online(
+    model: PreTrainedModel, encoded: Encoded, layers: Sequence[int], device: torch.device
+) -> Online:
     """Return a source that runs the model, of which it cuts off what it does not need."""
     keep_layers(model, max(layers))
     return Online(model, encoded, layers, device)
 
 
 def read_states(
-    folder: Path, ids: Sequence[str], encoded: Encoded, layers: Collection[int], device: torch.device
+    folder: Path,
+    ids: Sequence[str],
+    encoded: Encoded,
+    layers: Collection[int],
+    device: torch.device,
 ) -> Stored:
-    """Return the stored states of exactly these rows; `encoded` are their texts in the teacher's tokens.
+    """Return the stored states of exactly these rows; `encoded` are their texts in the teacher's
+    tokens.
 
     Nothing is read into memory but what a batch needs.
 
@@ -241,18 +286,23 @@ def read_states(
     index = read_json(folder / INDEX)
     if missing := sorted(set(layers) - set(index["layers"])):
         raise MinnowError(
-            f"the weights of distill ask for the teacher's hidden states {listed(sorted(layers), 30)}, and "
-            f"{listed(missing, 30)} are not stored: set distill.stored_layers to {sorted(layers)}"
+            "the weights of distill ask for the teacher's hidden states"
+            f" {listed(sorted(layers), 30)}, and {listed(missing, 30)} are not stored: set"
+            f" distill.stored_layers to {sorted(layers)}"
         )
     rows = read_table(folder / ROWS)
     if rows["id"].to_list() != list(ids) or rows["tokens"].to_list() != encoded.lengths.tolist():
         raise MinnowError(
-            f"{folder} belongs to other rows or to another teacher; run `dvc repro` so that its states are computed on "
-            "the present training split"
+            f"{folder} belongs to other rows or to another teacher; run `dvc repro` so that its"
+            " states are computed on the present training split"
         )
     dtype = DTYPES[index["dtype"]]
     files = {layer: np.load(_file(folder, layer), mmap_mode="c") for layer in layers}
-    return Stored({layer: torch.from_numpy(file).view(dtype) for layer, file in files.items()}, encoded, device)
+    return Stored(
+        {layer: torch.from_numpy(file).view(dtype) for layer, file in files.items()},
+        encoded,
+        device,
+    )
 
 
 def _file(folder: Path, layer: int) -> Path:

@@ -1,4 +1,6 @@
-"""White-box distillation: what happens inside the student, held against what happens inside its teacher."""
+"""White-box distillation: what happens inside the student, held against what happens inside its
+teacher.
+"""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -21,14 +23,17 @@ from minnow.errors import MinnowError, listed
 from minnow.models import anatomy, folders
 from minnow.training.loop import Guide
 
-# Width of a relation head of the teacher: 48 heads for a width of 768, 64 for 1,024, as in MiniLMv2.
+# Width of a relation head of the teacher: 48 heads for a width of 768, 64 for 1,024, as in
+# MiniLMv2.
 RELATION_WIDTH = 16
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is compared, and with which weight; all weights 0 is nothing. The fields stand in params.yaml."""
+    """What is compared, and with which weight; all weights 0 is nothing. The fields stand in
+    params.yaml.
+    """
 
     hidden_weight: float = 0.0
     hidden_measure: Literal["cosine", "mse"] = "cosine"
@@ -59,17 +64,24 @@ class Plan:
     @property
     def stored(self) -> list[int]:
         """The teacher's hidden states that all of it is made of."""
-        return states.needed([theirs for _, theirs in self.hidden], [theirs for _, theirs in self.projected])
+        return states.needed(
+            [theirs for _, theirs in self.hidden], [theirs for _, theirs in self.projected]
+        )
 
 
 def layer_map(
-    given: Sequence[int] | None, *, student_layers: int, teacher_layers: int, copied: Sequence[int] | None = None
+    given: Sequence[int] | None,
+    *,
+    student_layers: int,
+    teacher_layers: int,
+    copied: Sequence[int] | None = None,
 ) -> list[Pair]:
-    """Return which of the teacher's layers each of the student's is held against, as pairs (student's, teacher's).
+    """Return which of the teacher's layers each of the student's is held against, as pairs
+    (student's, teacher's).
 
-    `given` names one for each layer of the student, from 1. If it has one more and begins with 0, the embeddings are a
-    pair too. None takes those that the student's were `copied` from (counted from 0), or evenly spaced ones with the
-    last among them (TinyBERT's uniform map).
+    `given` names one for each layer of the student, from 1. If it has one more and begins with 0,
+    the embeddings are a pair too. None takes those that the student's were `copied` from (counted
+    from 0), or evenly spaced ones with the last among them (TinyBERT's uniform map).
 
     Raises:
         MinnowError: a layer that does not exist, or another number of them.
@@ -83,13 +95,16 @@ def layer_map(
     body = given[1:] if embeddings else given
     if len(body) != student_layers or not all(1 <= number <= teacher_layers for number in body):
         raise MinnowError(
-            f"distill.layer_map is {list(given)}: it names one of the teacher's layers 1 to {teacher_layers} for each "
-            f"of the student's {student_layers}, behind a 0 if the embeddings are to be compared too; or set it to null"
+            f"distill.layer_map is {list(given)}: it names one of the teacher's layers 1 to"
+            f" {teacher_layers} for each of the student's {student_layers}, behind a 0 if the"
+            " embeddings are to be compared too; or set it to null"
         )
     return [*([(0, 0)] if embeddings else []), *enumerate(body, start=1)]
 
 
-def plan(terms: Terms, pairs: Sequence[Pair], student: PreTrainedModel, teacher: PreTrainedModel) -> Plan:
+def plan(
+    terms: Terms, pairs: Sequence[Pair], student: PreTrainedModel, teacher: PreTrainedModel
+) -> Plan:
     """Return what is compared.
 
     Raises:
@@ -100,9 +115,9 @@ def plan(terms: Terms, pairs: Sequence[Pair], student: PreTrainedModel, teacher:
     heads, their_heads = (int(model.config.num_attention_heads) for model in (student, teacher))
     if terms.attention_weight > 0 and heads != their_heads:
         raise MinnowError(
-            f"distill.attention_weight is {terms.attention_weight:g}, and the student has {heads} attention heads "
-            f"where the teacher has {their_heads}: set it to 0 and take relation_weight, which needs no equal number, "
-            "or give the student as many heads"
+            f"distill.attention_weight is {terms.attention_weight:g}, and the student has {heads}"
+            f" attention heads where the teacher has {their_heads}: set it to 0 and take"
+            " relation_weight, which needs no equal number, or give the student as many heads"
         )
     layers = [pair for pair in pairs if pair[0]]
     return Plan(
@@ -110,7 +125,9 @@ def plan(terms: Terms, pairs: Sequence[Pair], student: PreTrainedModel, teacher:
         attention=layers if terms.attention_weight > 0 else [],
         relation=layers[-1] if terms.relation_weight > 0 else None,
         relation_heads=relation_heads(
-            terms.relation_heads if terms.relation_weight > 0 else None, width(student), width(teacher)
+            terms.relation_heads if terms.relation_weight > 0 else None,
+            width(student),
+            width(teacher),
         ),
     )
 
@@ -121,7 +138,8 @@ def width(model: PreTrainedModel) -> int:
 
 
 def relation_heads(given: int | None, student_width: int, teacher_width: int) -> int:
-    """Return into how many heads both widths are cut; None takes as many as leave the teacher's RELATION_WIDTH each.
+    """Return into how many heads both widths are cut; None takes as many as leave the teacher's
+    RELATION_WIDTH each.
 
     Raises:
         MinnowError: it does not divide both widths.
@@ -129,11 +147,13 @@ def relation_heads(given: int | None, student_width: int, teacher_width: int) ->
     common = int(np.gcd(student_width, teacher_width))
     allowed = [number for number in range(1, common + 1) if common % number == 0]
     if given is None:
-        return max([number for number in allowed if teacher_width // number >= RELATION_WIDTH] or [1])
+        return max(
+            [number for number in allowed if teacher_width // number >= RELATION_WIDTH] or [1]
+        )
     if given not in allowed:
         raise MinnowError(
-            f"distill.relation_heads is {given}, which does not divide the widths of student ({student_width}) and "
-            f"teacher ({teacher_width}); allowed: {listed(allowed, 20)}"
+            f"distill.relation_heads is {given}, which does not divide the widths of student"
+            f" ({student_width}) and teacher ({teacher_width}); allowed: {listed(allowed, 20)}"
         )
     return given
 
@@ -141,11 +161,12 @@ def relation_heads(given: int | None, student_width: int, teacher_width: int) ->
 class WhiteBox(Guide):
     """The weighted sum of the terms for a batch of training rows.
 
-    Hidden states and attention are averaged over the pairs of layers, relations are of one pair. Where the student's
-    states have another width, a linear map without bias for each pair, trained with the student, takes them to the
-    teacher's (TinyBERT's). Where the two cut texts into other tokens, the teacher's states, queries, keys and values
-    are averaged over the tokens that share characters with a student's token; a student's token without any does not
-    count. Scores being products of queries and keys, this averages them over both.
+    Hidden states and attention are averaged over the pairs of layers, relations are of one pair.
+    Where the student's states have another width, a linear map without bias for each pair, trained
+    with the student, takes them to the teacher's (TinyBERT's). Where the two cut texts into other
+    tokens, the teacher's states, queries, keys and values are averaged over the tokens that share
+    characters with a student's token; a student's token without any does not count. Scores being
+    products of queries and keys, this averages them over both.
     """
 
     def __init__(
@@ -163,10 +184,13 @@ class WhiteBox(Guide):
         self.heads = int(student.config.num_attention_heads)
         own = int(student.config.hidden_size)
         self.maps = nn.ModuleList(
-            nn.Linear(own, teacher_width, bias=False) if own != teacher_width else nn.Identity() for _ in plan.hidden
+            nn.Linear(own, teacher_width, bias=False) if own != teacher_width else nn.Identity()
+            for _ in plan.hidden
         )
         self.watch = Watch(
-            student, hidden=[ours for ours, _ in plan.hidden], projected=[ours for ours, _ in plan.projected]
+            student,
+            hidden=[ours for ours, _ in plan.hidden],
+            projected=[ours for ours, _ in plan.projected],
         )
 
     def watching(self) -> AbstractContextManager[None]:
@@ -174,11 +198,15 @@ class WhiteBox(Guide):
         return self.watch.on()
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Return the terms for these rows, which the student has just computed with this mask (rows, tokens)."""
+        """Return the terms for these rows, which the student has just computed with this mask
+        (rows, tokens).
+        """
         student, teacher = self.watch.take(), self.teacher.of(rows)
         mask = mask.bool()
         if self.tokens is not None:
-            matrix = alignment.matrix(*(tokens.batch(rows) for tokens in self.tokens)).to(mask.device)
+            matrix = alignment.matrix(*(tokens.batch(rows) for tokens in self.tokens)).to(
+                mask.device
+            )
             teacher, mask = aligned(teacher, matrix), mask & (matrix.sum(dim=-1) > 0)
         total = torch.zeros((), device=mask.device)
         if self.plan.hidden:
@@ -188,7 +216,10 @@ class WhiteBox(Guide):
         if self.plan.relation is not None:
             ours, theirs = self.plan.relation
             value = losses.relations(
-                student.projected[ours], teacher.projected[theirs], mask, heads=self.plan.relation_heads
+                student.projected[ours],
+                teacher.projected[theirs],
+                mask,
+                heads=self.plan.relation_heads,
             )
             total = total + self.terms.relation_weight * value
         return total
@@ -197,7 +228,10 @@ class WhiteBox(Guide):
         return torch.stack(
             [
                 losses.hidden_states(
-                    linear(student.hidden[ours]), teacher.hidden[theirs], mask, measure=self.terms.hidden_measure
+                    linear(student.hidden[ours]),
+                    teacher.hidden[theirs],
+                    mask,
+                    measure=self.terms.hidden_measure,
                 )
                 for linear, (ours, theirs) in zip(self.maps, self.plan.hidden, strict=True)
             ]
@@ -215,10 +249,15 @@ class WhiteBox(Guide):
 
 
 def aligned(teacher: States, matrix: Tensor) -> States:
-    """Return the teacher's states in the student's tokens; `matrix` (rows, student tokens, teacher tokens)."""
+    """Return the teacher's states in the student's tokens; `matrix` (rows, student tokens, teacher
+    tokens).
+    """
     return States(
         {layer: matrix @ state for layer, state in teacher.hidden.items()},
-        {layer: (matrix @ q, matrix @ k, matrix @ v) for layer, (q, k, v) in teacher.projected.items()},
+        {
+            layer: (matrix @ q, matrix @ k, matrix @ v)
+            for layer, (q, k, v) in teacher.projected.items()
+        },
     )
 
 
@@ -234,13 +273,15 @@ def guide(
     copied: Sequence[int] | None = None,
     stored: Path | None = None,
 ) -> WhiteBox | None:
-    """Return what `fitting.fit_tables` takes as `guide` for this student on `train` (id, text); None if all is off.
+    """Return what `fitting.fit_tables` takes as `guide` for this student on `train` (id, text);
+    None if all is off.
 
-    `teacher` is its model folder, `stored` the folder with its hidden states if it is not to run; see `layer_map` for
-    the rest.
+    `teacher` is its model folder, `stored` the folder with its hidden states if it is not to run;
+    see `layer_map` for the rest.
 
     Raises:
-        MinnowError: the terms do not suit these models, or states are not stored or belong to other rows.
+        MinnowError: the terms do not suit these models, or states are not stored or belong to other
+        rows.
     """
     if not terms.any:
         return None
@@ -249,16 +290,23 @@ def guide(
     model.requires_grad_(False)
     teacher_width, teacher_layers = int(model.config.hidden_size), len(anatomy.layers_of(model))
     student_layers = len(anatomy.layers_of(student))
-    pairs = layer_map(given_map, student_layers=student_layers, teacher_layers=teacher_layers, copied=copied)
+    pairs = layer_map(
+        given_map, student_layers=student_layers, teacher_layers=teacher_layers, copied=copied
+    )
     wanted = plan(terms, pairs, student, model)
     texts = train["text"].to_list()
-    ours, theirs = alignment.tokens(tokenizer, texts), alignment.tokens(folders.load_tokenizer(teacher), texts)
+    ours, theirs = (
+        alignment.tokens(tokenizer, texts),
+        alignment.tokens(folders.load_tokenizer(teacher), texts),
+    )
     projections = {layer: anatomy.projections_of(model, layer) for _, layer in wanted.projected}
     source: states.Source
     if stored is None:
         source = states.online(model, theirs.encoded, wanted.stored, run.device)
     else:
-        source = states.read_states(stored, train["id"].to_list(), theirs.encoded, wanted.stored, run.device)
+        source = states.read_states(
+            stored, train["id"].to_list(), theirs.encoded, wanted.stored, run.device
+        )
     return WhiteBox(
         terms,
         wanted,

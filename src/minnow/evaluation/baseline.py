@@ -1,7 +1,9 @@
-"""The plain baseline, logistic regression over TF-IDF of character n-grams. A transformer has to clear it.
+"""The plain baseline, logistic regression over TF-IDF of character n-grams. A transformer has to
+clear it.
 
-A saved one is text and float32, no pickle: `ngrams.jsonl` holds an n-gram a line in the order of their columns,
-`model.safetensors` their idf and coefficients and the intercept, and `config.json` how texts are cut into n-grams.
+A saved one is text and float32, no pickle: `ngrams.jsonl` holds an n-gram a line in the order of
+their columns, `model.safetensors` their idf and coefficients and the intercept, and `config.json`
+how texts are cut into n-grams.
 """
 
 import json
@@ -17,16 +19,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
-from minnow.core.files import MANIFEST, check_manifest, read_json, replacing, write_json, write_manifest
+from minnow.core.files import (
+    MANIFEST,
+    check_manifest,
+    read_json,
+    replacing,
+    write_json,
+    write_manifest,
+)
 from minnow.core.tables import write_logits
 from minnow.errors import MinnowError
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-# The inverse strength of the penalty. On Hannousse's validation split F1 was 0.941 at 1, 0.950 at 3, 0.955 at 10 and
-# at 30; letter case and 5-grams brought nothing.
+# The inverse strength of the penalty. On Hannousse's validation split F1 was 0.941 at 1, 0.950 at
+# 3, 0.955 at 10 and at 30; letter case and 5-grams brought nothing.
 C = 10.0
 NGRAM_RANGE = (1, 4)
-# Train rows beyond these are left out: 200,000 take 30 seconds and 1.2 GB, and both grow with the rows.
+# Train rows beyond these are left out: 200,000 take 30 seconds and 1.2 GB, and both grow with the
+# rows.
 MAX_ROWS = 200_000
 # Rows whose features are in memory at a time when logits are computed.
 CHUNK = 20_000
@@ -34,18 +44,22 @@ NGRAMS, WEIGHTS, CONFIG = "ngrams.jsonl", "model.safetensors", "config.json"
 
 
 def fit_baseline(texts: Sequence[str], labels: Sequence[int]) -> Pipeline:
-    """Fit character 1-to-4-grams and logistic regression; the same rows in the same order give the same pipeline.
+    """Fit character 1-to-4-grams and logistic regression; the same rows in the same order give the
+    same pipeline.
 
     Raises:
         MinnowError: no n-gram stands in two texts.
     """
-    features = TfidfVectorizer(analyzer="char", ngram_range=NGRAM_RANGE, sublinear_tf=True, min_df=2)
+    features = TfidfVectorizer(
+        analyzer="char", ngram_range=NGRAM_RANGE, sublinear_tf=True, min_df=2
+    )
     regression = LogisticRegression(C=C, max_iter=1000, random_state=0)
     try:
         counted = features.fit_transform(texts)
     except ValueError as error:  # scikit-learn's word for an empty vocabulary
         raise MinnowError(
-            f"no character n-gram stands in two of the {len(texts)} train rows ({error}); give more rows"
+            f"no character n-gram stands in two of the {len(texts)} train rows ({error}); give more"
+            " rows"
         ) from None
     # Its vectors are short: more threads cost time, and give other last digits.
     with threadpool_limits(1):
@@ -62,25 +76,46 @@ def baseline_logits(pipeline: Pipeline, texts: Sequence[str]) -> Array:
 
 
 def parameters(pipeline: Pipeline) -> int:
-    """Return how many numbers were fitted: an idf and a coefficient for each n-gram, and the intercept."""
+    """Return how many numbers were fitted: an idf and a coefficient for each n-gram, and the
+    intercept.
+    """
     features, regression = pipeline[0], pipeline[-1]
     return int(features.idf_.size + regression.coef_.size + regression.intercept_.size)
 
 
 def save(pipeline: Pipeline, folder: Path) -> None:
-    """Write a folder that is the same bytes for the same pipeline, with `manifest.json` beside the rest."""
+    """Write a folder that is the same bytes for the same pipeline, with `manifest.json` beside the
+    rest.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     features, regression = pipeline[0], pipeline[-1]
-    lines = (json.dumps(ngram, ensure_ascii=False) + "\n" for ngram in features.get_feature_names_out())
+    lines = (
+        json.dumps(ngram, ensure_ascii=False) + "\n" for ngram in features.get_feature_names_out()
+    )
     (folder / NGRAMS).write_bytes("".join(lines).encode())
-    numbers = {"idf": features.idf_, "coefficients": regression.coef_[0], "intercept": regression.intercept_}
-    tensors = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in numbers.items()}
+    numbers = {
+        "idf": features.idf_,
+        "coefficients": regression.coef_[0],
+        "intercept": regression.intercept_,
+    }
+    tensors = {
+        name: np.ascontiguousarray(values, dtype=np.float32) for name, values in numbers.items()
+    }
     (folder / WEIGHTS).write_bytes(to_safetensors(tensors))
-    config = {name: getattr(features, name) for name in ("analyzer", "lowercase", "ngram_range", "sublinear_tf")}
+    config = {
+        name: getattr(features, name)
+        for name in ("analyzer", "lowercase", "ngram_range", "sublinear_tf")
+    }
     write_json(folder / CONFIG, config)
-    parts = {"vocabulary": (folder / NGRAMS).stat().st_size, "weights": sum(each.nbytes for each in tensors.values())}
+    parts = {
+        "vocabulary": (folder / NGRAMS).stat().st_size,
+        "weights": sum(each.nbytes for each in tensors.values()),
+    }
     total = sum(file.stat().st_size for file in folder.iterdir() if file.name != MANIFEST)
-    facts = {"parameters": parameters(pipeline), "bytes_by_part": {**parts, "other": total - sum(parts.values())}}
+    facts = {
+        "parameters": parameters(pipeline),
+        "bytes_by_part": {**parts, "other": total - sum(parts.values())},
+    }
     write_manifest(folder, facts)
 
 
@@ -92,7 +127,9 @@ def load(folder: Path) -> Pipeline:
     """
     check_manifest(folder)
     config, tensors = read_json(folder / CONFIG), load_file(folder / WEIGHTS)
-    lines = (folder / NGRAMS).read_bytes().decode().split("\n")[:-1]  # not splitlines: an n-gram may hold U+2028
+    lines = (
+        (folder / NGRAMS).read_bytes().decode().split("\n")[:-1]
+    )  # not splitlines: an n-gram may hold U+2028
     config["ngram_range"] = tuple(config["ngram_range"])
     features = TfidfVectorizer(**config, vocabulary=[json.loads(line) for line in lines])
     features.idf_ = tensors["idf"]
@@ -104,7 +141,8 @@ def load(folder: Path) -> Pipeline:
 
 
 def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Write `<out>/<name>.parquet` for tables with `id` and `text`, all or none, by the baseline saved in `folder`.
+    """Write `<out>/<name>.parquet` for tables with `id` and `text`, all or none, by the baseline
+    saved in `folder`.
 
     Raises:
         MinnowError: the folder is damaged.

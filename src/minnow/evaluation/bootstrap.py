@@ -1,9 +1,11 @@
-"""The bootstrap behind every interval: one set of resamples for all models, so that differences are paired.
+"""The bootstrap behind every interval: one set of resamples for all models, so that differences are
+paired.
 
-Phishing and safe rows are drawn separately, each as many as there are (a stratified bootstrap), and an interval is the
-percentile interval of what the resamples give (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-A resample is a weight per row: how often it was drawn. All estimates come from cumulated weights along the rows in the
-order of their margin, which is sorted once per model; a thousand resamples are a few matrix passes.
+Phishing and safe rows are drawn separately, each as many as there are (a stratified bootstrap), and
+an interval is the percentile interval of what the resamples give (Efron & Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13). A resample is a weight per row: how often it was
+drawn. All estimates come from cumulated weights along the rows in the order of their margin, which
+is sorted once per model; a thousand resamples are a few matrix passes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,8 @@ CHUNK = 1 << 20
 class Ranked:
     """A model's test rows by rising margin, as arrays of (rows,).
 
-    Rows of one margin are a group: `starts` (groups,) has the first row of each, `hits` the groups with a phishing row.
+    Rows of one margin are a group: `starts` (groups,) has the first row of each, `hits` the groups
+    with a phishing row.
     """
 
     order: Array
@@ -46,14 +49,18 @@ class Ranked:
         return cls(order, starts, hits, ranked, actual, probability, (probability - actual) ** 2)
 
     def grouped(self, drawn: Array) -> Array:
-        """Return the weight of each group of tied margins, (resamples, groups), of ordered ones (resamples, rows)."""
+        """Return the weight of each group of tied margins, (resamples, groups), of ordered ones
+        (resamples, rows).
+        """
         if len(self.starts) == len(self.order):
             return drawn.astype(np.int64)
         return np.add.reduceat(drawn, self.starts, axis=1, dtype=np.int64)
 
 
 def draws(labels: Array, *, resamples: int, seed: int) -> Iterator[Array]:
-    """Yield weights (some resamples, rows), `resamples` of them in all; the same whatever the size of a chunk."""
+    """Yield weights (some resamples, rows), `resamples` of them in all; the same whatever the size
+    of a chunk.
+    """
     generator = np.random.default_rng(seed)
     strata = [np.flatnonzero(labels == label) for label in (0, 1)]
     at_once = max(1, CHUNK // len(labels))
@@ -62,7 +69,9 @@ def draws(labels: Array, *, resamples: int, seed: int) -> Iterator[Array]:
         for row in weights:
             for members in strata:
                 size = len(members)
-                row[members] = np.bincount(generator.integers(size, size=size, dtype=np.int32), minlength=size)
+                row[members] = np.bincount(
+                    generator.integers(size, size=size, dtype=np.int32), minlength=size
+                )
         yield weights
 
 
@@ -70,10 +79,11 @@ Thresholds = Mapping[str, float | Array]
 
 
 def threshold_draws(safe: Array, weights: Array, *, fpr: float) -> Array:
-    """Return the thresholds (resamples,) that resamples of validation's safe rows would have set for this rate.
+    """Return the thresholds (resamples,) that resamples of validation's safe rows would have set
+    for this rate.
 
-    `safe` are margins (rows,) and `weights` (resamples, rows). A threshold for few false positives hangs on a few dozen
-    rows, and an interval that held it fixed would be several times too narrow.
+    `safe` are margins (rows,) and `weights` (resamples, rows). A threshold for few false positives
+    hangs on a few dozen rows, and an interval that held it fixed would be several times too narrow.
     """
     allowed = metrics.allowed_false_positives(len(safe), fpr)
     # Far more rows than hold the highest `allowed` of any resample.
@@ -83,10 +93,11 @@ def threshold_draws(safe: Array, weights: Array, *, fpr: float) -> Array:
 
 
 def estimates(model: Ranked, weights: Array, thresholds: Thresholds) -> dict[str, Array]:
-    """Return every metric of a model under each of the weights (resamples, rows), as arrays (resamples,).
+    """Return every metric of a model under each of the weights (resamples, rows), as arrays
+    (resamples,).
 
-    `thresholds` are margins, one for all resamples or one for each: `decision` gives accuracy and f1, any other name
-    the share of phishing rows above it.
+    `thresholds` are margins, one for all resamples or one for each: `decision` gives accuracy and
+    f1, any other name the share of phishing rows above it.
     """
     drawn = weights.take(model.order, axis=1)
     counts = Counts.of(model.grouped(drawn), model.grouped(drawn * model.labels))
@@ -101,7 +112,9 @@ def estimates(model: Ranked, weights: Array, thresholds: Thresholds) -> dict[str
 
 @dataclass(frozen=True)
 class Counts:
-    """Drawn rows per group of tied margins, all and phishing ones, and both cumulated; each (resamples, groups)."""
+    """Drawn rows per group of tied margins, all and phishing ones, and both cumulated; each
+    (resamples, groups).
+    """
 
     all: Array
     phishing: Array
@@ -125,10 +138,11 @@ class Counts:
 
 
 def _ranking(counts: Counts, groups: Array) -> dict[str, Array]:
-    """Return ROC AUC and average precision; `groups` are those with phishing rows, where alone they gain.
+    """Return ROC AUC and average precision; `groups` are those with phishing rows, where alone they
+    gain.
 
-    AUC is the chance that a phishing row lies above a safe one, ties counted half (Mann-Whitney); average precision the
-    mean over phishing rows of the precision at their margin.
+    AUC is the chance that a phishing row lies above a safe one, ties counted half (Mann-Whitney);
+    average precision the mean over phishing rows of the precision at their margin.
     """
     everything, phishing, all_upto, phishing_upto = (
         each.take(groups, axis=1).astype(np.float64)
@@ -140,7 +154,8 @@ def _ranking(counts: Counts, groups: Array) -> dict[str, Array]:
     called = rows - all_upto + everything
     precision = found / np.maximum(called, 1)  # where none is called, none is found
     return {
-        "roc_auc": np.einsum("ij,ij->i", phishing, safe_below) / (positive * (rows - positive))[:, 0],
+        "roc_auc": np.einsum("ij,ij->i", phishing, safe_below)
+        / (positive * (rows - positive))[:, 0],
         "average_precision": np.einsum("ij,ij->i", phishing, precision) / positive[:, 0],
     }
 
@@ -151,7 +166,8 @@ def _calibration_error(model: Ranked, counts: Counts, drawn: Array, phishing: Ar
     twice_middle = 2 * counts.all_upto - counts.all
     total = np.empty(len(gaps))
     for number, gap in enumerate(gaps):
-        # First group of each bin but the first; middles do not fall, since weights are not negative.
+        # First group of each bin but the first; middles do not fall, since weights are not
+        # negative.
         inner = 2 * counts.rows[number] * np.arange(1, ECE_BINS) / ECE_BINS
         firsts = np.unique(np.searchsorted(twice_middle[number], inner))
         edges = model.starts[firsts[firsts < len(model.starts)]]
@@ -191,7 +207,8 @@ def bootstrap(
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Array]]:
-    """Return model → metric → its value in each resample, (resamples,); the same resamples for every model.
+    """Return model → metric → its value in each resample, (resamples,); the same resamples for
+    every model.
 
     `thresholds` are those of each model: margins, or arrays (resamples,) of them.
     """
@@ -204,7 +221,10 @@ def bootstrap(
                 lambda name, weights=weights, these=these: estimates(
                     models[name],
                     weights,
-                    {key: at if isinstance(at, float) else at[these] for key, at in thresholds[name].items()},
+                    {
+                        key: at if isinstance(at, float) else at[these]
+                        for key, at in thresholds[name].items()
+                    },
                 ),
                 models,
             )
@@ -212,7 +232,8 @@ def bootstrap(
                 parts[name].append(values)
             first += len(weights)
     return {
-        name: {key: np.concatenate([part[key] for part in found]) for key in found[0]} for name, found in parts.items()
+        name: {key: np.concatenate([part[key] for part in found]) for key in found[0]}
+        for name, found in parts.items()
     }
 
 
@@ -223,10 +244,11 @@ def interval(values: Array) -> tuple[float, float]:
 
 
 def interval_around(value: float, values: Array) -> tuple[float, float]:
-    """Return the percentile interval of resampled values, moved so that it lies around the estimate, from 0 up.
+    """Return the percentile interval of resampled values, moved so that it lies around the
+    estimate, from 0 up.
 
-    A calibration error is never negative, so noise raises it, and resampling raises it once more: the percentile
-    interval itself may lie above its own estimate.
+    A calibration error is never negative, so noise raises it, and resampling raises it once more:
+    the percentile interval itself may lie above its own estimate.
     """
     low, high = interval(values)
     middle = float(np.median(values))

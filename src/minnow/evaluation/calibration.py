@@ -1,4 +1,6 @@
-"""What validation teaches about a model's use: the temperature of its probabilities, and its decision threshold."""
+"""What validation teaches about a model's use: the temperature of its probabilities, and its
+decision threshold.
+"""
 
 from typing import Any
 
@@ -16,7 +18,8 @@ LOWEST, HIGHEST = 0.05, 20.0
 def fit_temperature(margins: Array, labels: Array) -> float:
     """Return the T for which margin / T has the least log loss on these rows.
 
-    Guo, Pleiss, Sun & Weinberger 2017, arXiv 1706.04599, section 4.2. It moves no row over probability 0.5.
+    Guo, Pleiss, Sun & Weinberger 2017, arXiv 1706.04599, section 4.2. It moves no row over
+    probability 0.5.
     """
     found = minimize_scalar(
         lambda log_t: metrics.log_loss(margins / np.exp(log_t), labels),
@@ -37,7 +40,8 @@ def quality(margins: Array, labels: Array) -> dict[str, float]:
 
 
 def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> float:
-    """Return the margin above which a row is called phishing: probability 0.5, or what keeps `fpr` on these rows.
+    """Return the margin above which a row is called phishing: probability 0.5, or what keeps `fpr`
+    on these rows.
 
     Raises:
         MinnowError: there are too few safe rows for so small a rate.
@@ -48,25 +52,35 @@ def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> floa
     if threshold is None:
         safe = int((labels == 0).sum())
         raise MinnowError(
-            f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that allows "
-            f"{metrics.allowed_false_positives(safe, fpr)}; set {np.ceil(1e4 / max(safe, 1)) / 1e4:g} or more, or null"
+            f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that"
+            f" allows {metrics.allowed_false_positives(safe, fpr)}; set"
+            f" {np.ceil(1e4 / max(safe, 1)) / 1e4:g} or more, or null"
         )
     return threshold
 
 
-def calibration(*, validation: tuple[Array, Array], test: tuple[Array, Array], threshold: float) -> dict[str, Any]:
-    """Return a model's temperature, its quality before and after, and what its threshold does on either split."""
+def calibration(
+    *, validation: tuple[Array, Array], test: tuple[Array, Array], threshold: float
+) -> dict[str, Any]:
+    """Return a model's temperature, its quality before and after, and what its threshold does on
+    either split.
+    """
     temperature = fit_temperature(*validation)
     splits = {"validation": validation, "test": test}
     return {
         "temperature": rounded(temperature),
         **{
-            name: {"before": quality(margins, labels), "after": quality(margins / temperature, labels)}
+            name: {
+                "before": quality(margins, labels),
+                "after": quality(margins / temperature, labels),
+            }
             for name, (margins, labels) in splits.items()
         },
         "decision": {
             "threshold": rounded(threshold),
-            "probability_before_temperature": rounded(float(metrics.probability(np.array(threshold)))),
+            "probability_before_temperature": rounded(
+                float(metrics.probability(np.array(threshold)))
+            ),
             "validation_fpr": rounded(metrics.false_positive_rate(*validation, threshold)),
             "test_fpr": rounded(metrics.false_positive_rate(*test, threshold)),
             "test_tpr": rounded(metrics.true_positive_rate(*test, threshold)),

@@ -17,17 +17,21 @@ FEW_FLIPS = 10
 
 
 def verdict(low: float, high: float, margin: float) -> str:
-    """Judge an interval of a difference, after − before: its whole lies above −margin, or below, or on both sides."""
+    """Judge an interval of a difference, after − before: its whole lies above −margin, or below, or
+    on both sides.
+    """
     if low > -margin:
         return NON_INFERIOR
     return INFERIOR if high < -margin else INCONCLUSIVE
 
 
-def rows_needed(difference: float, low: float, high: float, *, margin: float, rows: int) -> int | None:
+def rows_needed(
+    difference: float, low: float, high: float, *, margin: float, rows: int
+) -> int | None:
     """Return the rows at which, in four of five cases, the interval would no longer hold −margin.
 
-    An interval narrows with the root of the rows; the difference is taken to stay what it is. None where that lies so
-    near to −margin that no number of rows could be had.
+    An interval narrows with the root of the rows; the difference is taken to stay what it is. None
+    where that lies so near to −margin that no number of rows could be had.
     """
     distance = difference + margin
     if abs(distance) < margin / 100:
@@ -40,16 +44,18 @@ def rows_needed(difference: float, low: float, high: float, *, margin: float, ro
 def unseen_loss(worse: int, *, rows: int, positives: int, f1: float) -> float:
     """Return the loss of F1 that so few flips for the worse leave possible, in [0, 1].
 
-    Where hardly a row flips, the bootstrap knows hardly any flips and gives an interval of no width. The share of rows
-    that flip may yet be as high as the exact binomial bound (Clopper & Pearson 1934). The costliest flip is a phishing
-    row that is lost: (2 − F1) / (2 · positives) at F1 near its precision and recall.
+    Where hardly a row flips, the bootstrap knows hardly any flips and gives an interval of no
+    width. The share of rows that flip may yet be as high as the exact binomial bound (Clopper &
+    Pearson 1934). The costliest flip is a phishing row that is lost: (2 − F1) / (2 · positives) at
+    F1 near its precision and recall.
     """
     share = binomtest(worse, rows).proportion_ci(CONFIDENCE, method="exact").high
     return float(share * rows * (2 - f1) / (2 * positives))
 
 
 def mcnemar(worse: int, better: int) -> float:
-    """Return the two-sided exact p of so unequal counts of discordant rows, were either equally likely.
+    """Return the two-sided exact p of so unequal counts of discordant rows, were either equally
+    likely.
 
     McNemar 1947, in its exact form: a binomial test. It takes rows for independent.
     """
@@ -57,7 +63,9 @@ def mcnemar(worse: int, better: int) -> float:
 
 
 def flips(before: Array, after: Array, labels: Array) -> dict[str, int]:
-    """Return how many predictions changed: `worse` from right to wrong, `better` from wrong to right."""
+    """Return how many predictions changed: `worse` from right to wrong, `better` from wrong to
+    right.
+    """
     changed = before != after
     better = int((changed & (after == labels)).sum())
     return {"changed": int(changed.sum()), "worse": int(changed.sum()) - better, "better": better}
@@ -70,30 +78,52 @@ def difference(before: float, after: float, resampled: Array) -> dict[str, float
 
 
 def judged(
-    before: float, after: float, resampled: Array, *, flipped: Mapping[str, int], labels: Array, margin: float
+    before: float,
+    after: float,
+    resampled: Array,
+    *,
+    flipped: Mapping[str, int],
+    labels: Array,
+    margin: float,
 ) -> dict[str, Any]:
-    """Return the verdict on a difference of f1 and, where it is open, the rows that would settle it.
+    """Return the verdict on a difference of f1 and, where it is open, the rows that would settle
+    it.
 
-    `flipped` are the flips behind it: with few of them, non-inferior is only said where as many as chance may have kept
-    out of sight would not pass the margin either.
+    `flipped` are the flips behind it: with few of them, non-inferior is only said where as many as
+    chance may have kept out of sight would not pass the margin either.
     """
     low, high = interval(resampled)
     found, rows = verdict(low, high, margin), len(labels)
-    needed = rows_needed(after - before, low, high, margin=margin, rows=rows) if found == INCONCLUSIVE else None
+    needed = (
+        rows_needed(after - before, low, high, margin=margin, rows=rows)
+        if found == INCONCLUSIVE
+        else None
+    )
     if found == NON_INFERIOR and flipped["changed"] < FEW_FLIPS:
-        unseen = unseen_loss(flipped["worse"], rows=rows, positives=int((labels == 1).sum()), f1=before)
+        unseen = unseen_loss(
+            flipped["worse"], rows=rows, positives=int((labels == 1).sum()), f1=before
+        )
         if unseen > margin:
             found, needed = INCONCLUSIVE, math.ceil(rows * unseen / margin)
     return {"verdict": found, "better_than_before": low > 0, "rows_needed": needed}
 
 
-def changes(before: Array, after: Array, labels: Array, *, thresholds: tuple[float, float]) -> dict[str, Any]:
-    """Return what changed row by row between two models' margins (rows,), each judged at its own threshold."""
-    guesses = [metrics.predicted(margins, at) for margins, at in zip((before, after), thresholds, strict=True)]
+def changes(
+    before: Array, after: Array, labels: Array, *, thresholds: tuple[float, float]
+) -> dict[str, Any]:
+    """Return what changed row by row between two models' margins (rows,), each judged at its own
+    threshold.
+    """
+    guesses = [
+        metrics.predicted(margins, at)
+        for margins, at in zip((before, after), thresholds, strict=True)
+    ]
     counts = flips(guesses[0], guesses[1], labels)
     return {
         **counts,
         "agreement": rounded(1 - counts["changed"] / len(labels)),
         "mcnemar_p": rounded(mcnemar(counts["worse"], counts["better"])),
-        "mean_abs_dp": rounded(np.abs(metrics.probability(after) - metrics.probability(before)).mean()),
+        "mean_abs_dp": rounded(
+            np.abs(metrics.probability(after) - metrics.probability(before)).mean()
+        ),
     }

@@ -32,7 +32,9 @@ def size(layout: Layout, model: str) -> int:
 
 def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float | int | None]:
     """Return the flat metrics of one model, at the threshold that `fpr` asks for."""
-    test, validation = ((logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation"))
+    test, validation = (
+        (logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation")
+    )
     return metrics.headline(
         test=test,
         validation=validation,
@@ -46,11 +48,13 @@ def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float |
 def sizes(layout: Layout, model: str) -> dict[str, Any]:
     """Return the bytes of a model by part; they add up to all that it needs to run.
 
-    A tokenizer's files are taken out of the manifest's `other` as `vocabulary`, as the baseline calls its own; what is
-    left there are configs and the header of the weights' file.
+    A tokenizer's files are taken out of the manifest's `other` as `vocabulary`, as the baseline
+    calls its own; what is left there are configs and the header of the weights' file.
     """
     manifest = read_json(layout.manifest(model))
     parts, files = manifest["bytes_by_part"], manifest["files"]
-    tokenizer = sum(int(fact["bytes"]) for name, fact in files.items() if name.startswith("tokenizer"))
+    tokenizer = sum(
+        int(fact["bytes"]) for name, fact in files.items() if name.startswith("tokenizer")
+    )
     split = {"vocabulary": tokenizer, "other": parts["other"] - tokenizer} if tokenizer else {}
     return {**parts, **split, "total": size(layout, model)}

@@ -1,7 +1,9 @@
-"""Margins and labels to numbers, for two labels with 1 = phishing. Floats are rounded to 4 decimals at the end.
+"""Margins and labels to numbers, for two labels with 1 = phishing. Floats are rounded to 4 decimals
+at the end.
 
-A row's margin is its phishing logit − its safe logit. It orders the rows as the probability does, which would tie those
-above 37: they all round to 1. A threshold is a margin too: 0 is probability 0.5, and a row is called phishing above it.
+A row's margin is its phishing logit − its safe logit. It orders the rows as the probability does,
+which would tie those above 37: they all round to 1. A threshold is a margin too: 0 is probability
+0.5, and a row is called phishing above it.
 """
 
 import math
@@ -17,7 +19,8 @@ DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.
 ECE_BINS = 15
 EVEN = 0.0
-# False positives that validation must be able to hold for a rate to be reported: fewer say nothing of the threshold.
+# False positives that validation must be able to hold for a rate to be reported: fewer say nothing
+# of the threshold.
 LEAST_FALSE_POSITIVES = 5
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,7 +41,9 @@ def predicted(margins: Array, threshold: float = EVEN) -> Array:
 
 
 def classification(margins: Array, labels: Array, threshold: float = EVEN) -> dict[str, float]:
-    """Return accuracy, precision, recall and f1 (phishing class) at a threshold, and roc_auc, each in [0, 1]."""
+    """Return accuracy, precision, recall and f1 (phishing class) at a threshold, and roc_auc, each
+    in [0, 1].
+    """
     guesses = predicted(margins, threshold)
     precision, recall, f1_score, _ = sk.precision_recall_fscore_support(
         labels, guesses, average="binary", pos_label=1, zero_division=0
@@ -63,9 +68,11 @@ def true_positive_rate(margins: Array, labels: Array, threshold: float) -> float
 
 
 def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 1) -> float | None:
-    """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows exceeds.
+    """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows
+    exceeds.
 
-    The step lets a threshold be written down and used as written. None where that share is less than `least` rows.
+    The step lets a threshold be written down and used as written. None where that share is less
+    than `least` rows.
     """
     safe = np.sort(margins[labels == 0])[::-1]
     allowed = allowed_false_positives(len(safe), fpr)
@@ -73,7 +80,9 @@ def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 
 
 
 def written(thresholds: Array) -> Array:
-    """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did before."""
+    """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did
+    before.
+    """
     return np.asarray(np.ceil(thresholds * 10**DECIMALS) / 10**DECIMALS)
 
 
@@ -83,26 +92,31 @@ def allowed_false_positives(safe_rows: int, fpr: float) -> int:
 
 
 def calibration_bins(margins: Array, labels: Array) -> tuple[Array, Array, Array]:
-    """Return mean probability, share of phishing and number of rows of each non-empty bin, by rising probability.
+    """Return mean probability, share of phishing and number of rows of each non-empty bin, by
+    rising probability.
 
-    The ECE_BINS bins have equal mass. Rows of one margin stay together, in the bin where the middle of them falls, so
-    that the order of the rows does not matter.
+    The ECE_BINS bins have equal mass. Rows of one margin stay together, in the bin where the middle
+    of them falls, so that the order of the rows does not matter.
     """
     _, group, counts = np.unique(margins, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
     bins = np.floor(ECE_BINS * middle / len(margins)).astype(int)[group]
     rows = np.bincount(bins, minlength=ECE_BINS)
     filled = rows > 0
-    mean_of = (np.bincount(bins, weights=each, minlength=ECE_BINS) for each in (probability(margins), labels))
+    mean_of = (
+        np.bincount(bins, weights=each, minlength=ECE_BINS)
+        for each in (probability(margins), labels)
+    )
     expected, observed = (sums[filled] / rows[filled] for sums in mean_of)
     return expected, observed, rows[filled]
 
 
 def expected_calibration_error(margins: Array, labels: Array) -> float:
-    """Return the mean over rows of |mean probability − share of phishing| of the row's bin, in [0, 1].
+    """Return the mean over rows of |mean probability − share of phishing| of the row's bin, in [0,
+    1].
 
-    Naeini, Cooper & Hauskrecht 2015, for the phishing class, with bins of equal mass (Nixon et al. 2019,
-    arXiv 1904.01685): bins of equal width leave most of them almost empty here.
+    Naeini, Cooper & Hauskrecht 2015, for the phishing class, with bins of equal mass (Nixon et al.
+    2019, arXiv 1904.01685): bins of equal width leave most of them almost empty here.
     """
     expected, observed, rows = calibration_bins(margins, labels)
     return float(np.abs(expected - observed) @ rows / len(labels))
@@ -122,7 +136,8 @@ def log_loss(margins: Array, labels: Array) -> float:
 def tpr_at_fpr(
     fpr: float, *, validation: tuple[Array, Array], test: tuple[Array, Array]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the share of phishing found on test and the threshold, which validation sets for this `fpr`.
+    """Return the share of phishing found on test and the threshold, which validation sets for this
+    `fpr`.
 
     Both are (margins, labels). None twice where validation has too few safe rows.
     """
@@ -143,8 +158,9 @@ def headline(
 ) -> dict[str, float | int | None]:
     """Return the flat metrics of one model, the same keys for every model.
 
-    `test` and `validation` are (logits, labels); sizes are bytes of all that the model needs to run. validation_f1 is
-    at probability 0.5 whatever the threshold: it chooses between models, not how they are used.
+    `test` and `validation` are (logits, labels); sizes are bytes of all that the model needs to
+    run. validation_f1 is at probability 0.5 whatever the threshold: it chooses between models, not
+    how they are used.
     """
     on_test, on_validation = ((margin(logits), labels) for logits, labels in (test, validation))
     found, _ = tpr_at_fpr(0.01, validation=on_validation, test=on_test)

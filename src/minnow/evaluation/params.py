@@ -15,7 +15,9 @@ class ThresholdParams(Block):
 
 
 class EvaluateParams(Block):
-    """How the models are judged. Nothing is trained for it, and no model run but on a new set in `extra`."""
+    """How the models are judged. Nothing is trained for it, and no model run but on a new set in
+    `extra`.
+    """
 
     threshold: ThresholdParams
     margin: Annotated[float, Field(gt=0, lt=1)]

@@ -19,7 +19,9 @@ SHIFT_EDGES = np.linspace(-1, 1, 42)
 LABEL_NAMES = np.array(["safe", "phishing"])
 
 
-def plot_tables(outcomes: Mapping[str, Outcome], labels: Array, sizes: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+def plot_tables(
+    outcomes: Mapping[str, Outcome], labels: Array, sizes: Mapping[str, Any]
+) -> dict[str, pl.DataFrame]:
     """Return the plots' tables by file name; `labels` (rows,) are those of test."""
     tables = {"sizes": size_by_part(sizes)}
     for model, outcome in outcomes.items():
@@ -33,9 +35,13 @@ def plot_tables(outcomes: Mapping[str, Outcome], labels: Array, sizes: Mapping[s
 
 
 def confusion(outcome: Outcome, labels: Array) -> pl.DataFrame:
-    """Return actual and predicted label of every row, by name, in an order that depends on the counts alone."""
+    """Return actual and predicted label of every row, by name, in an order that depends on the
+    counts alone.
+    """
     guesses = metrics.predicted(outcome.test, outcome.threshold)
-    return pl.DataFrame({"actual": LABEL_NAMES[labels], "predicted": LABEL_NAMES[guesses]}).sort("actual", "predicted")
+    return pl.DataFrame({"actual": LABEL_NAMES[labels], "predicted": LABEL_NAMES[guesses]}).sort(
+        "actual", "predicted"
+    )
 
 
 def roc(margins: Array, labels: Array) -> pl.DataFrame:
@@ -62,7 +68,9 @@ def shift(before: Array, after: Array) -> pl.DataFrame:
     moved = metrics.probability(after) - metrics.probability(before)
     counts, _ = np.histogram(moved, SHIFT_EDGES)
     middles = (SHIFT_EDGES[1:] + SHIFT_EDGES[:-1]) / 2
-    return pl.DataFrame({"dp": middles, "share": counts / len(moved)}).select(pl.all().round(metrics.DECIMALS) + 0.0)
+    return pl.DataFrame({"dp": middles, "share": counts / len(moved)}).select(
+        pl.all().round(metrics.DECIMALS) + 0.0
+    )
 
 
 def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:

@@ -26,9 +26,11 @@ class Slice:
 
 
 def cut(test: pl.DataFrame, train_domains: pl.Series) -> list[Slice]:
-    """Return the slices that hold any row, trait by trait; but for lengths and top-level domains, two values each.
+    """Return the slices that hold any row, trait by trait; but for lengths and top-level domains,
+    two values each.
 
-    `test` has columns `text` and `domain`; it does not matter whether its texts still carry a scheme.
+    `test` has columns `text` and `domain`; it does not matter whether its texts still carry a
+    scheme.
     """
     return [
         Slice(name, value, rows.to_numpy())
@@ -47,15 +49,20 @@ def report(
 ) -> dict[str, Any]:
     """Return each model's score on each slice and what each hop did to it.
 
-    `labels` and each model's `margins` are (rows,); a row is called phishing above the model's threshold. A hop is
-    left out where one of its models is.
+    `labels` and each model's `margins` are (rows,); a row is called phishing above the model's
+    threshold. A hop is left out where one of its models is.
     """
     guesses = {model: predicted(each, thresholds[model]) for model, each in margins.items()}
     known = [hop for hop in hops if guesses.keys() >= set(hop)]
-    return {"small_below": SMALL_BELOW, "slices": [scored(each, labels, guesses, known) for each in slices]}
+    return {
+        "small_below": SMALL_BELOW,
+        "slices": [scored(each, labels, guesses, known) for each in slices],
+    }
 
 
-def scored(each: Slice, labels: Array, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def scored(
+    each: Slice, labels: Array, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
     """Return one slice's rows, and its models and hops by the measure that its classes allow."""
     actual = labels[each.rows]
     within_slice = {model: all_guesses[each.rows] for model, all_guesses in guesses.items()}
@@ -84,14 +91,18 @@ def scored(each: Slice, labels: Array, guesses: Mapping[str, Array], hops: Seque
 
 
 def measure_for(safe: int, phishing: int) -> str:
-    """Return `f1`; of one class alone, `recall` (phishing found) or `specificity` (safe let through)."""
+    """Return `f1`; of one class alone, `recall` (phishing found) or `specificity` (safe let
+    through).
+    """
     if safe and phishing:
         return "f1"
     return "recall" if phishing else "specificity"
 
 
 def score(measure: str, guesses: Array, labels: Array) -> float:
-    """Return a slice's score; of one class alone both recall and specificity are the share of right predictions."""
+    """Return a slice's score; of one class alone both recall and specificity are the share of right
+    predictions.
+    """
     if measure != "f1":
         return float((guesses == labels).mean())
     found = np.count_nonzero(guesses & labels)
@@ -105,15 +116,24 @@ def turned(before: Array, after: Array, labels: Array) -> dict[str, int]:
 
 
 def table(found: Mapping[str, Any]) -> pl.DataFrame:
-    """Return a report as rows for a plot: `slice` (`path: with path`; a small one says how small), `model`, `score`."""
-    rows = [(label(each), model, value) for each in found["slices"] for model, value in each["models"].items()]
-    return pl.DataFrame(rows, schema={"slice": pl.String, "model": pl.String, "score": pl.Float64}, orient="row")
+    """Return a report as rows for a plot: `slice` (`path: with path`; a small one says how small),
+    `model`, `score`.
+    """
+    rows = [
+        (label(each), model, value)
+        for each in found["slices"]
+        for model, value in each["models"].items()
+    ]
+    return pl.DataFrame(
+        rows, schema={"slice": pl.String, "model": pl.String, "score": pl.Float64}, orient="row"
+    )
 
 
 def label(each: Mapping[str, Any]) -> str:
     """Return a slice's name and value; where it is small, with the rows that its measure counts.
 
-    DVC writes what a plot shows into a page's script as it is, hence without what would open a tag there.
+    DVC writes what a plot shows into a page's script as it is, hence without what would open a tag
+    there.
     """
     counted = COUNTED[each["measure"]]
     name = f"{each['slice']}: {each['value']}".replace("<", "")

@@ -1,4 +1,6 @@
-"""Sweeps as a Vega-Lite specification: a row of plots for each parameter that varies, and one of size against F1."""
+"""Sweeps as a Vega-Lite specification: a row of plots for each parameter that varies, and one of
+size against F1.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,8 +67,15 @@ def parameter_chart(preset: str, key: str, groups: Sequence[Group]) -> Specifica
     y = _f1("mean", "F1, mean ± sd")
     bar = {**place, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     layers: list[Specification] = [
-        {"transform": [{"filter": "datum.several"}], "mark": {"type": "rule", "strokeWidth": 2}, "encoding": bar},
-        {"mark": {"type": "point", "filled": True, "size": 70, "opacity": 1}, "encoding": {**place, "y": y}},
+        {
+            "transform": [{"filter": "datum.several"}],
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": bar,
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+            "encoding": {**place, "y": y},
+        },
     ]
     rows = [row for group in groups for row in _spreads(group)]
     return _panels(f"{preset}: {key}", rows, layers, width=max(160, 64 * len(values)))
@@ -76,7 +85,14 @@ def front_chart(preset: str, candidates: Sequence[Point]) -> Specification:
     """Return size against F1, the points ringed that no other beats on validation."""
     best = front(candidates)
     rows = [
-        {"model": p.model, "label": p.label or p.model, "mb": p.size_mb, "f1": f1, "measure": TITLES[key], "front": on}
+        {
+            "model": p.model,
+            "label": p.label or p.model,
+            "mb": p.size_mb,
+            "f1": f1,
+            "measure": TITLES[key],
+            "front": on,
+        }
         for p, on in ((p, p in best) for p in candidates)
         for key, f1 in ((CHOOSES, p.validation_f1), (REPORTED, p.f1))
     ]
@@ -94,7 +110,10 @@ def front_chart(preset: str, candidates: Sequence[Point]) -> Specification:
     # Aslant and downwards, where the larger and better ones do not stand.
     text = {"type": "text", "align": "left", "dx": 12, "angle": 40, "fontSize": 10, "limit": 200}
     layers: list[Specification] = [
-        {"mark": {"type": "point", "filled": True, "size": 60}, "encoding": {**place, "color": _colour(models)}},
+        {
+            "mark": {"type": "point", "filled": True, "size": 60},
+            "encoding": {**place, "color": _colour(models)},
+        },
         {"transform": on_front, "mark": ring, "encoding": place},
         {"transform": on_front, "mark": text, "encoding": {**place, "text": {"field": "label"}}},
     ]
@@ -109,7 +128,13 @@ def _spreads(group: Group) -> list[dict[str, Any]]:
         sd = found.sd or 0.0
         ends = {"low": found.mean - sd, "high": found.mean + sd, "several": found.sd is not None}
         rows.append(
-            {"value": group.values[0], "model": model, "measure": TITLES[measure], "mean": found.mean, **ends},
+            {
+                "value": group.values[0],
+                "model": model,
+                "measure": TITLES[measure],
+                "mean": found.mean,
+                **ends,
+            },
         )
     return rows
 
@@ -134,7 +159,13 @@ def _colour(models: Sequence[str]) -> Specification:
 
 def _f1(field: str, title: str) -> Specification:
     scale = {"zero": False, "padding": 16}
-    return {"field": field, "type": "quantitative", "scale": scale, "title": title, "axis": {"format": ".3f"}}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": scale,
+        "title": title,
+        "axis": {"format": ".3f"},
+    }
 
 
 def _numbers_first(text: str) -> tuple[bool, float, str]:

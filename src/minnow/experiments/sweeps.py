@@ -1,6 +1,8 @@
-"""Experiments as `dvc exp show --json` gives them, to tables: what each value of a parameter is worth.
+"""Experiments as `dvc exp show --json` gives them, to tables: what each value of a parameter is
+worth.
 
-Seeds are no parameter here: runs that differ in nothing else are averaged, and their standard deviation is shown.
+Seeds are no parameter here: runs that differ in nothing else are averaged, and their standard
+deviation is shown.
 """
 
 import json
@@ -41,7 +43,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean of some runs, and their sample standard deviation: None for a single run, which has none."""
+    """Mean of some runs, and their sample standard deviation: None for a single run, which has
+    none.
+    """
 
     mean: float
     sd: float | None
@@ -75,7 +79,8 @@ class Point:
 
 def spread(numbers: Sequence[float]) -> Spread:
     """Return mean and sample standard deviation (n − 1 in the denominator)."""
-    # `fmean` rounds: equal numbers would not always have themselves as mean, and ties would be lost.
+    # `fmean` rounds: equal numbers would not always have themselves as mean, and ties would be
+    # lost.
     return Spread(statistics.mean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None)
 
 
@@ -83,8 +88,8 @@ def spread(numbers: Sequence[float]) -> Spread:
 def read(shown: Sequence[Mapping[str, Any]]) -> tuple[list[Run], Counter[str]]:
     """Return the finished runs, and why how many others were left out.
 
-    Commits count as the runs that they hold. The workspace does not: its params may be edited and not run yet, and
-    `dvc exp run` records what it leaves there as an experiment too.
+    Commits count as the runs that they hold. The workspace does not: its params may be edited and
+    not run yet, and `dvc exp run` records what it leaves there as an experiment too.
     """
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
@@ -95,7 +100,8 @@ def read(shown: Sequence[Mapping[str, Any]]) -> tuple[list[Run], Counter[str]]:
             state = (experiment["executor"] or {}).get("state", "success")
             if state == "success":
                 _take(experiment["revs"][0], runs, left_out)
-            else:  # the metrics that DVC shows for a failed one are those of the commit it began from
+            # the metrics that DVC shows for a failed one are those of the commit it began from
+            else:
                 left_out[state] += 1
     return runs, left_out
 
@@ -117,7 +123,11 @@ def _run(data: Mapping[str, Any]) -> Run | None:
     if not isinstance(preset, str):
         return None
     metrics = {
-        FILES[path]: {key: number for key, value in file["data"].items() if (number := as_number(value)) is not None}
+        FILES[path]: {
+            key: number
+            for key, value in file["data"].items()
+            if (number := as_number(value)) is not None
+        }
         for path, file in (data.get("metrics") or {}).items()
         if path in FILES and isinstance(file.get("data"), dict)
     }
@@ -163,7 +173,10 @@ def as_text(value: Any) -> str:
 # Summing up
 def by_preset(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs by preset, in alphabetical order; presets are never compared."""
-    return {preset: [run for run in runs if run.preset == preset] for preset in sorted({run.preset for run in runs})}
+    return {
+        preset: [run for run in runs if run.preset == preset]
+        for preset in sorted({run.preset for run in runs})
+    }
 
 
 def varying(runs: Sequence[Run]) -> list[str]:
@@ -178,38 +191,57 @@ def is_seed(key: str) -> bool:
 
 
 def grouped(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
-    """Return the runs by their values of these keys, the best mean validation F1 first, the student's before all."""
+    """Return the runs by their values of these keys, the best mean validation F1 first, the
+    student's before all.
+    """
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(run.params.get(key, ABSENT) for key in keys), []).append(run)
     found = [Group(values, tuple(members)) for values, members in groups.items()]
     return sorted(
-        found, key=lambda group: (*(-group.spread(model, CHOOSES).mean for model in SWEPT_MODELS), group.values)
+        found,
+        key=lambda group: (
+            *(-group.spread(model, CHOOSES).mean for model in SWEPT_MODELS),
+            group.values,
+        ),
     )
 
 
 def points(runs: Sequence[Run]) -> list[Point]:
-    """Return one point per model and combination of values, means over seeds; a model that never changes has one."""
+    """Return one point per model and combination of values, means over seeds; a model that never
+    changes has one.
+    """
     keys = varying(runs)
     found: dict[tuple[str, float, float, float], Point] = {}
     for group in grouped(runs, keys):
-        label = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in zip(keys, group.values, strict=True))
+        label = ", ".join(
+            f"{key.rpartition('.')[2]} {value}"
+            for key, value in zip(keys, group.values, strict=True)
+        )
         for model in JUDGED:
             wanted = ("size_mb", CHOOSES, REPORTED)
             if all(key in run.metrics.get(model, {}) for run in group.runs for key in wanted):
                 size, chooses, reported = (group.spread(model, key).mean for key in wanted)
-                point = Point(model, label if model in SWEPT_MODELS else "", size, chooses, reported)
+                point = Point(
+                    model, label if model in SWEPT_MODELS else "", size, chooses, reported
+                )
                 found.setdefault((model, size, chooses, reported), point)
     return list(found.values())
 
 
 def front(candidates: Sequence[Point]) -> list[Point]:
-    """Return the points that no other one dominates: none is as small and as good, and better in one of the two."""
-    return [point for point in candidates if not any(dominates(other, point) for other in candidates)]
+    """Return the points that no other one dominates: none is as small and as good, and better in
+    one of the two.
+    """
+    return [
+        point for point in candidates if not any(dominates(other, point) for other in candidates)
+    ]
 
 
 def dominates(one: Point, other: Point) -> bool:
-    """Return whether `one` is no larger, no worse on validation, and better in at least one of the two."""
+    """Return whether `one` is no larger, no worse on validation, and better in at least one of the
+    two.
+    """
     gains = (other.size_mb - one.size_mb, one.validation_f1 - other.validation_f1)
     return min(gains) >= 0 and max(gains) > 0
 
@@ -221,9 +253,15 @@ def markdown(runs: Sequence[Run], left_out: Mapping[str, int]) -> str:
     lines = [
         "# Sweeps",
         "",
-        f"Runs: {len(runs)}{f'; left out: {others}' if others else ''}. Mean ± sample standard deviation over the runs "
-        f"with that value, best validation F1 of the student first; {ABSENT} where there is one run.",
-        "Validation F1 chooses; test F1 is what the choice is then worth, and never a reason for it.",
+        (
+            f"Runs: {len(runs)}{f'; left out: {others}' if others else ''}. Mean ± sample standard"
+            " deviation over the runs with that value, best validation F1 of the student first;"
+            f" {ABSENT} where there is one run."
+        ),
+        (
+            "Validation F1 chooses; test F1 is what the choice is then worth, and never a reason"
+            " for it."
+        ),
     ]
     for preset, members in by_preset(runs).items():
         lines += ["", f"## Preset {preset}, runs: {len(members)}", "", *_section(members)]
@@ -238,12 +276,18 @@ def _section(runs: Sequence[Run]) -> Iterator[str]:
         yield "Synthetic data: these figures say nothing about the real world."
     yield f"Averaged over: {', '.join(averaged) or 'nothing, since no seed varies'}."
     if len(keys) > 1:
-        yield f"{len(keys)} parameters vary, so a table of one of them mixes the others; the last one does not."
+        yield (
+            f"{len(keys)} parameters vary, so a table of one of them mixes the others; the last one"
+            " does not."
+        )
         for key in keys:
             yield from ["", f"### {key}", "", *_table([key], grouped(runs, [key]))]
     combinations = grouped(runs, keys)
     if all(len(group.runs) == 1 for group in combinations) and keys:
-        yield "One run for each: whether a difference is more than chance, only further seeds can tell."
+        yield (
+            "One run for each: whether a difference is more than chance, only further seeds can"
+            " tell."
+        )
     yield from ["", f"### {', '.join(keys) or 'One setting'}", "", *_table(keys, combinations)]
     if best := front(points(runs)):
         yield from ["", "### Pareto front, size against validation F1", "", *_front_table(best)]
@@ -252,7 +296,11 @@ def _section(runs: Sequence[Run]) -> Iterator[str]:
 def _table(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
     head = [*keys, "runs", *(f"{model}, {TITLES[key]}" for model, key in MEASURES)]
     rows = [
-        [*group.values, str(len(group.runs)), *(str(group.spread(model, key)) for model, key in MEASURES)]
+        [
+            *group.values,
+            str(len(group.runs)),
+            *(str(group.spread(model, key)) for model, key in MEASURES),
+        ]
         for group in groups
     ]
     return _rows(head, rows, texts=len(keys))
@@ -260,12 +308,17 @@ def _table(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
 
 def _front_table(best: Sequence[Point]) -> list[str]:
     ordered = sorted(best, key=lambda point: (point.size_mb, point.label))
-    rows = [[p.model, p.label, f"{p.size_mb:.2f}", f"{p.validation_f1:.4f}", f"{p.f1:.4f}"] for p in ordered]
+    rows = [
+        [p.model, p.label, f"{p.size_mb:.2f}", f"{p.validation_f1:.4f}", f"{p.f1:.4f}"]
+        for p in ordered
+    ]
     return _rows(["model", "setting", "MB", TITLES[CHOOSES], TITLES[REPORTED]], rows, texts=2)
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int) -> list[str]:
     """Return a Markdown table whose first columns are text and the others numbers."""
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in [head, rule, *rows]]
+    escaped = [
+        [cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in [head, rule, *rows]
+    ]
     return [f"| {' | '.join(row)} |" for row in escaped]

@@ -1,7 +1,9 @@
-"""Low-rank adapters of linear layers: trained by peft, saved beside the packed weights or merged into them.
+"""Low-rank adapters of linear layers: trained by peft, saved beside the packed weights or merged
+into them.
 
-A layer W gets y = W x + b + (alpha / rank) · B A x, with A (rank, inputs) and B (outputs, rank), of which only A and B
-are trained: LoRA, Hu et al. 2021, arXiv 2106.09685. On 4-bit layers: QLoRA, Dettmers et al. 2023, arXiv 2305.14314.
+A layer W gets y = W x + b + (alpha / rank) · B A x, with A (rank, inputs) and B (outputs, rank), of
+which only A and B are trained: LoRA, Hu et al. 2021, arXiv 2106.09685. On 4-bit layers: QLoRA,
+Dettmers et al. 2023, arXiv 2305.14314.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +20,13 @@ from minnow.errors import MinnowError, listed
 
 # What config.json calls them, and their module in a model.
 KEY = "minnow_adapters"
-# Under another name than transformers looks for, so that it refuses a folder whose adapters it would leave out.
+# Under another name than transformers looks for, so that it refuses a folder whose adapters it
+# would leave out.
 WEIGHTS = "minnow.safetensors"
 # How peft calls what it wraps, and its one adapter.
 WRAPPED, NAME = ".base_layer", "default"
-# What adapters are saved in, which is what counts: they are rounded to it before anything is computed with them.
+# What adapters are saved in, which is what counts: they are rounded to it before anything is
+# computed with them.
 DTYPE = torch.bfloat16
 
 
@@ -43,7 +47,7 @@ class Pair:
 Pairs = Mapping[str, Pair]
 
 
-# --- Training -------------------------------------------------------------------------------------------------
+# --- Training -------------------------------------------------------------------------------------
 def inject(model: PreTrainedModel, layers: Sequence[str], *, rank: int, alpha: float) -> None:
     """Wrap these linear layers in peft's LoRA, in place, and freeze everything else.
 
@@ -51,7 +55,13 @@ def inject(model: PreTrainedModel, layers: Sequence[str], *, rank: int, alpha: f
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(layers), bias="none", lora_dropout=0.0)  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # any number will do
+        target_modules=list(layers),
+        bias="none",
+        lora_dropout=0.0,
+    )
     inject_adapter_in_model(config, model, adapter_name=NAME)
 
 
@@ -71,11 +81,13 @@ def plain_name(name: str) -> str:
     return name.replace(f"{WRAPPED}.", ".")
 
 
-# --- Beside the weights -----------------------------------------------------------------------------------------
+# --- Beside the weights ---------------------------------------------------------------------------
 class LowRank(nn.Module):
     """The A and B of all adapted layers, as parameters `{layer, its dots as slashes}/a` and `/b`."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], rank: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, int]], rank: int, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         for name, (outputs, inputs) in shapes.items():
             for matrix, shape in (("a", (rank, inputs)), ("b", (outputs, rank))):
@@ -94,9 +106,14 @@ def make_room(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
     Raises:
         MinnowError: the model has no such layer.
     """
-    linear: dict[str, Any] = {name: module for name, module in model.named_modules() if name in layers}
+    linear: dict[str, Any] = {
+        name: module for name, module in model.named_modules() if name in layers
+    }
     if absent := sorted({*layers} - {*linear}):
-        raise MinnowError(f"config.json says that {listed(absent, 3)} has adapters, and the model has no such layer")
+        raise MinnowError(
+            f"config.json says that {listed(absent, 3)} has adapters, and the model has no such"
+            " layer"
+        )
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear.items()}
     room = LowRank(shapes, rank, DTYPE)
     model.add_module(KEY, room)
@@ -104,14 +121,24 @@ def make_room(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
 
 
 def connect(model: nn.Module, layers: Sequence[str], scale: float) -> None:
-    """Let each layer add what its adapter computes. Once only, and after layers were exchanged for packed ones."""
+    """Let each layer add what its adapter computes. Once only, and after layers were exchanged for
+    packed ones.
+    """
     room = model.get_submodule(KEY)
     for name in layers:
         a, b = (room.get_parameter(parameter_name(name, matrix)) for matrix in ("a", "b"))
         model.get_submodule(name).register_forward_hook(partial(_add, a=a, b=b, scale=scale))
 
 
-def _add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, *, a: Tensor, b: Tensor, scale: float) -> Tensor:
+def _add(
+    layer: nn.Module,
+    inputs: tuple[Tensor, ...],
+    output: Tensor,
+    *,
+    a: Tensor,
+    b: Tensor,
+    scale: float,
+) -> Tensor:
     low = functional.linear(inputs[0].to(a.dtype), a)
     return output + scale * functional.linear(low, b).to(output.dtype)
 
@@ -163,4 +190,7 @@ def of_config(config: Any) -> Described | None:
         found = Described(said["layers"], said["rank"], said["scale"])
         if said == described(found.layers, found.rank, found.scale):
             return found
-    raise MinnowError(f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that wrote it")
+    raise MinnowError(
+        f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that"
+        " wrote it"
+    )

@@ -13,7 +13,9 @@ from minnow.errors import MinnowError, listed
 
 @dataclass(frozen=True)
 class Parts:
-    """What an architecture calls the parts of a layer, and where its layers and the head's hidden layer stand."""
+    """What an architecture calls the parts of a layer, and where its layers and the head's hidden
+    layer stand.
+    """
 
     layers: str
     query: str
@@ -69,8 +71,8 @@ def parts_of(model: PreTrainedModel) -> Parts:
     kind = model.config.model_type
     if kind not in PARTS:
         raise MinnowError(
-            f"a {kind!r} model cannot be made narrower, only {listed(PARTS)}: set student.hidden_size, "
-            "intermediate_size and narrowing to null, or take init: scratch"
+            f"a {kind!r} model cannot be made narrower, only {listed(PARTS)}: set"
+            " student.hidden_size, intermediate_size and narrowing to null, or take init: scratch"
         )
     return PARTS[kind]
 
@@ -82,19 +84,26 @@ def layer_part(model: PreTrainedModel, layer: int, name: str) -> Any:
 def layer_norms(model: PreTrainedModel, layers: Sequence[int]) -> list[Any]:
     """Return the LayerNorm of each place."""
     parts = parts_of(model)
-    of_layers = ([layer_part(model, layer, name) for name in (parts.attended, parts.normed)] for layer in layers)
+    of_layers = (
+        [layer_part(model, layer, name) for name in (parts.attended, parts.normed)]
+        for layer in layers
+    )
     return [model.base_model.get_submodule("embeddings.LayerNorm"), *chain.from_iterable(of_layers)]
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where below its body an architecture keeps layers, and below a layer its query, key and value."""
+    """Where below its body an architecture keeps layers, and below a layer its query, key and
+    value.
+    """
 
     layers: str
     projections: tuple[str, str, str]
 
 
-BERT = Anatomy("encoder.layer", ("attention.self.query", "attention.self.key", "attention.self.value"))
+BERT = Anatomy(
+    "encoder.layer", ("attention.self.query", "attention.self.key", "attention.self.value")
+)
 DISTILBERT = Anatomy("transformer.layer", ("attention.q_lin", "attention.k_lin", "attention.v_lin"))
 ANATOMIES = {
     "bert": BERT,
@@ -107,12 +116,14 @@ ANATOMIES = {
 
 
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
-    """Return where the model keeps its layers; a MinnowError names the architectures that are known."""
+    """Return where the model keeps its layers; a MinnowError names the architectures that are
+    known.
+    """
     kind = model.config.model_type
     if kind not in ANATOMIES:
         raise MinnowError(
-            f"distill's hidden, attention and relation terms cannot look into a {kind!r} model, only into "
-            f"{listed(ANATOMIES, 20)}; set their weights to 0"
+            f"distill's hidden, attention and relation terms cannot look into a {kind!r} model,"
+            f" only into {listed(ANATOMIES, 20)}; set their weights to 0"
         )
     return ANATOMIES[kind]
 
@@ -126,7 +137,9 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
 
 def projections_of(model: PreTrainedModel, layer: int) -> list[nn.Linear]:
     """Return what makes the queries, keys and values of a layer."""
-    found = [layers_of(model)[layer - 1].get_submodule(name) for name in anatomy_of(model).projections]
+    found = [
+        layers_of(model)[layer - 1].get_submodule(name) for name in anatomy_of(model).projections
+    ]
     return [module for module in found if isinstance(module, nn.Linear)]
 
 

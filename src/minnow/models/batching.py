@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-# Rows are sorted by length only within pools of this many batches: in one pool of everything, every epoch would have
-# much the same batches. Where there are fewer than four pools, lengths are blurred by up to this share as well. On
-# 2,100 URLs in batches of 128 that takes the share of batch mates who meet again in the next epoch from 0.80 to 0.40,
-# at 1.20 computed tokens for each real one; pools of a quarter of all batches, tried before, took 1.90.
+# Rows are sorted by length only within pools of this many batches: in one pool of everything, every
+# epoch would have much the same batches. Where there are fewer than four pools, lengths are blurred
+# by up to this share as well. On 2,100 URLs in batches of 128 that takes the share of batch mates
+# who meet again in the next epoch from 0.80 to 0.40, at 1.20 computed tokens for each real one;
+# pools of a quarter of all batches, tried before, took 1.90.
 POOL_BATCHES = 50
 BLUR = 0.1
 # Texts handed to the tokenizer at once: bounds the memory that its Python lists take.
@@ -21,7 +22,9 @@ ENCODE_CHUNK = 20_000
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of many texts, end to end: `ids` (tokens,), `lengths` (rows,), and the id that pads a batch."""
+    """Token ids of many texts, end to end: `ids` (tokens,), `lengths` (rows,), and the id that pads
+    a batch.
+    """
 
     ids: Tensor
     lengths: Tensor
@@ -37,7 +40,9 @@ class Encoded:
         return {"input_ids": padded.to(device), "attention_mask": mask.long().to(device)}
 
     def places(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where these rows' tokens stand in `ids`, shape (rows, longest of these rows), and which are real."""
+        """Return where these rows' tokens stand in `ids`, shape (rows, longest of these rows), and
+        which are real.
+        """
         lengths = self.lengths[rows]
         columns = torch.arange(int(lengths.max()))
         places = (self.starts[rows][:, None] + columns).clamp(max=len(self.ids) - 1)
@@ -61,19 +66,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
     return Encoded(torch.cat(ids), torch.tensor(lengths), int(tokenizer.pad_token_id))
 
 
-def training_batches(lengths: Tensor, *, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+def training_batches(
+    lengths: Tensor, *, batch_size: int, generator: torch.Generator
+) -> list[Tensor]:
     """Return row numbers in shuffled batches of like length; every row occurs once."""
     order = torch.randperm(len(lengths), generator=generator)
     batches: list[Tensor] = []
     blur = BLUR if len(lengths) < 4 * POOL_BATCHES * batch_size else 0
     for pool in order.split(POOL_BATCHES * batch_size):
-        keys = lengths[pool] * (1 + blur * (2 * torch.rand(len(pool), generator=generator) - 1) if blur else 1)
+        keys = lengths[pool] * (
+            1 + blur * (2 * torch.rand(len(pool), generator=generator) - 1) if blur else 1
+        )
         batches.extend(pool[keys.argsort(stable=True)].split(batch_size))
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def inference_batches(lengths: Tensor, *, tokens: int) -> Iterator[Tensor]:
-    """Yield row numbers sorted by length, longest first, as many a batch as fit in `tokens` padded tokens."""
+    """Yield row numbers sorted by length, longest first, as many a batch as fit in `tokens` padded
+    tokens.
+    """
     order = lengths.argsort(descending=True, stable=True)
     first = 0
     while first < len(order):

@@ -24,7 +24,9 @@ SPECIAL_TOKENS = {
 
 
 def build(shape: BuildParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Return a classifier of this shape for the tokenizer's texts, its weights drawn from torch's generator."""
+    """Return a classifier of this shape for the tokenizer's texts, its weights drawn from torch's
+    generator.
+    """
     common = {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": tokenizer.model_max_length,
@@ -57,10 +59,14 @@ def build(shape: BuildParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedM
     return from_config(config)
 
 
-def train_tokenizer(texts: Sequence[str], *, vocabulary: int, max_length: int) -> PreTrainedTokenizerBase:
-    """Return a byte-level BPE tokenizer trained on `texts`, with BERT's special tokens around each text.
+def train_tokenizer(
+    texts: Sequence[str], *, vocabulary: int, max_length: int
+) -> PreTrainedTokenizerBase:
+    """Return a byte-level BPE tokenizer trained on `texts`, with BERT's special tokens around each
+    text.
 
-    Byte-level, because tokenizers' WordPiece trainer gives another vocabulary in every process (tokenizers #1794).
+    Byte-level, because tokenizers' WordPiece trainer gives another vocabulary in every process
+    (tokenizers #1794).
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
@@ -80,4 +86,6 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int, max_length: int) -
         pair="[CLS] $A [SEP] $B [SEP]",
         special_tokens=[("[CLS]", cls), ("[SEP]", sep)],
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **SPECIAL_TOKENS)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=max_length, **SPECIAL_TOKENS
+    )

@@ -1,7 +1,9 @@
-"""Embeddings in 8 or 4 bits: rows of numbers to rows of bytes and back, and a layer that decodes what is asked for.
+"""Embeddings in 8 or 4 bits: rows of numbers to rows of bytes and back, and a layer that decodes
+what is asked for.
 
-Every row of a table becomes one row of bytes, its codes and then its scales, so that a look-up reads one place and no
-cast of the model can round a scale. A scale is the largest absolute value (`absmax`) of its block, in float16.
+Every row of a table becomes one row of bytes, its codes and then its scales, so that a look-up
+reads one place and no cast of the model can round a scale. A scale is the largest absolute value
+(`absmax`) of its block, in float16.
 """
 
 import math
@@ -16,8 +18,9 @@ from torch.nn import functional
 
 from minnow.errors import MinnowError
 
-# NF4: 8 quantiles of N(0, 1) below zero and 9 above, zero counted in both, so that it is exact; scaled to [−1, 1].
-# Dettmers et al. 2023, QLoRA, arXiv 2305.14314, appendix E. bitsandbytes holds the same numbers.
+# NF4: 8 quantiles of N(0, 1) below zero and 9 above, zero counted in both, so that it is exact;
+# scaled to [−1, 1]. Dettmers et al. 2023, QLoRA, arXiv 2305.14314, appendix E. bitsandbytes holds
+# the same numbers.
 CODE_BOOK = (
     -1.0,
     -0.6961928009986877,
@@ -40,9 +43,11 @@ CODE_BOOK = (
 KEY = "minnow_embeddings"
 STEPS = 127  # int8 holds −127..127; −128 stays unused, so that both signs reach as far
 SCALE = torch.float16
-# Tables below this stay float: they are a handful of bytes. In it lie word and position tables, never token types.
+# Tables below this stay float: they are a handful of bytes. In it lie word and position tables,
+# never token types.
 SMALLEST_ROWS = SMALLEST_WIDTH = 16
-# Tables that a model multiplies with as they are, in place of looking rows up, stay float too: DeBERTa's distances.
+# Tables that a model multiplies with as they are, in place of looking rows up, stay float too:
+# DeBERTa's distances.
 MULTIPLIED = "rel_embeddings"
 # Rows quantized at once: bounds the memory that the intermediate float32 and int32 numbers take.
 ROWS_AT_ONCE = 8_192
@@ -64,9 +69,11 @@ class Int8:
         return width
 
     def encode(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return codes (rows, width) as uint8 and absmax (rows, 1) of float32 weights (rows, width).
+        """Return codes (rows, width) as uint8 and absmax (rows, 1) of float32 weights (rows,
+        width).
 
-        The codes belong to the stored, rounded absmax, so that a weight is off by absmax / 254 at most.
+        The codes belong to the stored, rounded absmax, so that a weight is off by absmax / 254 at
+        most.
         """
         absmax = weight.abs().amax(dim=1, keepdim=True).to(SCALE)
         codes = (weight * (STEPS * _inverse(absmax))).round().clamp(-STEPS, STEPS)
@@ -79,9 +86,11 @@ class Int8:
 
 @dataclass(frozen=True)
 class Nf4:
-    """4 bits a weight: the nearest of 16 numbers times absmax, one absmax for each 64 weights along a row.
+    """4 bits a weight: the nearest of 16 numbers times absmax, one absmax for each 64 weights along
+    a row.
 
-    Codes are those of bitsandbytes, which packs the first of two weights into the high half of the byte.
+    Codes are those of bitsandbytes, which packs the first of two weights into the high half of the
+    byte.
     """
 
     name = "nf4"
@@ -96,9 +105,11 @@ class Nf4:
         return math.ceil(width / 2)
 
     def encode(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return packed codes (rows, code_bytes) as uint8 and absmax (rows, scales) of float32 weights (rows, width).
+        """Return packed codes (rows, code_bytes) as uint8 and absmax (rows, scales) of float32
+        weights (rows, width).
 
-        A weight is off by half the gap of the code book around it times absmax, and by what float16 rounds off absmax.
+        A weight is off by half the gap of the code book around it times absmax, and by what float16
+        rounds off absmax.
         """
         rows, width = weight.shape
         padded = functional.pad(weight, (0, self.scales(width) * self.block - width))
@@ -106,12 +117,18 @@ class Nf4:
         absmax = blocks.abs().amax(dim=2)
         book = torch.tensor(CODE_BOOK, device=weight.device)
         scaled = blocks * _inverse(absmax)[:, :, None]
-        codes = torch.bucketize(scaled, (book[1:] + book[:-1]) / 2, out_int32=True).to(torch.uint8).view(rows, -1)
+        codes = (
+            torch.bucketize(scaled, (book[1:] + book[:-1]) / 2, out_int32=True)
+            .to(torch.uint8)
+            .view(rows, -1)
+        )
         packed = codes[:, ::2] << 4 | codes[:, 1::2]
         return packed[:, : self.code_bytes(width)], absmax.to(SCALE)
 
     def decode(self, codes: Tensor, absmax: Tensor, width: int) -> Tensor:
-        """Return float32 weights (..., width) of packed codes (..., code_bytes) and absmax (..., scales)."""
+        """Return float32 weights (..., width) of packed codes (..., code_bytes) and absmax (...,
+        scales).
+        """
         pairs = functional.embedding(codes.int(), _pairs(codes.device)).flatten(-2)[..., :width]
         return pairs * absmax.float().repeat_interleave(self.block, dim=-1)[..., :width]
 
@@ -150,8 +167,9 @@ def quantize_rows(weight: Tensor, scheme: Scheme) -> Tensor:
         codes, absmax = scheme.encode(part.float())
         if not absmax.isfinite().all():
             raise MinnowError(
-                f"an embedding holds weights that are not finite or beyond {torch.finfo(SCALE).max:g}, and "
-                f"{scheme.name} cannot hold them: train the student anew, or set quantize.embeddings to none"
+                "an embedding holds weights that are not finite or beyond"
+                f" {torch.finfo(SCALE).max:g}, and {scheme.name} cannot hold them: train the"
+                " student anew, or set quantize.embeddings to none"
             )
         packed.append(torch.cat([codes, absmax.view(torch.uint8)], dim=1))
     return torch.cat(packed)
@@ -159,14 +177,17 @@ def quantize_rows(weight: Tensor, scheme: Scheme) -> Tensor:
 
 def dequantize_rows(packed: Tensor, width: int, scheme: Scheme) -> Tensor:
     """Return the float32 weights (..., width) of rows of bytes (..., row_bytes)."""
-    codes, scales = packed.split([scheme.code_bytes(width), row_bytes(width, scheme) - scheme.code_bytes(width)], -1)
+    codes, scales = packed.split(
+        [scheme.code_bytes(width), row_bytes(width, scheme) - scheme.code_bytes(width)], -1
+    )
     # A copy of its own: bytes that begin at an odd place cannot be read as float16.
     absmax = scales.clone(memory_format=torch.contiguous_format).view(SCALE)
     return scheme.decode(codes.contiguous(), absmax, width)
 
 
 class QuantizedEmbedding(nn.Module):
-    """A table of rows of bytes, `weight` (rows, row_bytes), of which a forward pass decodes those that are asked for.
+    """A table of rows of bytes, `weight` (rows, row_bytes), of which a forward pass decodes those
+    that are asked for.
 
     It gives numbers of the dtype that the table had, or that the model was cast to since.
     """
@@ -176,11 +197,15 @@ class QuantizedEmbedding(nn.Module):
     def __init__(self, rows: int, width: int, scheme: Scheme, *, dtype: torch.dtype) -> None:
         super().__init__()
         self.rows, self.width, self.scheme, self.dtype = rows, width, scheme, dtype
-        self.register_buffer("weight", torch.zeros(rows, row_bytes(width, scheme), dtype=torch.uint8))
+        self.register_buffer(
+            "weight", torch.zeros(rows, row_bytes(width, scheme), dtype=torch.uint8)
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the rows of `ids` (...), shape (..., width)."""
-        return dequantize_rows(functional.embedding(ids, self.weight), self.width, self.scheme).to(self.dtype)
+        return dequantize_rows(functional.embedding(ids, self.weight), self.width, self.scheme).to(
+            self.dtype
+        )
 
     def extra_repr(self) -> str:
         """Return what `print(model)` shows."""
@@ -194,9 +219,11 @@ class QuantizedEmbedding(nn.Module):
 
 
 def tables(model: nn.Module) -> dict[str, nn.Embedding]:
-    """Return the embeddings that rows are looked up in and that are large enough to matter, by name.
+    """Return the embeddings that rows are looked up in and that are large enough to matter, by
+    name.
 
-    Not those that do more, such as Gemma's, which multiply what they look up, or OPT's, which count positions anew.
+    Not those that do more, such as Gemma's, which multiply what they look up, or OPT's, which count
+    positions anew.
     """
     return {
         name: module
@@ -210,7 +237,9 @@ def tables(model: nn.Module) -> dict[str, nn.Embedding]:
 
 
 def make_room(model: nn.Module, schemes: Mapping[str, Scheme]) -> dict[str, QuantizedEmbedding]:
-    """Put a layer of zeros into the place of each table of these names, and return the new layers by name."""
+    """Put a layer of zeros into the place of each table of these names, and return the new layers
+    by name.
+    """
     made = {}
     for name, scheme in schemes.items():
         weight = model.get_parameter(f"{name}.weight")
@@ -221,7 +250,9 @@ def make_room(model: nn.Module, schemes: Mapping[str, Scheme]) -> dict[str, Quan
 
 
 def described(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return what config.json says of packed tables: a block, or a list of them where tables differ in their scheme."""
+    """Return what config.json says of packed tables: a block, or a list of them where tables differ
+    in their scheme.
+    """
     blocks = [
         {
             "scheme": scheme.name,
@@ -250,11 +281,14 @@ def of_config(config: Any) -> dict[str, Scheme] | None:
     schemes = {
         str(name): SCHEMES[block["scheme"]]
         for block in blocks
-        if isinstance(block, dict) and block.get("scheme") in list(SCHEMES) and isinstance(block.get("tables"), list)
+        if isinstance(block, dict)
+        and block.get("scheme") in list(SCHEMES)
+        and isinstance(block.get("tables"), list)
         for name in block["tables"]
     }
     if not schemes or said != described(schemes):
         raise MinnowError(
-            f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that wrote it"
+            f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that"
+            " wrote it"
         )
     return schemes

@@ -42,10 +42,11 @@ def save(
     facts: Mapping[str, Any] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json` beside it.
+    """Write a Hugging Face folder that is the same bytes for the same model, with `manifest.json`
+    beside it.
 
-    `facts` go into the manifest, such as the base that the model came from. `compact` leaves the blanks and line breaks
-    out of `tokenizer.json`, a third of it and more.
+    `facts` go into the manifest, such as the base that the model came from. `compact` leaves the
+    blanks and line breaks out of `tokenizer.json`, a third of it and more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
@@ -62,7 +63,9 @@ def save(
 
 
 def strip_varying_keys(folder: Path) -> None:
-    """Remove from the JSON files what differs between runs or machines, such as the path loaded from."""
+    """Remove from the JSON files what differs between runs or machines, such as the path loaded
+    from.
+    """
     for file in folder.glob("*.json"):
         content = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(content, dict) and not content.keys().isdisjoint(VARYING_KEYS):
@@ -71,17 +74,22 @@ def strip_varying_keys(folder: Path) -> None:
 
 
 def squeeze(file: Path) -> None:
-    """Write a JSON file anew without the blanks and line breaks between its values, in the order that they stand in."""
+    """Write a JSON file anew without the blanks and line breaks between its values, in the order
+    that they stand in.
+    """
     content = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    file.write_text(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+    )
 
 
 def load_model(folder: Path, **options: Any) -> PreTrainedModel:
-    """Return the model of a folder that `save` wrote, in eval mode; `options` go to `from_pretrained`.
+    """Return the model of a folder that `save` wrote, in eval mode; `options` go to
+    `from_pretrained`.
 
     Raises:
-        MinnowError: a library that the model needs is missing or too old, its embeddings are packed in a new way, or
-            config and weights do not belong together.
+        MinnowError: a library that the model needs is missing or too old, its embeddings are packed
+            in a new way, or config and weights do not belong together.
     """
     config = load_config(folder)
     adapted = adapters.of_config(config)
@@ -100,7 +108,9 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise
-        raise MinnowError(f"{folder}: its weights have other shapes than config.json says; make it anew") from None
+        raise MinnowError(
+            f"{folder}: its weights have other shapes than config.json says; make it anew"
+        ) from None
     if adapted is not None:
         del model.config.transformers_weights
         adapters.connect(model, adapted.layers, adapted.scale)
@@ -110,12 +120,16 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
 
 def load_config(folder: Path) -> PreTrainedConfig:
     """Return the config of a folder that `save` wrote."""
-    config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     return config
 
 
 def model_class(config: PreTrainedConfig) -> type[Any]:
-    """Return what loads a config's model: transformers' own class, with room for what else the config speaks of."""
+    """Return what loads a config's model: transformers' own class, with room for what else the
+    config speaks of.
+    """
     packed, adapted = embeddings.of_config(config), adapters.of_config(config)
     if packed is None and adapted is None:
         return AutoModelForSequenceClassification
@@ -134,7 +148,9 @@ def model_class(config: PreTrainedConfig) -> type[Any]:
 
 
 def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
-    """Return the model on the run's device: in the run's dtype or as it was quantized, its logits in float32."""
+    """Return the model on the run's device: in the run's dtype or as it was quantized, its logits
+    in float32.
+    """
     if getattr(load_config(folder), "quantization_config", None) is not None:
         model = load_model(folder, device_map={"": run.device})
     else:
@@ -158,7 +174,9 @@ def count_parameters(model: PreTrainedModel) -> int:
 
 
 def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
-    """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other` (all else)."""
+    """Return the bytes of a saved model by part: `embeddings`, `body`, `head` (weights) and `other`
+    (all else).
+    """
     prefix = f"{model.base_model_prefix}."
     tables = [
         name
@@ -174,23 +192,33 @@ def bytes_by_part(model: PreTrainedModel, folder: Path) -> dict[str, int]:
 
 def folder_bytes(folder: Path) -> int:
     """Return the bytes of everything that a model's folder needs to run: all but its manifest."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+    return sum(
+        file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != MANIFEST
+    )
 
 
 def tensor_bytes(file: Path) -> dict[str, int]:
     """Return the bytes of each tensor in a safetensors file."""
-    return {name: fact["data_offsets"][1] - fact["data_offsets"][0] for name, fact in tensor_facts(file).items()}
+    return {
+        name: fact["data_offsets"][1] - fact["data_offsets"][0]
+        for name, fact in tensor_facts(file).items()
+    }
 
 
 def tensor_facts(file: Path) -> dict[str, Any]:
-    """Return dtype, shape and place of each tensor in a safetensors file, which opens with this as JSON."""
+    """Return dtype, shape and place of each tensor in a safetensors file, which opens with this as
+    JSON.
+    """
     with file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
     return {name: fact for name, fact in header.items() if name != "__metadata__"}
 
 
 def part_of(name: str, prefix: str, tables: Collection[str]) -> str:
-    """Return which part a weight belongs to, by its name, the prefix of the body's names and the names of tables.
+    """Return which part a weight belongs to, by its name, the prefix of the body's names and the
+    names of tables.
 
     Embeddings are the tables and what stands beside them, such as their norm.
     """

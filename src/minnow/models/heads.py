@@ -27,7 +27,9 @@ def classification_layer(model: PreTrainedModel) -> nn.Linear:
     """Return the last linear layer of the head, the one with an output per label."""
     layers = [m for m in head_modules(model).values() if m.out_features == len(LABELS)]
     if not layers:
-        raise MinnowError(f"{type(model).__name__} has no linear layer with {len(LABELS)} outputs for a head")
+        raise MinnowError(
+            f"{type(model).__name__} has no linear layer with {len(LABELS)} outputs for a head"
+        )
     return layers[-1]
 
 
@@ -42,10 +44,12 @@ def head_modules(model: PreTrainedModel) -> dict[str, nn.Linear]:
 
 
 def with_float32_logits(model: PreTrainedModel) -> PreTrainedModel:
-    """Let the classification layer compute in float32, whatever dtype the model has, and return the model.
+    """Let the classification layer compute in float32, whatever dtype the model has, and return the
+    model.
 
-    A bfloat16 logit has 8 significant bits: of 4,483 rows a quantized student then gave 647 different margins, and a
-    threshold for few false positives fell between rows that it could not tell apart.
+    A bfloat16 logit has 8 significant bits: of 4,483 rows a quantized student then gave 647
+    different margins, and a threshold for few false positives fell between rows that it could not
+    tell apart.
     """
     layer = classification_layer(model)
     if layer.weight.dtype != torch.float32:

@@ -1,4 +1,6 @@
-"""One pass of a model over texts, its logits stored with the ids of the rows; almost nothing is padded."""
+"""One pass of a model over texts, its logits stored with the ids of the rows; almost nothing is
+padded.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +21,14 @@ from minnow.progress import row_bar
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 131_072}
 
 
-def predict_logits(model: nn.Module, encoded: Encoded, *, device: torch.device, desc: str | None = None) -> Tensor:
-    """Return float32 logits of shape (rows, labels) in the order of the rows, computed in eval mode.
+def predict_logits(
+    model: nn.Module, encoded: Encoded, *, device: torch.device, desc: str | None = None
+) -> Tensor:
+    """Return float32 logits of shape (rows, labels) in the order of the rows, computed in eval
+    mode.
 
-    `desc` names a progress bar; None shows none. The model's mode is put back afterwards, come what may.
+    `desc` names a progress bar; None shows none. The model's mode is put back afterwards, come what
+    may.
     """
     batches: list[Tensor] = []
     logits: list[Tensor] = []
@@ -41,7 +47,8 @@ def predict_logits(model: nn.Module, encoded: Encoded, *, device: torch.device, 
 
 
 def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame], run: Runtime) -> None:
-    """Write `<out>/<name>.parquet` for tables with `id` and `text`, all of them or none, by the model in `folder`.
+    """Write `<out>/<name>.parquet` for tables with `id` and `text`, all of them or none, by the
+    model in `folder`.
 
     Raises:
         MinnowError: the model's folder is damaged, or a logit is not finite.
@@ -58,7 +65,8 @@ def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame], ru
             )
             if bad := int((~logits.isfinite()).any(dim=1).sum()):
                 raise MinnowError(
-                    f"{folder.name} gives infinite or undefined logits for {bad} of {len(logits)} rows of {name}; "
-                    "train it with a lower learning rate, or in float32 (runtime.precision)"
+                    f"{folder.name} gives infinite or undefined logits for {bad} of {len(logits)}"
+                    f" rows of {name}; train it with a lower learning rate, or in float32"
+                    " (runtime.precision)"
                 )
             write_logits(logits_folder / f"{name}.parquet", table["id"].to_list(), logits.numpy())

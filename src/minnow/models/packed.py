@@ -43,7 +43,9 @@ def plain_config(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def float_copy(packed: PreTrainedModel) -> PreTrainedModel:
-    """Return a float32 model that holds the numbers which a packed model computes with, without adapters."""
+    """Return a float32 model that holds the numbers which a packed model computes with, without
+    adapters.
+    """
     model = heads.from_config(plain_config(packed.config))
     held: dict[str, Any] = {**dict(packed.named_parameters()), **dict(packed.named_buffers())}
     state = {adapters.plain_name(name): value for name, value in held.items()}
@@ -67,10 +69,13 @@ def check_layers(model: PreTrainedModel, scheme: Scheme, quantized: Sequence[str
     kind: Any = Linear4bit if scheme.bits == 4 else Linear8bitLt
     dtype = torch.uint8 if scheme.bits == 4 else torch.int8
     packed = {
-        name for name, module in model.named_modules() if isinstance(module, kind) and module.weight.dtype == dtype
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, kind) and module.weight.dtype == dtype
     }
     if packed != set(quantized):
         differing = sorted(packed.symmetric_difference(quantized))
         raise MinnowError(
-            f"{listed(differing, 3)}: not quantized as asked; this transformers or bitsandbytes is not supported"
+            f"{listed(differing, 3)}: not quantized as asked; this transformers or bitsandbytes is"
+            " not supported"
         )

@@ -22,5 +22,7 @@ class BuildParams(Block):
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
         if self.hidden_size % self.heads:
-            raise ValueError(f"heads is {self.heads}, which does not divide hidden_size {self.hidden_size}")
+            raise ValueError(
+                f"heads is {self.heads}, which does not divide hidden_size {self.hidden_size}"
+            )
         return self

@@ -38,13 +38,15 @@ class Checkpoint:
 
 
 def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
-    """Find a base model: a folder of the project, or a model on the Hub, downloaded or from the cache.
+    """Find a base model: a folder of the project, or a model on the Hub, downloaded or from the
+    cache.
 
-    A folder is given relative to the project's root and lies in `folder` (data/base/<preset>), which DVC watches.
+    A folder is given relative to the project's root and lies in `folder` (data/base/<preset>),
+    which DVC watches.
 
     Raises:
-        MinnowError: there is no such folder, it lies elsewhere, the Hub cannot be reached and the cache lacks the
-            model, or there are pickle weights only.
+        MinnowError: there is no such folder, it lies elsewhere, the Hub cannot be reached and the
+            cache lacks the model, or there are pickle weights only.
     """
     root = folder.parents[2]
     path = root / base
@@ -52,30 +54,34 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
     if path.is_dir():
         if Path(base).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
             raise MinnowError(
-                f"base model {base!r} lies outside {watched}/, which is what DVC watches: copy it there and give its "
-                "path from the project's root"
+                f"base model {base!r} lies outside {watched}/, which is what DVC watches: copy it"
+                " there and give its path from the project's root"
             )
         if revision is not None:
-            raise MinnowError(f"base model {base!r} is a folder and has no revisions: set its revision to null")
+            raise MinnowError(
+                f"base model {base!r} is a folder and has no revisions: set its revision to null"
+            )
         found = Checkpoint(base, path)
     elif base.startswith((".", "/", "~", "data/")) or base.count("/") > 1:
         raise MinnowError(
-            f"base model {base!r}: there is no such folder; put the model below {watched}/, and `dvc add` it where a "
-            "temporary experiment is to see it"
+            f"base model {base!r}: there is no such folder; put the model below {watched}/, and"
+            " `dvc add` it where a temporary experiment is to see it"
         )
     else:
         snapshot = hub.snapshot(hub.MODEL, base, revision)
         found = Checkpoint(base, snapshot, commit=snapshot.name)
     if not any(found.folder.glob("*.safetensors")):
         raise MinnowError(
-            f"base model {base!r} has no .safetensors weights here; pickle weights (.bin, .pt) can run code when "
-            "loaded and are refused: take a revision that has them, or save the model anew with save_pretrained(...)"
+            f"base model {base!r} has no .safetensors weights here; pickle weights (.bin, .pt) can"
+            " run code when loaded and are refused: take a revision that has them, or save the"
+            " model anew with save_pretrained(...)"
         )
     return found
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
-    """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens and pads them, both at the end.
+    """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens and pads them,
+    both at the end.
 
     Where it has no padding token, as many decoders', the token that ends a text takes its place.
 
@@ -90,14 +96,14 @@ def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
     files = sorted(set(tokenizer.vocab_files_names.values()) | {"tokenizer.json"})
     if not any((checkpoint.folder / file).is_file() for file in files):
         raise MinnowError(
-            f"base model {checkpoint.name!r} has no tokenizer ({listed(files)}); save its tokenizer beside it with "
-            "save_pretrained(...)"
+            f"base model {checkpoint.name!r} has no tokenizer ({listed(files)}); save its tokenizer"
+            " beside it with save_pretrained(...)"
         )
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise MinnowError(
-                f"the tokenizer of base model {checkpoint.name!r} has no padding token and none that ends a text; set "
-                "one, or take a BERT-like encoder"
+                f"the tokenizer of base model {checkpoint.name!r} has no padding token and none"
+                " that ends a text; set one, or take a BERT-like encoder"
             )
         tokenizer.pad_token = tokenizer.eos_token
     for side in ("padding_side", "truncation_side"):
@@ -118,28 +124,36 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
-    if config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES or config.is_encoder_decoder:
+    if (
+        config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+        or config.is_encoder_decoder
+    ):
         raise MinnowError(
-            f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no classifier; take a "
-            "BERT-like encoder"
+            f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no"
+            " classifier; take a BERT-like encoder"
         )
     if not any("SequenceClassification" in kind for kind in config.architectures or []):
         config.num_labels = len(LABELS)
     elif config.num_labels != len(LABELS):
         raise MinnowError(
-            f"base model {name!r} classifies into {config.num_labels} labels and Minnow needs {len(LABELS)}; take the "
-            "model that it was fine-tuned from"
+            f"base model {name!r} classifies into {config.num_labels} labels and Minnow needs"
+            f" {len(LABELS)}; take the model that it was fine-tuned from"
         )
     return config
 
 
-def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False, **options: Any) -> PreTrainedModel:
-    """Return the checkpoint as a classifier with two labels, float32 unless `options` for transformers say otherwise.
+def load_classifier(
+    checkpoint: Checkpoint, *, ready_made: bool = False, **options: Any
+) -> PreTrainedModel:
+    """Return the checkpoint as a classifier with two labels, float32 unless `options` for
+    transformers say otherwise.
 
-    A missing head is drawn from torch's generator, and its labels are Minnow's; with `ready_made` it must be there.
+    A missing head is drawn from torch's generator, and its labels are Minnow's; with `ready_made`
+    it must be there.
 
     Raises:
-        MinnowError: it is damaged, is no sequence classifier, has another number of labels, or lacks its head.
+        MinnowError: it is damaged, is no sequence classifier, has another number of labels, or
+        lacks its head.
     """
     name = checkpoint.name
     config = classifier_config(checkpoint)
@@ -159,13 +173,13 @@ def load_classifier(checkpoint: Checkpoint, *, ready_made: bool = False, **optio
     body = [weight for weight in missing if weight.startswith(prefix) and ".pooler." not in weight]
     if body:
         raise MinnowError(
-            f"base model {name!r} lacks weights of its own body ({listed(body, 3)}): its files are damaged; "
-            "get them anew"
+            f"base model {name!r} lacks weights of its own body ({listed(body, 3)}): its files are"
+            " damaged; get them anew"
         )
     if ready_made and missing:
         raise MinnowError(
-            f"base model {name!r} has no trained classification head ({listed(missing, 3)} missing); fine-tune it with "
-            "teacher.method: full or head"
+            f"base model {name!r} has no trained classification head ({listed(missing, 3)}"
+            " missing); fine-tune it with teacher.method: full or head"
         )
     if any(not weight.startswith(prefix) for weight in missing):
         name_labels(model.config)
@@ -180,18 +194,21 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
     except Exception as error:  # tokenizers and safetensors raise bare Exceptions
         if "trust_remote_code" in str(error):
             raise MinnowError(
-                f"base model {checkpoint.name!r} brings code of its own, which Minnow never runs; take a model that "
-                "transformers knows"
+                f"base model {checkpoint.name!r} brings code of its own, which Minnow never runs;"
+                " take a model that transformers knows"
             ) from None
         raise MinnowError(
-            f"base model {checkpoint.name!r} cannot be loaded ({reason(error)}); check its files or get them anew"
+            f"base model {checkpoint.name!r} cannot be loaded ({reason(error)}); check its files or"
+            " get them anew"
         ) from None
 
 
 def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Tell the model the tokenizer's padding token where it does not know one, or finds the end of a text by it.
+    """Tell the model the tokenizer's padding token where it does not know one, or finds the end of
+    a text by it.
 
-    Decoders classify by the last token that is not padding; with another idea of padding they would classify by that.
+    Decoders classify by the last token that is not padding; with another idea of padding they would
+    classify by that.
     """
     config = model.config
     if config.pad_token_id is None or isinstance(model, GenericForSequenceClassification):
@@ -199,21 +216,22 @@ def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
 
 def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, whose: str) -> None:
-    """Refuse texts longer than the model has positions for, and tokens that it has no embedding for.
+    """Refuse texts longer than the model has positions for, and tokens that it has no embedding
+    for.
 
     `whose` max_length the tokenizer cuts at, teacher or student.
     """
     length, positions = int(tokenizer.model_max_length), _positions(model)
     if positions is not None and length > positions:
         raise MinnowError(
-            f"{whose}.max_length is {length}, but the model that it starts from has {positions} positions; set it to "
-            f"{positions} or less"
+            f"{whose}.max_length is {length}, but the model that it starts from has {positions}"
+            f" positions; set it to {positions} or less"
         )
     rows = int(model.config.vocab_size)
     if len(tokenizer) > rows:
         raise MinnowError(
-            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}: they do not belong together; save "
-            "both from the same checkpoint"
+            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}: they do not"
+            " belong together; save both from the same checkpoint"
         )
 
 
@@ -221,6 +239,9 @@ def _positions(model: PreTrainedModel) -> int | None:
     """Return how many tokens a text may have; RoBERTa's positions begin after that of padding."""
     positions = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+        if (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
             return int(module.num_embeddings) - int(module.padding_idx) - 1
     return positions if positions is not None and positions > 0 else None

@@ -8,13 +8,16 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig
 
-# A 4-bit layer's inputs are cut into blocks with a scale each, and its outputs into blocks of bitsandbytes' CPU kernel.
+# A 4-bit layer's inputs are cut into blocks with a scale each, and its outputs into blocks of
+# bitsandbytes' CPU kernel.
 INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
 
 
 @dataclass(frozen=True)
 class FourBit:
-    """4 bits a weight: `nf4` (Dettmers et al. 2023, arXiv 2305.14314) or `fp4`, computed in bfloat16."""
+    """4 bits a weight: `nf4` (Dettmers et al. 2023, arXiv 2305.14314) or `fp4`, computed in
+    bfloat16.
+    """
 
     code: Literal["nf4", "fp4"]
     double_quantization: bool

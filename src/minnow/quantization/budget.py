@@ -1,7 +1,8 @@
-"""Which part of a student gets how many bits, so that the whole stays within a number of bytes and loses least.
+"""Which part of a student gets how many bits, so that the whole stays within a number of bytes and
+loses least.
 
-The damages of parts are taken to add up, which holds while each is small: what one part does to the logits is then
-hardly changed by what another does.
+The damages of parts are taken to add up, which holds while each is small: what one part does to the
+logits is then hardly changed by what another does.
 """
 
 import json
@@ -21,8 +22,9 @@ from minnow.models.batching import Encoded
 from minnow.models.schemes import FLOAT, Scheme
 from minnow.quantization.quantize import check, write
 
-# Choices kept while they are built up. Layers of equal shape have equal bytes, so students have far fewer, and the best
-# choice is exact; beyond it, choices of nearly the same bytes are thinned to the one that loses least.
+# Choices kept while they are built up. Layers of equal shape have equal bytes, so students have far
+# fewer, and the best choice is exact; beyond it, choices of nearly the same bytes are thinned to
+# the one that loses least.
 MOST_CHOICES = 20_000
 GRAIN = 64
 # Indentation, quotes, comma and line break around a name in config.json.
@@ -31,7 +33,9 @@ LINE = 10
 
 @dataclass(frozen=True)
 class Option:
-    """A format that a part may have: its name, the bytes that it takes, and what it costs, in nats of mean KL."""
+    """A format that a part may have: its name, the bytes that it takes, and what it costs, in nats
+    of mean KL.
+    """
 
     format: str
     bytes: int
@@ -48,10 +52,11 @@ class Choice:
 
 
 def best_choices(options: Sequence[Sequence[Option]]) -> list[Choice]:
-    """Return, by rising bytes and falling damage, every choice that no other beats in one without losing in the other.
+    """Return, by rising bytes and falling damage, every choice that no other beats in one without
+    losing in the other.
 
-    The multiple-choice knapsack, by dynamic programming over the parts (Nemhauser & Ullmann 1969): a choice for the
-    first parts that another beats is never a part of the best one for all.
+    The multiple-choice knapsack, by dynamic programming over the parts (Nemhauser & Ullmann 1969):
+    a choice for the first parts that another beats is never a part of the best one for all.
     """
     front = [Choice(0, 0.0, ())]
     for part in options:
@@ -87,12 +92,14 @@ def best_within(front: Sequence[Choice], limit: int) -> Choice:
     return next(each for each in reversed(front) if each.bytes <= limit)
 
 
-# --- For a student --------------------------------------------------------------------------------------------
+# --- For a student --------------------------------------------------------------------------------
 def options_of(told: Mapping[str, Any], scheme: Scheme, tables: str) -> dict[str, list[Option]]:
-    """Return what each part may be stored in, the fewest bits first, by what metrics/sensitivity.json says.
+    """Return what each part may be stored in, the fewest bits first, by what
+    metrics/sensitivity.json says.
 
-    A linear layer has the scheme or bfloat16: one BitsAndBytesConfig takes 4 bits or 8, never both. `tables` is the
-    format of fewest bits that embeddings may have: nf4, int8, or none for bfloat16 alone.
+    A linear layer has the scheme or bfloat16: one BitsAndBytesConfig takes 4 bits or 8, never both.
+    `tables` is the format of fewest bits that embeddings may have: nf4, int8, or none for bfloat16
+    alone.
 
     Raises:
         MinnowError: the file says something else.
@@ -101,7 +108,8 @@ def options_of(told: Mapping[str, Any], scheme: Scheme, tables: str) -> dict[str
         return {part["name"]: _options(part, scheme, tables) for part in told["parts"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MinnowError(
-            f"metrics/sensitivity.json is broken ({error!r}): delete it, then `dvc repro` makes it anew"
+            f"metrics/sensitivity.json is broken ({error!r}): delete it, then `dvc repro` makes it"
+            " anew"
         ) from None
 
 
@@ -127,10 +135,11 @@ def quantize(
     probe: Encoded,
     device: torch.device,
 ) -> None:
-    """Write to `out` the student quantized so that its folder takes at most `budget_mb` (10⁶ bytes) and loses least.
+    """Write to `out` the student quantized so that its folder takes at most `budget_mb` (10⁶ bytes)
+    and loses least.
 
-    `told` is what metrics/sensitivity.json says of this student; the others are those of `quantization.quantize` and
-    `options_of`.
+    `told` is what metrics/sensitivity.json says of this student; the others are those of
+    `quantization.quantize` and `options_of`.
 
     Raises:
         MinnowError: the student is larger in every way, or `told` is of another one.
@@ -141,16 +150,22 @@ def quantize(
         smallest = Path(folder)
         write(student, smallest, scheme, keep_float=keep_float, device=device, packed=packed)
         check_parts(options, read_json(smallest / MANIFEST)["formats"])
-        least, saved = folders.folder_bytes(smallest), folders.tensor_facts(smallest / "model.safetensors")
+        least, saved = (
+            folders.folder_bytes(smallest),
+            folders.tensor_facts(smallest / "model.safetensors"),
+        )
     if least > budget:
         raise MinnowError(too_small(budget_mb, least, scheme, tables))
     front = best_choices([added(name, each, saved) for name, each in options.items()])
     choice = best_within(front, budget - least)
     while True:
         formats = {
-            name: each[number].format for (name, each), number in zip(options.items(), choice.numbers, strict=True)
+            name: each[number].format
+            for (name, each), number in zip(options.items(), choice.numbers, strict=True)
         }
-        raised = {name: found for name, found in formats.items() if found != options[name][0].format}
+        raised = {
+            name: found for name, found in formats.items() if found != options[name][0].format
+        }
         predicted = {"bytes": least + choice.bytes, "kl": float(f"{choice.damage:.6g}")}
         model, names = write(
             student,
@@ -158,7 +173,11 @@ def quantize(
             scheme,
             keep_float=keep_float,
             device=device,
-            packed={name: embeddings.SCHEMES[formats[name]] for name in tables_of(told) if formats[name] != FLOAT},
+            packed={
+                name: embeddings.SCHEMES[formats[name]]
+                for name in tables_of(told)
+                if formats[name] != FLOAT
+            },
             precious=[name for name, found in formats.items() if found == FLOAT],
             facts={"budget": {"bytes": budget, "predicted": predicted, "raised": raised}},
         )
@@ -174,16 +193,23 @@ def tables_of(told: Mapping[str, Any]) -> list[str]:
 
 
 def added(name: str, options: Sequence[Option], saved: Mapping[str, Any]) -> list[Option]:
-    """Return a part's options with the bytes that each adds to the smallest folder, whose tensors are `saved`.
+    """Return a part's options with the bytes that each adds to the smallest folder, whose tensors
+    are `saved`.
 
-    The scales of packed layers have entries in that file's header too, which go with them, and what stays in bfloat16 a
-    line in config.json. Bytes are rounded up to GRAIN, so that layers of one shape agree, whose scales do not quite.
+    The scales of packed layers have entries in that file's header too, which go with them, and what
+    stays in bfloat16 a line in config.json. Bytes are rounded up to GRAIN, so that layers of one
+    shape agree, whose scales do not quite.
     """
     own = {f"{name}.weight", f"{name}.bias"}
-    scales = [{key: fact} for key, fact in saved.items() if key.startswith(f"{name}.") and key not in own]
+    scales = [
+        {key: fact} for key, fact in saved.items() if key.startswith(f"{name}.") and key not in own
+    ]
     entries = sum(len(json.dumps(each, separators=(",", ":"))) - 1 for each in scales)
     least, *others = options
-    more = [each.bytes - least.bytes + (len(name) + LINE - entries if each.format == FLOAT else 0) for each in others]
+    more = [
+        each.bytes - least.bytes + (len(name) + LINE - entries if each.format == FLOAT else 0)
+        for each in others
+    ]
     return [
         Option(each.format, -(-size // GRAIN) * GRAIN, each.damage)
         for each, size in zip(options, [0, *more], strict=True)
@@ -197,9 +223,12 @@ def check_parts(options: Mapping[str, Sequence[Option]], formats: Mapping[str, s
         MinnowError: they are not.
     """
     smallest = {name: each[0].format for name, each in options.items()}
-    if wrong := sorted(name for name in {*smallest, *formats} if smallest.get(name, FLOAT) != formats.get(name)):
+    if wrong := sorted(
+        name for name in {*smallest, *formats} if smallest.get(name, FLOAT) != formats.get(name)
+    ):
         raise MinnowError(
-            f"metrics/sensitivity.json belongs to another student or scheme ({listed(wrong, 3)}); `dvc repro` makes it"
+            f"metrics/sensitivity.json belongs to another student or scheme ({listed(wrong, 3)});"
+            " `dvc repro` makes it"
         )
 
 
@@ -207,7 +236,8 @@ def too_small(budget_mb: float, least: int, scheme: Scheme, tables: str) -> str:
     """Return what to say of a budget below the smallest folder."""
     less = "" if tables == "nf4" else " let embeddings have fewer bits (quantize.embeddings: nf4),"
     return (
-        f"quantize.budget_mb is {budget_mb:g}, and the smallest that this student can be takes "
-        f"{math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings "
-        f"{FLOAT if tables == 'none' else tables}): give that or more,{less} or distil a smaller student"
+        f"quantize.budget_mb is {budget_mb:g}, and the smallest that this student can be takes"
+        f" {math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings"
+        f" {FLOAT if tables == 'none' else tables}): give that or more,{less} or distil a smaller"
+        " student"
     )

@@ -8,7 +8,9 @@ from minnow.core.params import Block
 
 
 class SchemeParams(Block):
-    """The scheme of the linear layers, and those that stay float; other keys of the block are not looked at."""
+    """The scheme of the linear layers, and those that stay float; other keys of the block are not
+    looked at.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -24,7 +26,9 @@ class SchemeParams(Block):
 
 
 class QuantizeParams(SchemeParams):
-    """The scheme of the linear layers, that of the embeddings, the layers that stay float, and the bytes of it all."""
+    """The scheme of the linear layers, that of the embeddings, the layers that stay float, and the
+    bytes of it all.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -16,46 +16,72 @@ from minnow.models.inference import predict_logits
 from minnow.models.packed import check_layers, plain_config
 from minnow.models.schemes import FLOAT, INPUT_BLOCK, OUTPUT_BLOCK, Scheme, fits_four_bits
 
-# Texts that the quantized model is run on before and after saving: the logits must be equal to the bit.
+# Texts that the quantized model is run on before and after saving: the logits must be equal to the
+# bit.
 PROBE_ROWS = 1_000
 
 
 def layers_to_quantize(
-    model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str], *, precious: Collection[str] = ()
+    model: PreTrainedModel,
+    scheme: Scheme,
+    keep_float: Sequence[str],
+    *,
+    precious: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Return the names of the linear layers that get quantized and of those that stay float.
 
-    `keep_float` names modules by one part of their dotted name; what lies below them stays float too. The layer with an
-    output per label must be among them: two outputs cannot be packed, and bitsandbytes' CPU kernel dies on them.
-    `precious` names single layers, whole, that a budget keeps; it may keep all of them. transformers also leaves out
-    what begins or ends with the name of a layer that stays: DistilBERT's pre_classifier for its classifier.
+    `keep_float` names modules by one part of their dotted name; what lies below them stays float
+    too. The layer with an output per label must be among them: two outputs cannot be packed, and
+    bitsandbytes' CPU kernel dies on them. `precious` names single layers, whole, that a budget
+    keeps; it may keep all of them. transformers also leaves out what begins or ends with the name
+    of a layer that stays: DistilBERT's pre_classifier for its classifier.
 
     Raises:
-        MinnowError: the classification layer is not kept, or a layer does not divide into the blocks of 4-bit schemes.
+        MinnowError: the classification layer is not kept, or a layer does not divide into the
+        blocks of 4-bit schemes.
     """
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    named = [name for name in linear if name in precious or any(part in keep_float for part in name.split("."))]
-    kept = [name for name in linear if any(name.startswith(each) or name.endswith(each) for each in named)]
+    linear = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
+    }
+    named = [
+        name
+        for name in linear
+        if name in precious or any(part in keep_float for part in name.split("."))
+    ]
+    kept = [
+        name
+        for name in linear
+        if any(name.startswith(each) or name.endswith(each) for each in named)
+    ]
     quantized = [name for name in linear if name not in kept]
     last = heads.classification_layer(model)
     for name in quantized:
         module, part = linear[name], name.split(".")[-1]
         if module is last:
-            raise MinnowError(f"quantize.keep_float must name the classification layer: add {part!r} to the list")
+            raise MinnowError(
+                f"quantize.keep_float must name the classification layer: add {part!r} to the list"
+            )
         if scheme.bits == 4 and not fits_four_bits(module):
             together = sum(part in other.split(".") for other in quantized)
             raise MinnowError(
-                f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4 bits need multiples "
-                f"of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width for the student, take scheme int8, or add "
-                f"{part!r} to quantize.keep_float, which leaves {together} layers in bfloat16"
+                f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4"
+                f" bits need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width"
+                f" for the student, take scheme int8, or add {part!r} to quantize.keep_float, which"
+                f" leaves {together} layers in bfloat16"
             )
     if not quantized and not precious:
-        raise MinnowError(f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize")
+        raise MinnowError(
+            f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize"
+        )
     return quantized, kept
 
 
-def load_quantized(folder: Path, scheme: Scheme, kept: Sequence[str], *, device: torch.device) -> PreTrainedModel:
-    """Return the float model in `folder` with its linear layers quantized and the remainder in bfloat16."""
+def load_quantized(
+    folder: Path, scheme: Scheme, kept: Sequence[str], *, device: torch.device
+) -> PreTrainedModel:
+    """Return the float model in `folder` with its linear layers quantized and the remainder in
+    bfloat16.
+    """
     return folders.load_model(
         folder,
         quantization_config=scheme.config(kept),
@@ -65,40 +91,56 @@ def load_quantized(folder: Path, scheme: Scheme, kept: Sequence[str], *, device:
 
 
 def cut_positions(model: PreTrainedModel, longest: int) -> None:
-    """Take off the position embeddings that no text of `longest` tokens reaches, and say so in the config.
+    """Take off the position embeddings that no text of `longest` tokens reaches, and say so in the
+    config.
 
-    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more. DeBERTa sizes its table of
-    distances by the same number of the config, and keeps all.
+    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more. DeBERTa
+    sizes its table of distances by the same number of the config, and keeps all.
     """
     for name, table in embeddings.tables(model).items():
-        if not name.endswith("position_embeddings") or table.num_embeddings != model.config.max_position_embeddings:
+        if (
+            not name.endswith("position_embeddings")
+            or table.num_embeddings != model.config.max_position_embeddings
+        ):
             continue
         rows = longest if table.padding_idx is None else longest + table.padding_idx + 1
-        if rows >= table.num_embeddings or sized_by_positions(model.config, rows) != {f"{name}.weight"}:
+        if rows >= table.num_embeddings or sized_by_positions(model.config, rows) != {
+            f"{name}.weight"
+        }:
             continue
         parent = model.get_submodule(name.rpartition(".")[0])
         for key, buffer in dict(parent.named_buffers(recurse=False)).items():
-            if buffer.shape[-1] == table.num_embeddings:  # position_ids and token_type_ids, of shape (1, positions)
+            if (
+                buffer.shape[-1] == table.num_embeddings
+            ):  # position_ids and token_type_ids, of shape (1, positions)
                 setattr(parent, key, buffer[..., :rows].clone())
-        table.weight = nn.Parameter(table.weight.detach()[:rows].clone(), requires_grad=table.weight.requires_grad)
+        table.weight = nn.Parameter(
+            table.weight.detach()[:rows].clone(), requires_grad=table.weight.requires_grad
+        )
         table.num_embeddings = model.config.max_position_embeddings = rows
 
 
 def sized_by_positions(config: PreTrainedConfig, rows: int) -> set[str]:
-    """Return the names of the weights that have another shape where the config gives this number of positions."""
+    """Return the names of the weights that have another shape where the config gives this number of
+    positions.
+    """
     shapes = []
     for positions in (config.max_position_embeddings, rows):
         plain = plain_config(config)
         plain.max_position_embeddings = positions
         with torch.device("meta"):
-            shapes.append({name: weight.shape for name, weight in heads.from_config(plain).named_parameters()})
+            shapes.append(
+                {name: weight.shape for name, weight in heads.from_config(plain).named_parameters()}
+            )
     return {name for name, shape in shapes[0].items() if shapes[1].get(name) != shape}
 
 
 def pack_embeddings(
     model: PreTrainedModel, original: PreTrainedModel, schemes: Mapping[str, embeddings.Scheme]
 ) -> None:
-    """Replace tables of the model by packed ones of the original's float32 weights, and say so in the config."""
+    """Replace tables of the model by packed ones of the original's float32 weights, and say so in
+    the config.
+    """
     for name, layer in embeddings.make_room(model, schemes).items():
         weight = original.get_parameter(f"{name}.weight")[: layer.rows]
         layer.weight = embeddings.quantize_rows(weight, layer.scheme).to(layer.weight.device)
@@ -107,16 +149,22 @@ def pack_embeddings(
 
 
 def formats(
-    model: PreTrainedModel, scheme: Scheme, quantized: Collection[str], packed: Mapping[str, embeddings.Scheme]
+    model: PreTrainedModel,
+    scheme: Scheme,
+    quantized: Collection[str],
+    packed: Mapping[str, embeddings.Scheme],
 ) -> dict[str, str]:
     """Return what each linear layer and each table of a model is stored in, by name."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    tables = {name: packed[name].name if name in packed else FLOAT for name in embeddings.tables(model)}
+    tables = {
+        name: packed[name].name if name in packed else FLOAT for name in embeddings.tables(model)
+    }
     return {name: scheme.name if name in quantized else FLOAT for name in linear} | tables
 
 
 def check_same(before: torch.Tensor, after: torch.Tensor) -> None:
-    """Make sure that the saved model computes bit for bit what the one in memory does; logits are (rows, labels).
+    """Make sure that the saved model computes bit for bit what the one in memory does; logits are
+    (rows, labels).
 
     Raises:
         MinnowError: they differ.
@@ -124,7 +172,8 @@ def check_same(before: torch.Tensor, after: torch.Tensor) -> None:
     if not torch.equal(before, after):
         worst = float((before - after).abs().max())
         raise MinnowError(
-            f"the reloaded quantized model's logits differ by up to {worst:.2g}: what was saved is not what ran"
+            f"the reloaded quantized model's logits differ by up to {worst:.2g}: what was saved is"
+            " not what ran"
         )
 
 
@@ -139,20 +188,30 @@ def quantize(
     packed: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None,
     precious: Collection[str] = (),
 ) -> None:
-    """Write to `out` the student with its linear layers quantized, and check it against what is read back.
+    """Write to `out` the student with its linear layers quantized, and check it against what is
+    read back.
 
-    `packed` is the scheme of its embeddings, or of each table by name; None leaves them in bfloat16, and so do
-    `precious` for the linear layers that they name. `probe` are encoded texts that both models are run on.
+    `packed` is the scheme of its embeddings, or of each table by name; None leaves them in
+    bfloat16, and so do `precious` for the linear layers that they name. `probe` are encoded texts
+    that both models are run on.
 
     Raises:
         MinnowError: a scheme does not fit the student, or what was saved is not what ran.
     """
-    model, names = write(student, out, scheme, keep_float=keep_float, device=device, packed=packed, precious=precious)
+    model, names = write(
+        student, out, scheme, keep_float=keep_float, device=device, packed=packed, precious=precious
+    )
     check(model, names, out, scheme, probe=probe, device=device)
 
 
 def check(
-    model: PreTrainedModel, names: Sequence[str], out: Path, scheme: Scheme, *, probe: Encoded, device: torch.device
+    model: PreTrainedModel,
+    names: Sequence[str],
+    out: Path,
+    scheme: Scheme,
+    *,
+    probe: Encoded,
+    device: torch.device,
 ) -> None:
     """Make sure that what `write` saved is what it returned, by running both on the probe.
 
@@ -161,7 +220,10 @@ def check(
     """
     saved = folders.load_for_inference(out, Runtime(device, torch.bfloat16))
     check_layers(saved, scheme, names)
-    logits = [predict_logits(each, probe, device=device) for each in (heads.with_float32_logits(model), saved)]
+    logits = [
+        predict_logits(each, probe, device=device)
+        for each in (heads.with_float32_logits(model), saved)
+    ]
     check_same(*logits)
 
 
@@ -176,10 +238,11 @@ def write(
     precious: Collection[str] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, list[str]]:
-    """Write the quantized student and return it with the names of its quantized layers; `facts` go into its manifest.
+    """Write the quantized student and return it with the names of its quantized layers; `facts` go
+    into its manifest.
 
-    It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights then and drops the
-    statistics of the double quantization.
+    It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights
+    then and drops the statistics of the double quantization.
     """
     original, tokenizer = folders.load_model(student), folders.load_tokenizer(student)
     names, kept = layers_to_quantize(original, scheme, keep_float, precious=precious)

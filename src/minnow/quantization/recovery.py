@@ -1,9 +1,10 @@
 """Recovery: what a quantized student learns after quantization, to make up for what that cost.
 
-Its packed weights stay frozen. Low-rank adapters learn beside them, and so does all that is float already but the
-embeddings: biases, norms and the classification head. A float copy of the student is trained, whose frozen weights are
-exactly the numbers that the packed ones stand for, because bitsandbytes' CPU kernel repacks 4-bit weights when it runs
-them; and what decides is always the score of the model as it will be saved.
+Its packed weights stay frozen. Low-rank adapters learn beside them, and so does all that is float
+already but the embeddings: biases, norms and the classification head. A float copy of the student
+is trained, whose frozen weights are exactly the numbers that the packed ones stand for, because
+bitsandbytes' CPU kernel repacks 4-bit weights when it runs them; and what decides is always the
+score of the model as it will be saved.
 """
 
 import shutil
@@ -53,7 +54,9 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a recovery trained: float weights by their names in the student, and adapters by their layers."""
+    """What a recovery trained: float weights by their names in the student, and adapters by their
+    layers.
+    """
 
     floats: Mapping[str, Tensor]
     pairs: Mapping[str, Pair]
@@ -61,7 +64,9 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Folders:
-    """The student as quantized, which recovery begins with, and the float student that it was quantized from."""
+    """The student as quantized, which recovery begins with, and the float student that it was
+    quantized from.
+    """
 
     packed: Path
     student: Path
@@ -81,15 +86,17 @@ def recover(
     seed: int,
     checkpoint: Path,
 ) -> pl.DataFrame:
-    """Write to `out` the recovered student, or the unrecovered one if validation F1 did not rise; return the curve.
+    """Write to `out` the recovered student, or the unrecovered one if validation F1 did not rise;
+    return the curve.
 
-    The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what came of it. A
-    student that was quantized within a budget stays within it, or is not kept.
-    Adapters are drawn from torch's generator, so seed it. `teacher_logits` has shape (rows of train, labels).
+    The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what
+    came of it. A student that was quantized within a budget stays within it, or is not kept.
+    Adapters are drawn from torch's generator, so seed it. `teacher_logits` has shape (rows of
+    train, labels).
 
     Raises:
-        MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what was saved is not what
-            ran.
+        MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what
+            was saved is not what ran.
     """
     encoded = encode(load_tokenizer(folders.packed), validation["text"].to_list())
     labels = validation["label"].to_numpy()
@@ -121,7 +128,10 @@ def recover(
     logits = logits_of(result, encoded, run)
     after = validation_f1(logits, labels)
     kept = after > before
-    tell(f"recovery: validation F1 {before:.4f} before, {after:.4f} after, {'kept' if kept else 'not kept'}")
+    tell(
+        f"recovery: validation F1 {before:.4f} before, {after:.4f} after,"
+        f" {'kept' if kept else 'not kept'}"
+    )
     facts = {
         **_kind(adapted),
         "epochs": training.epochs,
@@ -130,7 +140,9 @@ def recover(
         "kept": kept,
     }
     write(folders.packed, out, result if kept else None, state, facts)
-    if kept and budget and folder_bytes(out) > budget["bytes"]:  # scales written as text take a few bytes more
+    if (
+        kept and budget and folder_bytes(out) > budget["bytes"]
+    ):  # scales written as text take a few bytes more
         tell(f"recovery: {folder_bytes(out):,} bytes, above quantize.budget_mb: not kept")
         kept = False
         shutil.rmtree(out)
@@ -138,7 +150,9 @@ def recover(
     if kept:
         saved = load_for_inference(out, Runtime(run.device, torch.bfloat16))
         check_same(logits, predict_logits(saved, encoded, device=run.device))
-    return pl.concat([fitting.curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve])
+    return pl.concat(
+        [fitting.curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve]
+    )
 
 
 def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:
@@ -151,16 +165,20 @@ def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:
     there = folder_bytes(packed)
     if there + more > budget:
         raise MinnowError(
-            f"recover.adapters is shipped, and adapters would take {more / 1e6:.3f} MB beside the {there / 1e6:.3f} MB "
-            f"that quantize.budget_mb, {budget / 1e6:g}, was spent on: set recover.adapters to merged, recover.rank to "
-            "0, or quantize.budget_mb to null"
+            f"recover.adapters is shipped, and adapters would take {more / 1e6:.3f} MB beside the"
+            f" {there / 1e6:.3f} MB that quantize.budget_mb, {budget / 1e6:g}, was spent on: set"
+            " recover.adapters to merged, recover.rank to 0, or quantize.budget_mb to null"
         )
 
 
 def _kind(adapted: Adapters) -> dict[str, Any]:
     if adapted.rank == 0:
         return {"adapters": "none"}
-    return {"adapters": "shipped" if adapted.shipped else "merged", "rank": adapted.rank, "alpha": adapted.alpha}
+    return {
+        "adapters": "shipped" if adapted.shipped else "merged",
+        "rank": adapted.rank,
+        "alpha": adapted.alpha,
+    }
 
 
 def logits_of(model: PreTrainedModel, encoded: Encoded, run: Runtime) -> Tensor:
@@ -173,19 +191,24 @@ def load_packed(folder: Path, device: torch.device) -> PreTrainedModel:
     return load_model(folder, device_map={"": device})
 
 
-# --- What is trained ------------------------------------------------------------------------------------------------
+# --- What is trained ------------------------------------------------------------------------------
 def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
-    """Return a float copy in which adapters are trained, and all that is float in the packed model but embeddings.
+    """Return a float copy in which adapters are trained, and all that is float in the packed model
+    but embeddings.
 
     Raises:
         MinnowError: adapters are asked for and no layer has 4 bits.
     """
     four_bit = list(packed_layers(packed, bits=4))
     if adapted.rank and not four_bit:
-        remedy = "set quantize.scheme to nf4 or fp4" if packed_layers(packed) else "give quantize.budget_mb less"
+        remedy = (
+            "set quantize.scheme to nf4 or fp4"
+            if packed_layers(packed)
+            else "give quantize.budget_mb less"
+        )
         raise MinnowError(
-            f"recover.rank is {adapted.rank} and the student has no 4-bit layer to adapt: {remedy}, or set "
-            "recover.rank to 0, which trains what is float already"
+            f"recover.rank is {adapted.rank} and the student has no 4-bit layer to adapt: {remedy},"
+            " or set recover.rank to 0, which trains what is float already"
         )
     model = float_copy(packed)
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
@@ -197,7 +220,7 @@ def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
     return model
 
 
-# --- And back ---------------------------------------------------------------------------------------------------
+# --- And back -------------------------------------------------------------------------------------
 def learnt(model: PreTrainedModel) -> Learnt:
     """Return what a model of `trainable` has learnt so far."""
     floats = {
@@ -208,11 +231,14 @@ def learnt(model: PreTrainedModel) -> Learnt:
     return Learnt(floats, adapters.pairs(model))
 
 
-def rebuilt(folders: Folders, found: Learnt, *, shipped: bool, device: torch.device) -> PreTrainedModel:
+def rebuilt(
+    folders: Folders, found: Learnt, *, shipped: bool, device: torch.device
+) -> PreTrainedModel:
     """Return the packed model with what was learnt, as it will be saved; never run.
 
-    Merged adapters are added to the float student's weights, and the sum is quantized as the layer was. Added to the
-    packed weights, most would vanish: these lie on the steps of the code, and small changes are rounded back to them.
+    Merged adapters are added to the float student's weights, and the sum is quantized as the layer
+    was. Added to the packed weights, most would vanish: these lie on the steps of the code, and
+    small changes are rounded back to them.
     """
     model = load_packed(folders.packed, device)
     with torch.no_grad():
@@ -223,7 +249,10 @@ def rebuilt(folders: Folders, found: Learnt, *, shipped: bool, device: torch.dev
     elif found.pairs:
         original = load_model(folders.student)
         for name, pair in found.pairs.items():
-            requantize(model.get_submodule(name), original.get_parameter(f"{name}.weight").float() + pair.product.cpu())
+            requantize(
+                model.get_submodule(name),
+                original.get_parameter(f"{name}.weight").float() + pair.product.cpu(),
+            )
     return model
 
 
@@ -245,11 +274,17 @@ def requantize(layer: Any, weight: Tensor) -> None:
 
 
 def write(
-    packed: Path, out: Path, model: PreTrainedModel | None, state: Mapping[str, Tensor], facts: Mapping[str, Any]
+    packed: Path,
+    out: Path,
+    model: PreTrainedModel | None,
+    state: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
 ) -> None:
-    """Write the folder of a recovered model, or the packed one's where `model` is None, with `facts` in its manifest.
+    """Write the folder of a recovered model, or the packed one's where `model` is None, with
+    `facts` in its manifest.
 
-    `state` is the model's before it ran. It is written as it is: save_pretrained refuses a 4-bit model that was loaded.
+    `state` is the model's before it ran. It is written as it is: save_pretrained refuses a 4-bit
+    model that was loaded.
     """
     shutil.copytree(packed, out, copy_function=shutil.copyfile)
     told = {key: value for key, value in read_json(packed / MANIFEST).items() if key != "files"}
@@ -259,7 +294,9 @@ def write(
         config = read_json(out / "config.json")
         if hasattr(model.config, adapters.KEY):
             weights = out / adapters.WEIGHTS
-            write_json(out / "config.json", {**config, adapters.KEY: getattr(model.config, adapters.KEY)})
+            write_json(
+                out / "config.json", {**config, adapters.KEY: getattr(model.config, adapters.KEY)}
+            )
         save_file(dict(state), weights, metadata={"format": "pt"})
         weights.chmod((out / "config.json").stat().st_mode)
         told |= {"parameters": count_parameters(model), "bytes_by_part": bytes_by_part(model, out)}

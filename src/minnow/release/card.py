@@ -1,7 +1,8 @@
-"""Results to the model card of a release, a Hugging Face README.md. Pure; equal results give equal bytes.
+"""Results to the model card of a release, a Hugging Face README.md. Pure; equal results give equal
+bytes.
 
-What comes from data or from the user (names of slices, files and ids) stands in code spans, where it is neither markup
-nor a link. No URL of the data is shown.
+What comes from data or from the user (names of slices, files and ids) stands in code spans, where
+it is neither markup nor a link. No URL of the data is shown.
 """
 
 import inspect
@@ -14,7 +15,16 @@ from minnow.core.files import read_json
 from minnow.layout import JUDGED, SPLITS, Layout
 from minnow.release.provenance import Origin
 from minnow.report import verdicts
-from minnow.report.formatting import NONE, count, interval, megabytes, number, p_value, percent, signed
+from minnow.report.formatting import (
+    NONE,
+    count,
+    interval,
+    megabytes,
+    number,
+    p_value,
+    percent,
+    signed,
+)
 from minnow.report.markdown import code, estimate, table
 from minnow.serve.settings import FILE, Settings
 from minnow.text.cleaning import normalise
@@ -100,7 +110,9 @@ It is not meant:
 
 
 def metadata(evidence: Evidence, origin: Origin) -> str:
-    """Return the card's YAML. It names no licence: what the weights derive from decides that, and the user must."""
+    """Return the card's YAML. It names no licence: what the weights derive from decides that, and
+    the user must.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
     prepare, weights = evidence.prepare, origin.weights
@@ -113,7 +125,8 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
             task_type="text-classification",
             task_name="Text classification",
             dataset_type=data_id or prepare["source"],
-            dataset_name=data_id or {"synthetic": "Synthetic URLs"}.get(prepare["source"], "Own data"),
+            dataset_name=data_id
+            or {"synthetic": "Synthetic URLs"}.get(prepare["source"], "Own data"),
             dataset_revision=commit,
             dataset_split="test",
             metric_type=name,
@@ -125,7 +138,8 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
     return str(
         ModelCardData(
             language=LANGUAGE,
-            # The Hub shows code for the library named here; transformers cannot read what is our own.
+            # The Hub shows code for the library named here; transformers cannot read what is our
+            # own.
             library_name="minnow" if origin.embeddings or origin.adapters else "transformers",
             pipeline_tag="text-classification",
             base_model=weights.name if weights and weights.commit else None,
@@ -141,16 +155,25 @@ def metadata(evidence: Evidence, origin: Origin) -> str:
 def introduction(evidence: Evidence, origin: Origin) -> str:
     """Return what the model is and how it was made."""
     teacher, student, final = (evidence.headline[name] for name in (BEFORE, "student", FINAL))
-    came = f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
-    start = f"a smaller cut of {origin.student.words}" if origin.student else "built without pretraining"
-    start = f"{'narrowed ' if origin.narrowed else ''}layers of the teacher" if origin.copied else start
+    came = (
+        f"comes from {origin.teacher.words}" if origin.teacher else "was built without pretraining"
+    )
+    start = (
+        f"a smaller cut of {origin.student.words}"
+        if origin.student
+        else "built without pretraining"
+    )
+    start = (
+        f"{'narrowed ' if origin.narrowed else ''}layers of the teacher" if origin.copied else start
+    )
     start += VOCABULARIES[origin.vocabulary]
     temperature = "" if origin.loss == "mse" else f", temperature {origin.temperature:g}"
     logits = f"the teacher's logits ({origin.loss}{temperature}, weight {origin.soft_weight:g})"
     inside = ["the states inside the teacher"] if origin.states else []
     given = ([logits] if origin.soft_weight else []) + inside
     learned = (
-        f"learned from {', '.join(given)}{' and the labels' if origin.soft_weight < 1 else ', **not** from the labels'}"
+        "learned from"
+        f" {', '.join(given)}{' and the labels' if origin.soft_weight < 1 else ', **not** from the labels'}"
     )
     if not given:
         learned = "learned from the labels alone, **not** from the teacher (weight 0)"
@@ -173,19 +196,31 @@ What lies here is the quantized student: {megabytes(final["size_mb"])} MB with t
 def more_text(report: Mapping[str, Any], given: str) -> str:
     """Return on how many rows without labels the student learned from what the teacher gave alone."""
     file, copies = report["file"], report["copies"]["kept"]
-    parts = [f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}"] if file else []
+    parts = (
+        [f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}"] if file else []
+    )
     parts += [f"{copies:,} altered copies of URLs"] if copies else []
-    return f"; and from {given} alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
+    return (
+        f"; and from {given} alone on {report['rows']:,} URLs without labels, {' and '.join(parts)}"
+    )
 
 
 def recovery(origin: Origin) -> str:
     """Return what the student learnt after it was quantized, nothing where it did not."""
     if not origin.recovered:
         return ""
-    beside = f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights" if origin.adapters else ""
-    parts = (["logits"] if origin.soft_weight else []) + (["labels"] if origin.soft_weight < 1 else [])
+    beside = (
+        f"; low-rank adapters (rank {origin.adapters}) lie beside the packed weights"
+        if origin.adapters
+        else ""
+    )
+    parts = (["logits"] if origin.soft_weight else []) + (
+        ["labels"] if origin.soft_weight < 1 else []
+    )
     given = " and ".join(parts)
-    return f" Then it learned\n   again from the same {given}, to recover what that had cost{beside}."
+    return (
+        f" Then it learned\n   again from the same {given}, to recover what that had cost{beside}."
+    )
 
 
 def more_bits(budget: Mapping[str, Any] | None) -> str:
@@ -193,12 +228,15 @@ def more_bits(budget: Mapping[str, Any] | None) -> str:
     if budget is None:
         return ""
     raised = [f"{code(name)} ({kept})" for name, kept in budget["raised"].items()]
-    parts = ", ".join(raised[:MOST_PARTS]) + (f" and {len(raised) - MOST_PARTS} more" if raised[MOST_PARTS:] else "")
+    parts = ", ".join(raised[:MOST_PARTS]) + (
+        f" and {len(raised) - MOST_PARTS} more" if raised[MOST_PARTS:] else ""
+    )
     most = f"The budget of {megabytes(budget['bytes'] / 1e6)} MB"
     if not raised:
         return f"\n   {most} left no part more bits."
     return (
-        f"\n   {most} left more bits to what loses most by having few: {parts}. `manifest.json` says it of each part."
+        f"\n   {most} left more bits to what loses most by having few: {parts}. `manifest.json`"
+        " says it of each part."
     )
 
 
@@ -207,10 +245,17 @@ def data_section(prepare: Mapping[str, Any], origin: Origin) -> str:
     data_id, commit = _hub_data(prepare)
     source = {
         "synthetic": "**Synthetic** URLs, made up by Minnow's generator.",
-        "hub": f"{code(data_id)} @ {code(commit)}." if data_id and commit else "A data set of the maker's own.",
+        "hub": (
+            f"{code(data_id)} @ {code(commit)}."
+            if data_id and commit
+            else "A data set of the maker's own."
+        ),
         "file": f"A file of the maker's own, {code(origin.file or '')}.",
     }[prepare["source"]]
-    rows = [[split, *(f"{prepare['kept'][split][label]:,}" for label in ("safe", "phishing"))] for split in SPLITS]
+    rows = [
+        [split, *(f"{prepare['kept'][split][label]:,}" for label in ("safe", "phishing"))]
+        for split in SPLITS
+    ]
     return f"""\
 ## Data
 
@@ -224,22 +269,37 @@ that stands in train."""
 
 
 def splitting(carved: Sequence[str], method: str) -> str:
-    """Return how the splits came about; `carved` are those that Minnow made, the others were published or given."""
+    """Return how the splits came about; `carved` are those that Minnow made, the others were
+    published or given.
+    """
     if not carved:
         return "The splits are as published or given."
     way = {
         "domain": "by registered domain, so that no domain of them stands in train",
-        "random": "at random by row, so that URLs of one site may stand on both sides, which flatters every model",
+        "random": (
+            "at random by row, so that URLs of one site may stand on both sides, which flatters"
+            " every model"
+        ),
     }[method]
-    rest = "" if {"validation", "test"} <= set(carved) else " The other split is as published or given."
-    return f"Minnow split off {' and '.join(split for split in SPLITS if split in carved)} {way}.{rest}"
+    rest = (
+        ""
+        if {"validation", "test"} <= set(carved)
+        else " The other split is as published or given."
+    )
+    return (
+        f"Minnow split off {' and '.join(split for split in SPLITS if split in carved)}"
+        f" {way}.{rest}"
+    )
 
 
 def metrics_section(evidence: Evidence) -> str:
     """Return every model's estimates with intervals, and the verdicts."""
     intervals, hops = evidence.intervals, evidence.hops
     models = intervals["models"]
-    rows = [[title, *(estimate(models[model][key]) for model in COLUMNS)] for key, title in ESTIMATES.items()]
+    rows = [
+        [title, *(estimate(models[model][key]) for model in COLUMNS)]
+        for key, title in ESTIMATES.items()
+    ]
     rows.append(["MB", *(megabytes(evidence.headline[model]["size_mb"]) for model in COLUMNS)])
     total = sum(intervals["rows"].values())
     header = ["test split", "n-gram baseline", *COLUMNS[1:]]
@@ -260,17 +320,25 @@ baseline is logistic regression on character n-grams.
 
 
 def loss_at_low_rates(models: Mapping[str, Any], hops: Mapping[str, Any]) -> str:
-    """Return a warning where the quantized student is shown to find less than the teacher at 1 % false positives."""
+    """Return a warning where the quantized student is shown to find less than the teacher at 1 %
+    false positives.
+    """
     change = _hop(hops["hops"], BEFORE).get("tpr_at_fpr_1pct")
     if change is None or change["high"] >= 0:
         return ""
     new, old = (models[model]["tpr_at_fpr_1pct"] for model in (FINAL, BEFORE))
-    found = [f"{percent(each['value'])} (at {percent(each['test_fpr'])} false positives)" for each in (new, old)]
-    moved = f"{signed(change['difference'])}, {percent(hops['confidence'], 0)} interval {interval(change)}"
+    found = [
+        f"{percent(each['value'])} (at {percent(each['test_fpr'])} false positives)"
+        for each in (new, old)
+    ]
+    moved = (
+        f"{signed(change['difference'])}, {percent(hops['confidence'], 0)} interval"
+        f" {interval(change)}"
+    )
     return (
-        "\n- With the threshold that lets at most 1 % of the safe validation rows pass for phishing, the quantized "
-        f"student finds {found[0]} of the phishing on test, the teacher {found[1]}: a change of {moved}, which F1 does "
-        "not measure."
+        "\n- With the threshold that lets at most 1 % of the safe validation rows pass for"
+        f" phishing, the quantized student finds {found[0]} of the phishing on test, the teacher"
+        f" {found[1]}: a change of {moved}, which F1 does not measure."
     )
 
 
@@ -279,10 +347,10 @@ def hop_words(hops: Mapping[str, Any], before: str) -> str:
     hop, confidence = _hop(hops["hops"], before), percent(hops["confidence"], 0)
     worse, better, agreement = count(hop["worse"]), count(hop["better"]), percent(hop["agreement"])
     return (
-        f"F1 {signed(hop['f1']['difference'])} ({confidence} interval {interval(hop['f1'])}). "
-        f"{verdicts.meaning(hop, hops['margin'], hops['rows'])} {worse} rows that were right are wrong now, and "
-        f"{better} the other way round (McNemar's exact {p_value(hop['mcnemar_p'])}); the two agree on "
-        f"{agreement} of the rows."
+        f"F1 {signed(hop['f1']['difference'])} ({confidence} interval {interval(hop['f1'])})."
+        f" {verdicts.meaning(hop, hops['margin'], hops['rows'])} {worse} rows that were right are"
+        f" wrong now, and {better} the other way round (McNemar's exact"
+        f" {p_value(hop['mcnemar_p'])}); the two agree on {agreement} of the rows."
     )
 
 
@@ -321,27 +389,45 @@ def limits_section(evidence: Evidence) -> str:
     if evidence.extra:
         parts.append(extra_part(evidence.extra))
     else:
-        parts.append("It was tested on no other data than its own test split: how far it falls elsewhere is unknown.")
+        parts.append(
+            "It was tested on no other data than its own test split: how far it falls elsewhere is"
+            " unknown."
+        )
     parts.append(
-        "**Adversaries.** Who writes phishing URLs can try them against a copy of this model until one passes. Nothing "
-        "here measures that. URLs change with the years, too, and the model does not."
+        "**Adversaries.** Who writes phishing URLs can try them against a copy of this model until"
+        " one passes. Nothing here measures that. URLs change with the years, too, and the model"
+        " does not."
     )
     return "\n\n".join(parts)
 
 
 def slices_part(slices: Mapping[str, Any]) -> str:
-    """Return the slices that compression hurts and those where the model is weakest; small ones are left out."""
-    weak = [each for each in slices["slices"] if not each["small"] and each["models"][FINAL] is not None]
+    """Return the slices that compression hurts and those where the model is weakest; small ones are
+    left out.
+    """
+    weak = [
+        each for each in slices["slices"] if not each["small"] and each["models"][FINAL] is not None
+    ]
     weak = sorted(weak, key=lambda each: (each["models"][FINAL], _slice(each)))[:SHOWN_SLICES]
     lost_rows = [
-        [*_described(each), number(each["models"][BEFORE]), number(each["models"][FINAL]), signed(hop["change"])]
+        [
+            *_described(each),
+            number(each["models"][BEFORE]),
+            number(each["models"][FINAL]),
+            signed(hop["change"]),
+        ]
         for hop, each in verdicts.hurt(slices["slices"])[:SHOWN_SLICES]
     ]
-    weak_rows = [[*_described(each), number(each["models"][BEFORE]), number(each["models"][FINAL])] for each in weak]
+    weak_rows = [
+        [*_described(each), number(each["models"][BEFORE]), number(each["models"][FINAL])]
+        for each in weak
+    ]
     header = ["slice", "rows", "measure", "teacher", "quantized"]
     small = slices["small_below"]
     costs = f"**Whom compression hurts most**, of slices with {small} test rows or more:\n\n"
-    costs += table([*header, "change"], lost_rows) if lost_rows else "no such slice is shown to be hurt."
+    costs += (
+        table([*header, "change"], lost_rows) if lost_rows else "no such slice is shown to be hurt."
+    )
     costs += f"\n\n{verdicts.chance_of_slices(len(verdicts.watched(slices['slices'])))}"
     return f"""\
 {costs}
@@ -371,8 +457,13 @@ def extra_part(extra: Mapping[str, Any]) -> str:
 def sizes_section(evidence: Evidence) -> str:
     """Return our sizes beside those of the notebook that this task is known from."""
     teacher = evidence.headline[BEFORE]["size_mb"]
-    ours = {model: megabytes(evidence.headline[model]["size_mb"]) for model in (BEFORE, "student", FINAL)}
-    ours["student"] += f" ({percent(1 - evidence.headline['student']['size_mb'] / teacher, 0)} smaller)"
+    ours = {
+        model: megabytes(evidence.headline[model]["size_mb"])
+        for model in (BEFORE, "student", FINAL)
+    }
+    ours["student"] += (
+        f" ({percent(1 - evidence.headline['student']['size_mb'] / teacher, 0)} smaller)"
+    )
     ours[FINAL] += f" ({evidence.headline[FINAL]['compression_x']:.1f} times smaller)"
     rows = [[f"{model}, MB", NOTEBOOK[model], ours[model]] for model in ours]
     rows.append(["test rows", NOTEBOOK_ROWS, f"{evidence.hops['rows']:,}"])
@@ -386,7 +477,9 @@ not be compared across the two columns."""
 
 
 def loading_section(origin: Origin) -> str:
-    """Return code that runs in the folder of the release: with Minnow, and where transformers can read it, without."""
+    """Return code that runs in the folder of the release: with Minnow, and where transformers can
+    read it, without.
+    """
     return f"""\
 ## How to load it
 
@@ -465,7 +558,9 @@ for url, margin, probability in zip(urls, margins, probabilities):
 
 
 def stand_alone() -> str:
-    """Return code that needs no Minnow; its cleaning is the very function that Minnow's loader calls."""
+    """Return code that needs no Minnow; its cleaning is the very function that Minnow's loader
+    calls.
+    """
     return f"{IMPORTS}\n\n\n{inspect.getsource(normalise)}\n\n{CALLS}"
 
 
@@ -477,7 +572,10 @@ def licence_section(prepare: Mapping[str, Any], origin: Origin) -> str:
         sources.append(f"the data set {code(data_id)}" if data_id else "the maker's own data")
     derived = "They derive from no other model and from generated data alone."
     if sources:
-        derived = f"They derive from {' and '.join(sources)}, whose licences and terms have not been checked here."
+        derived = (
+            f"They derive from {' and '.join(sources)}, whose licences and terms have not been"
+            " checked here."
+        )
     return f"""\
 ## Licence
 
@@ -490,7 +588,8 @@ def reasons(models: Mapping[str, Mapping[str, Any]]) -> str:
     """Return why a value is missing in the table, once per reason."""
     shown = [models[model][key] for model in COLUMNS for key in ESTIMATES]
     return "".join(
-        f"A dash: {reason}. " for reason in dict.fromkeys(each["reason"] for each in shown if "reason" in each)
+        f"A dash: {reason}. "
+        for reason in dict.fromkeys(each["reason"] for each in shown if "reason" in each)
     )
 
 

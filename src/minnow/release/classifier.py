@@ -26,13 +26,16 @@ class Classifier:
     device: torch.device
 
     def predict(self, texts: Sequence[str]) -> tuple[list[float], list[str]]:
-        """Return each URL's calibrated probability of phishing and its label at the release's threshold.
+        """Return each URL's calibrated probability of phishing and its label at the release's
+        threshold.
 
         Raises:
             MinnowError: one text was given in place of a list.
         """
         margins = self.margins(texts)
-        return [self.settings.probability(each) for each in margins], [self.settings.label(each) for each in margins]
+        return [self.settings.probability(each) for each in margins], [
+            self.settings.label(each) for each in margins
+        ]
 
     def margins(self, texts: Sequence[str]) -> list[float]:
         """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
@@ -41,12 +44,18 @@ class Classifier:
             MinnowError: one text was given in place of a list.
         """
         if isinstance(texts, str):
-            raise MinnowError(f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list")
+            raise MinnowError(
+                f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list"
+            )
         texts = list(texts)  # also of an array or a column, which have no truth
         if not texts:
             return []
-        cleaned = [cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in texts]
-        logits = predict_logits(self.model, encode(self.tokenizer, cleaned), device=self.device).double()
+        cleaned = [
+            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in texts
+        ]
+        logits = predict_logits(
+            self.model, encode(self.tokenizer, cleaned), device=self.device
+        ).double()
         margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
         return margins
 

@@ -12,8 +12,12 @@ from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
 from minnow.stages.package import Params
 
 
-def of_model(model: Path, *, calibration: Mapping[str, Any], move_scheme: bool, synthetic: bool) -> Settings:
-    """Return the settings for a model's folder; `calibration` is that model's in metrics/calibration.json."""
+def of_model(
+    model: Path, *, calibration: Mapping[str, Any], move_scheme: bool, synthetic: bool
+) -> Settings:
+    """Return the settings for a model's folder; `calibration` is that model's in
+    metrics/calibration.json.
+    """
     labels = read_json(model / "config.json")["id2label"]
     return Settings(
         labels=(labels["0"], labels["1"]),
@@ -32,7 +36,9 @@ def quantization(model: Path) -> Mapping[str, Any]:
 
 
 def embeddings(model: Path) -> str | None:
-    """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None if none are."""
+    """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None
+    if none are.
+    """
     found = read_json(model / "config.json").get(EMBEDDINGS) or []
     blocks = found if isinstance(found, list) else [found]
     return " and ".join(block["scheme"] for block in blocks) or None
@@ -46,7 +52,9 @@ def adapters(model: Path) -> int | None:
 
 @dataclass(frozen=True)
 class Base:
-    """A pretrained model that weights come from; `commit` is the Hub's, None for a folder of the user's."""
+    """A pretrained model that weights come from; `commit` is the Hub's, None for a folder of the
+    user's.
+    """
 
     name: str
     commit: str | None
@@ -54,19 +62,26 @@ class Base:
     @property
     def words(self) -> str:
         """How the card names it."""
-        return f"{code(self.name)} @ {code(self.commit)}" if self.commit else f"the local model {code(self.name)}"
+        return (
+            f"{code(self.name)} @ {code(self.commit)}"
+            if self.commit
+            else f"the local model {code(self.name)}"
+        )
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How the model was made: the bases of teacher and student, how it was distilled, and its quantization config.
+    """How the model was made: the bases of teacher and student, how it was distilled, and its
+    quantization config.
 
-    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the name of the user's own
-    data file. `states` says whether the student was held against what happens inside the teacher; `unlabelled` reports
-    on the rows that the teacher alone labelled, None where there are none. `recovered` says whether the student learned
-    again after it was quantized, and `adapters` is the rank of those beside its weights. `budget` is what the quantized
-    model's manifest says of the bytes that it had to stay within, None where it had not. `narrowed` says whether the
-    student has fewer dimensions, heads or neurons than the layers that it was copied from.
+    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the
+    name of the user's own data file. `states` says whether the student was held against what
+    happens inside the teacher; `unlabelled` reports on the rows that the teacher alone labelled,
+    None where there are none. `recovered` says whether the student learned again after it was
+    quantized, and `adapters` is the rank of those beside its weights. `budget` is what the
+    quantized model's manifest says of the bytes that it had to stay within, None where it had not.
+    `narrowed` says whether the student has fewer dimensions, heads or neurons than the layers that
+    it was copied from.
     """
 
     teacher: Base | None
@@ -94,7 +109,11 @@ class Origin:
     @property
     def scheme(self) -> str:
         """nf4, fp4 or int8."""
-        return "int8" if self.quantization["load_in_8bit"] else str(self.quantization["bnb_4bit_quant_type"])
+        return (
+            "int8"
+            if self.quantization["load_in_8bit"]
+            else str(self.quantization["bnb_4bit_quant_type"])
+        )
 
 
 def base(manifest: Mapping[str, Any]) -> Base | None:
@@ -103,7 +122,9 @@ def base(manifest: Mapping[str, Any]) -> Base | None:
 
 
 def recovered(manifest: Mapping[str, Any]) -> bool:
-    """Return whether the manifest of a quantized student says that it kept what it learnt after quantization."""
+    """Return whether the manifest of a quantized student says that it kept what it learnt after
+    quantization.
+    """
     return bool(manifest.get("recovery", {}).get("kept"))
 
 

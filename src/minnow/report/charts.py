@@ -11,7 +11,8 @@ from minnow.report.svg import Spec, paint
 from minnow.text.display import plain
 
 Hop = Mapping[str, Any]
-# The later a model is drawn, the thinner it is: where two run on top of each other both stay visible.
+# The later a model is drawn, the thinner it is: where two run on top of each other both stay
+# visible.
 WIDTHS = {BASELINE: 1.5, "teacher": 5.0, "student": 2.5, "quantized": 1.2}
 OPACITIES = {BASELINE: 1.0, "teacher": 0.4, "student": 0.9, "quantized": 1.0}
 DASHES = {BASELINE: [3, 2]}
@@ -42,15 +43,28 @@ def _rows(table: pl.DataFrame, **more: str) -> Spec:
 def _line(model: str, **more: Any) -> Spec:
     """Return a model's line."""
     dash = {"strokeDash": DASHES[model]} if model in DASHES else {}
-    style = {"color": paint(model), "strokeWidth": WIDTHS[model], "opacity": OPACITIES[model], **dash}
-    point = {"point": {"size": more.pop("points"), "color": paint(model)}} if "points" in more else {}
+    style = {
+        "color": paint(model),
+        "strokeWidth": WIDTHS[model],
+        "opacity": OPACITIES[model],
+        **dash,
+    }
+    point = (
+        {"point": {"size": more.pop("points"), "color": paint(model)}} if "points" in more else {}
+    )
     return {"type": "line", **style, **point, **more}
 
 
-def _overlaid(tables: Mapping[str, pl.DataFrame], encoding: Spec, *, below: Sequence[Spec] = (), **mark: Any) -> Spec:
+def _overlaid(
+    tables: Mapping[str, pl.DataFrame], encoding: Spec, *, below: Sequence[Spec] = (), **mark: Any
+) -> Spec:
     """Return one line per model."""
     layers = [
-        {"data": _rows(table), "mark": _line(model, **mark), "encoding": {"order": {"field": encoding["x"]["field"]}}}
+        {
+            "data": _rows(table),
+            "mark": _line(model, **mark),
+            "encoding": {"order": {"field": encoding["x"]["field"]}},
+        }
         for model, table in tables.items()
     ]
     return {**_frame(WIDTH, HEIGHT), "encoding": encoding, "layer": [*below, *layers]}
@@ -59,14 +73,26 @@ def _overlaid(tables: Mapping[str, pl.DataFrame], encoding: Spec, *, below: Sequ
 def _straight(points: Sequence[tuple[float, float]], x: str, y: str) -> Spec:
     """Return a thin dashed line to compare with."""
     values = [{x: across, y: up} for across, up in points]
-    return {"data": {"values": values}, "mark": {"type": "line", "color": paint("muted"), "strokeDash": [2, 3]}}
+    return {
+        "data": {"values": values},
+        "mark": {"type": "line", "color": paint("muted"), "strokeDash": [2, 3]},
+    }
 
 
 def roc(tables: Mapping[str, pl.DataFrame]) -> Spec:
-    """Return the ROC curves, columns fpr and tpr; the root of the rate spreads the corner that matters."""
+    """Return the ROC curves, columns fpr and tpr; the root of the rate spreads the corner that
+    matters.
+    """
     ticks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
-    across = _axis("fpr", "false-positive rate (square-root scale)", scale={"type": "sqrt", "domain": [0, 1]})
-    across["axis"] = {"values": ticks, "labelExpr": "'' + datum.value", "labelOverlap": False, "tickCount": len(ticks)}
+    across = _axis(
+        "fpr", "false-positive rate (square-root scale)", scale={"type": "sqrt", "domain": [0, 1]}
+    )
+    across["axis"] = {
+        "values": ticks,
+        "labelExpr": "'' + datum.value",
+        "labelOverlap": False,
+        "tickCount": len(ticks),
+    }
     up = _axis("tpr", "true-positive rate", scale={"domain": [0, 1]})
     chance = _straight([(step / 50, step / 50) for step in range(51)], "fpr", "tpr")
     return _overlaid(tables, {"x": across, "y": up}, below=[chance])
@@ -79,7 +105,9 @@ def precision_recall(tables: Mapping[str, pl.DataFrame]) -> Spec:
 
 
 def calibration(tables: Mapping[str, pl.DataFrame]) -> Spec:
-    """Return the reliability curves, columns probability and observed, beside the diagonal of perfect calibration."""
+    """Return the reliability curves, columns probability and observed, beside the diagonal of
+    perfect calibration.
+    """
     unit: Spec = {"domain": [0, 1]}
     encoding = {
         "x": _axis("probability", "probability of phishing that the model gives", scale=unit),
@@ -90,7 +118,9 @@ def calibration(tables: Mapping[str, pl.DataFrame]) -> Spec:
 
 
 def confusion(model: str, table: pl.DataFrame) -> Spec:
-    """Return the four counts of actual against predicted label; a cell's tint is its share of the actual label."""
+    """Return the four counts of actual against predicted label; a cell's tint is its share of the
+    actual label.
+    """
     counts = table.group_by("actual", "predicted").len("rows")
     names = ("safe", "phishing")
     found = {(actual, guess): rows for actual, guess, rows in counts.iter_rows()}
@@ -105,7 +135,11 @@ def confusion(model: str, table: pl.DataFrame) -> Spec:
         for actual in names
         for guess in names
     ]
-    order = {"type": "nominal", "sort": list(names), "axis": {"labelAngle": 0, "domain": False, "ticks": False}}
+    order = {
+        "type": "nominal",
+        "sort": list(names),
+        "axis": {"labelAngle": 0, "domain": False, "ticks": False},
+    }
     tint = _axis("share", "", scale={"domain": [0, 1], "range": [0.06, 0.42]}, legend=None)
     return {
         **_frame(200, 165),
@@ -117,7 +151,12 @@ def confusion(model: str, table: pl.DataFrame) -> Spec:
         "layer": [
             {"mark": {"type": "rect", "color": paint(model)}, "encoding": {"fillOpacity": tint}},
             {
-                "mark": {"type": "text", "color": paint("ink"), "fontSize": 13, "fontWeight": "bold"},
+                "mark": {
+                    "type": "text",
+                    "color": paint("ink"),
+                    "fontSize": 13,
+                    "fontWeight": "bold",
+                },
                 "encoding": {"text": {"field": "rows"}},
             },
         ],
@@ -125,7 +164,9 @@ def confusion(model: str, table: pl.DataFrame) -> Spec:
 
 
 def shift(after: str, table: pl.DataFrame) -> Spec:
-    """Return how far the probability of phishing moved in one hop, columns dp and share, as a histogram."""
+    """Return how far the probability of phishing moved in one hop, columns dp and share, as a
+    histogram.
+    """
     across = _axis(
         "dp",
         "change of the probability of phishing",
@@ -149,8 +190,12 @@ def shift(after: str, table: pl.DataFrame) -> Spec:
 
 
 def parts(sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return the parts that any model has, in the order of their first appearance; `other` is the last."""
-    names = dict.fromkeys(part for found in sizes.values() for part in sorted(found) if part != "total")
+    """Return the parts that any model has, in the order of their first appearance; `other` is the
+    last.
+    """
+    names = dict.fromkeys(
+        part for found in sizes.values() for part in sorted(found) if part != "total"
+    )
     return sorted(names, key=lambda part: part == "other")
 
 
@@ -191,7 +236,13 @@ def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> Spec:
             },
             {
                 "data": {"values": totals},
-                "mark": {"type": "text", "align": "left", "dx": 6, "color": paint("ink"), "fontSize": 12},
+                "mark": {
+                    "type": "text",
+                    "align": "left",
+                    "dx": 6,
+                    "color": paint("ink"),
+                    "fontSize": 12,
+                },
                 "encoding": {"x": _axis("mb", "megabytes"), "text": {"field": "text"}},
             },
         ],
@@ -207,14 +258,24 @@ def training(tables: Mapping[str, pl.DataFrame], column: str, title: str) -> Spe
     """Return one column of the training curves by epoch."""
     epochs = max((int(table["epoch"].max() or 1) for table in tables.values()), default=1)  # type: ignore[arg-type]
     ticks = list(range(1, epochs + 1, max(1, epochs // 8)))
-    across = _axis("epoch", "epoch", scale={"domain": [1, max(epochs, 2)]}, axis={"values": ticks, "format": "d"})
+    across = _axis(
+        "epoch",
+        "epoch",
+        scale={"domain": [1, max(epochs, 2)]},
+        axis={"values": ticks, "format": "d"},
+    )
     curves = {model: table.filter(pl.col(column).is_not_null()) for model, table in tables.items()}
     up = _axis(column, title, scale={"zero": False})
-    return {**_overlaid(curves, {"x": across, "y": up}, points=30, opacity=1, strokeWidth=2), "height": 240}
+    return {
+        **_overlaid(curves, {"x": across, "y": up}, points=30, opacity=1, strokeWidth=2),
+        "height": 240,
+    }
 
 
 def slice_label(found: Mapping[str, Any]) -> str:
-    """Return a slice's trait and value, and what is measured if that is not f1; `.com` says what it is by itself."""
+    """Return a slice's trait and value, and what is measured if that is not f1; `.com` says what it
+    is by itself.
+    """
     value = plain(str(found["value"]), 30)
     named = value if value.startswith(".") else f"{plain(str(found['slice']), 20)}: {value}"
     return named if found["measure"] == "f1" else f"{named} ({found['measure']})"
@@ -237,7 +298,13 @@ def slices(found: Sequence[Mapping[str, Any]]) -> Spec:
     colour: Spec = {"domain": models, "range": [paint(model) for model in models]}
     shape = {"domain": models, "range": [SHAPES[model] for model in models]}
     sizes = [AREAS[model] for model in models]
-    down: Spec = {"field": "row", "type": "nominal", "title": None, "sort": labels, "scale": {"domain": labels}}
+    down: Spec = {
+        "field": "row",
+        "type": "nominal",
+        "title": None,
+        "sort": labels,
+        "scale": {"domain": labels},
+    }
     down["axis"] = {
         "labelExpr": "slice(datum.label, indexof(datum.label, '|') + 1)",
         "grid": True,
@@ -248,7 +315,12 @@ def slices(found: Sequence[Mapping[str, Any]]) -> Spec:
     # Most scores crowd below 1, and one bad slice would press them together.
     across = _axis("score", "score (stretched towards 1)", scale={"type": "pow", "exponent": 3})
     across["scale"]["domain"] = [_floor(lowest), 1.0]
-    across["axis"] = {"orient": "top", "values": SCORES, "tickCount": len(SCORES), "labelExpr": "'' + datum.value"}
+    across["axis"] = {
+        "orient": "top",
+        "values": SCORES,
+        "tickCount": len(SCORES),
+        "labelExpr": "'' + datum.value",
+    }
     return {
         **_frame(WIDE, 60 + 22 * len(labels)),
         "data": {"values": values},
@@ -259,7 +331,12 @@ def slices(found: Sequence[Mapping[str, Any]]) -> Spec:
             "fill": {"field": "model", "type": "nominal", "scale": colour, "legend": None},
             "stroke": {"field": "model", "type": "nominal", "scale": colour, "legend": None},
             "shape": {"field": "model", "type": "nominal", "scale": shape, "legend": None},
-            "size": {"field": "model", "type": "nominal", "scale": {"domain": models, "range": sizes}, "legend": None},
+            "size": {
+                "field": "model",
+                "type": "nominal",
+                "scale": {"domain": models, "range": sizes},
+                "legend": None,
+            },
             "fillOpacity": {"condition": {"test": "datum.small", "value": 0}, "value": 0.85},
         },
     }
@@ -281,7 +358,10 @@ def sensitivity(parts: Sequence[Mapping[str, Any]], bits: Sequence[str]) -> Spec
     scale = {"type": "symlog", "constant": smallest, "domain": [0, most], "nice": False}
     across = _axis("kl", "mean KL divergence, nats (logarithmic)", scale=scale)
     across["axis"] = {"orient": "top", "values": ticks, "format": "~g"}
-    colour: Spec = {"domain": list(bits), "range": [paint(part_role(rank)) for rank in range(len(bits))]}
+    colour: Spec = {
+        "domain": list(bits),
+        "range": [paint(part_role(rank)) for rank in range(len(bits))],
+    }
     down: Spec = {"field": "part", "type": "nominal", "title": None, "sort": labels}
     down["axis"] = {"grid": True, "labelLimit": 230, "labelPadding": 8}
     return {
@@ -302,7 +382,9 @@ def _floor(score: float) -> float:
 
 
 def forest(hops: Sequence[Hop], margin: float) -> Spec:
-    """Return each hop's difference of f1 with its interval, against zero and the margin (shaded beyond it)."""
+    """Return each hop's difference of f1 with its interval, against zero and the margin (shaded
+    beyond it).
+    """
     values: list[dict[str, Any]] = [
         {
             "hop": formatting.arrow(hop["before"], hop["after"]),
@@ -322,7 +404,13 @@ def forest(hops: Sequence[Hop], margin: float) -> Spec:
     }
     across = _axis("low", "difference of f1", scale={"domain": [-reach, reach], "nice": False})
     across["axis"] = {"labelExpr": SIGNED, "tickCount": 5}
-    down = {"field": "hop", "type": "nominal", "title": None, "sort": names, "axis": {"labelPadding": 8}}
+    down = {
+        "field": "hop",
+        "type": "nominal",
+        "title": None,
+        "sort": names,
+        "axis": {"labelPadding": 8},
+    }
     return {
         **_frame(WIDTH, 66 + 34 * len(names)),
         "data": {"values": values},

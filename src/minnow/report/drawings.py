@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 TRAINED = ("teacher", "student")
 CURVES = ("roc", "pr", "calibration")
-# The tables of metrics/plots that are drawn, by name; sizes and slices come with more than their tables say.
+# The tables of metrics/plots that are drawn, by name; sizes and slices come with more than their
+# tables say.
 TABLES = (
     *(f"{kind}_{model}" for kind in (*CURVES, "confusion") for model in JUDGED),
     *(f"shift_{before}_{after}" for before, after in HOPS),
@@ -26,7 +27,9 @@ Plots = Mapping[str, "pl.DataFrame"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its title, what it shows in a sentence, and its legend as (role of the colour, name)."""
+    """A drawing with its title, what it shows in a sentence, and its legend as (role of the colour,
+    name).
+    """
 
     title: str
     about: str
@@ -34,7 +37,9 @@ class Figure:
     legend: Sequence[tuple[str, str]] = ()
 
 
-def figure(title: str, about: str, spec: svg.Spec, legend: Sequence[tuple[str, str]] = ()) -> Figure:
+def figure(
+    title: str, about: str, spec: svg.Spec, legend: Sequence[tuple[str, str]] = ()
+) -> Figure:
     """Draw a figure."""
     return Figure(title, about, svg.draw(spec, f"{title}. {about}"), legend)
 
@@ -46,16 +51,21 @@ def drawn(
     slices: Sequence[Mapping[str, Any]],
     parts: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return all drawings by their place on the page; `plots` are the tables of metrics/plots by name."""
+    """Return all drawings by their place on the page; `plots` are the tables of metrics/plots by
+    name.
+    """
     return {
         "forest": figure(
             "What each hop does to F1",
-            "The difference on the same rows and its interval. In the shaded part more is lost than the margin.",
+            "The difference on the same rows and its interval. In the shaded part more is lost than"
+            " the margin.",
             charts.forest(hops["hops"], hops["margin"]),
         ),
         "curves": curves(plots),
         "confusion": [confusion(model, plots[f"confusion_{model}"]) for model in JUDGED],
-        "shifts": [shift(before, after, plots[f"shift_{before}_{after}"]) for before, after in HOPS],
+        "shifts": [
+            shift(before, after, plots[f"shift_{before}_{after}"]) for before, after in HOPS
+        ],
         "size": size(sizes),
         "training": training(plots),
         "slices": by_slice(slices),
@@ -65,10 +75,20 @@ def drawn(
 
 def curves(plots: Plots) -> list[Figure]:
     """Return ROC, precision-recall and reliability curves of all models."""
-    roc, pr, calibration = ({model: plots[f"{kind}_{model}"] for model in JUDGED} for kind in CURVES)
+    roc, pr, calibration = (
+        {model: plots[f"{kind}_{model}"] for model in JUDGED} for kind in CURVES
+    )
     return [
-        figure("ROC", "How much phishing is found, by how many safe URLs raise an alarm.", charts.roc(roc)),
-        figure("Precision and recall", "How many alarms are right, by how much is found.", charts.precision_recall(pr)),
+        figure(
+            "ROC",
+            "How much phishing is found, by how many safe URLs raise an alarm.",
+            charts.roc(roc),
+        ),
+        figure(
+            "Precision and recall",
+            "How many alarms are right, by how much is found.",
+            charts.precision_recall(pr),
+        ),
         figure(
             "Calibration",
             "What happens, by what the model expects. On the diagonal its probabilities are true.",
@@ -79,7 +99,9 @@ def curves(plots: Plots) -> list[Figure]:
 
 def confusion(model: str, table: "pl.DataFrame") -> Figure:
     """Return a model's confusion matrix."""
-    return figure(model, "Test rows by what they are and what the model says.", charts.confusion(model, table))
+    return figure(
+        model, "Test rows by what they are and what the model says.", charts.confusion(model, table)
+    )
 
 
 def shift(before: str, after: str, table: "pl.DataFrame") -> Figure:
@@ -91,8 +113,12 @@ def shift(before: str, after: str, table: "pl.DataFrame") -> Figure:
 def size(sizes: Mapping[str, Mapping[str, int]]) -> Figure:
     """Return the sizes by part."""
     ordered = {model: sizes[model] for model in judged(sizes)}
-    names = [(charts.part_role(rank), plain(part)) for rank, part in enumerate(charts.parts(ordered))]
-    return figure("Size by part", "All that a model needs to run.", charts.size_by_part(ordered), names)
+    names = [
+        (charts.part_role(rank), plain(part)) for rank, part in enumerate(charts.parts(ordered))
+    ]
+    return figure(
+        "Size by part", "All that a model needs to run.", charts.size_by_part(ordered), names
+    )
 
 
 def training(plots: Plots) -> list[Figure]:
@@ -101,7 +127,9 @@ def training(plots: Plots) -> list[Figure]:
     trained = {model: table for model, table in tables.items() if table.height}
     if not trained:
         return []
-    loss, score = (charts.training(trained, *column) for column in (("loss", "loss"), ("validation_f1", "F1")))
+    loss, score = (
+        charts.training(trained, *column) for column in (("loss", "loss"), ("validation_f1", "F1"))
+    )
     return [
         figure("Training loss", "Each model’s own loss, by epoch.", loss),
         figure("F1 on validation", "By epoch; the best epoch is kept.", score),
@@ -112,12 +140,20 @@ def by_slice(slices: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Return the models' scores by slice, None without slices."""
     if not slices:
         return None
-    about = "F1 of each model, or the share that is right where the label says so. Hollow: small slices."
-    return figure("Scores by slice", about, charts.slices(slices), [(model, model) for model in JUDGED])
+    about = (
+        "F1 of each model, or the share that is right where the label says so. Hollow: small"
+        " slices."
+    )
+    return figure(
+        "Scores by slice", about, charts.slices(slices), [(model, model) for model in JUDGED]
+    )
 
 
 def sensitivity(parts: Sequence[Mapping[str, Any]]) -> Figure:
     """Return what each part loses in 4, 8 and 16 bits."""
-    about = "Mean KL divergence from the student’s probabilities when one part alone has so few bits, on validation."
+    about = (
+        "Mean KL divergence from the student’s probabilities when one part alone has so few bits,"
+        " on validation."
+    )
     legend = [(charts.part_role(rank), f"{bits} bits") for rank, bits in enumerate(BITS)]
     return figure("Damage by part", about, charts.sensitivity(most_sensitive(parts), BITS), legend)

@@ -71,7 +71,12 @@ def judged(models: Iterable[str]) -> list[str]:
 
 
 def most_sensitive(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the parts of metrics/sensitivity.json, the one that loses most in its fewest bits first."""
+    """Return the parts of metrics/sensitivity.json, the one that loses most in its fewest bits
+    first.
+    """
     return sorted(
-        parts, key=lambda part: -next(part["in_bits"][bits]["kl"] for bits in BITS if bits in part["in_bits"])
+        parts,
+        key=lambda part: (
+            -next(part["in_bits"][bits]["kl"] for bits in BITS if bits in part["in_bits"])
+        ),
     )

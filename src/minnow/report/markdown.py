@@ -9,7 +9,9 @@ from minnow.report.formatting import NONE, number
 
 
 def code(text: str) -> str:
-    """Return text of a user's or of the data's as a code span, short, and without what would end it."""
+    """Return text of a user's or of the data's as a code span, short, and without what would end
+    it.
+    """
     harmless = re.sub(r"[^\w .,:;=+/@()-]", "?", text).strip()
     return f"`{shortened(harmless, 80) or '?'}`"
 

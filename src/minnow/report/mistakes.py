@@ -15,7 +15,9 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test row that the quantized student got wrong: its text, and each model's probability of phishing."""
+    """A test row that the quantized student got wrong: its text, and each model's probability of
+    phishing.
+    """
 
     text: str
     probabilities: Mapping[str, float]
@@ -46,7 +48,8 @@ def mistakes(missed: Sequence[Mistake], alarms: Sequence[Mistake]) -> list[dict[
 def hardest(
     texts: Sequence[str], labels: Sequence[int], margins: Sequence[float], threshold: float
 ) -> tuple[list[int], list[int]]:
-    """Return the rows that a model gets wrong by most: phishing called safe, and the reverse. At most SHOWN each.
+    """Return the rows that a model gets wrong by most: phishing called safe, and the reverse. At
+    most SHOWN each.
 
     `margins` are phishing logit − safe logit; a row is called phishing above `threshold`.
     """
@@ -57,7 +60,9 @@ def hardest(
 
 
 def collected(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["Mistake"]]:
-    """Return the hardest errors of the quantized student on test: phishing called safe, and the reverse."""
+    """Return the hardest errors of the quantized student on test: phishing called safe, and the
+    reverse.
+    """
     from minnow.evaluation import inputs, metrics
 
     test = read_table(layout.split("test"))
@@ -66,7 +71,10 @@ def collected(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["
     texts = test["text"].to_list()
     found = hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
     missed, alarms = (
-        [Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()}) for row in rows]
+        [
+            Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()})
+            for row in rows
+        ]
         for rows in found
     )
     return missed, alarms

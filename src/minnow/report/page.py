@@ -1,7 +1,8 @@
-"""Results to one HTML page that needs nothing else: no script, no font, no picture from elsewhere. Pure.
+"""Results to one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
+Pure.
 
-What comes from the data is text: the template escapes all of it, no link and no attribute is made from it, and URLs are
-defanged. Equal results give equal bytes.
+What comes from the data is text: the template escapes all of it, no link and no attribute is made
+from it, and URLs are defanged. Equal results give equal bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,12 @@ TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the page shows: metrics/*.json and metrics/plots/*.csv in their own shapes, and what follows.
+    """Everything that the page shows: metrics/*.json and metrics/plots/*.csv in their own shapes,
+    and what follows.
 
-    `formats` are what each part of the quantized student is stored in, by name.
-    `missed` is phishing that the quantized student took for safe, `alarms` the reverse, the most confident first.
+    `formats` are what each part of the quantized student is stored in, by name. `missed` is
+    phishing that the quantized student took for safe, `alarms` the reverse, the most confident
+    first.
     """
 
     preset: str
@@ -63,7 +66,8 @@ def render(found: Findings) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # The one way past the escaping: what `svg.draw` made, from which all but drawing has been taken.
+    # The one way past the escaping: what `svg.draw` made, from which all but drawing has been
+    # taken.
     environment.filters["drawing"] = lambda figure: Markup(figure.drawing)
     return environment.get_template(TEMPLATE).render(content(found))
 
@@ -85,7 +89,9 @@ def content(found: Findings) -> dict[str, Any]:
         "reasons": sections.reasons(estimated),
         "margin": formatting.short(margin),
         "hops": sections.hop_cards(hops, margin, rows),
-        "figures": drawings.drawn(found.plots, found.hops, found.sizes, slices, found.sensitivity["parts"]),
+        "figures": drawings.drawn(
+            found.plots, found.hops, found.sizes, slices, found.sensitivity["parts"]
+        ),
         "calibration": sections.calibration_table(found.calibration),
         "slices": sections.slice_groups(slices),
         "hurt": sections.hurt(slices),
@@ -93,8 +99,12 @@ def content(found: Findings) -> dict[str, Any]:
         "small_below": found.slices["small_below"],
         "slice_hops": [formatting.arrow(*hop) for hop in HOPS],
         "sensitivity": sections.sensitivity(found.sensitivity, found.formats),
-        "extra": [sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())],
-        "controls": [sections.control(name, each, margin) for name, each in sorted(found.controls.items())],
+        "extra": [
+            sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())
+        ],
+        "controls": [
+            sections.control(name, each, margin) for name, each in sorted(found.controls.items())
+        ],
         "mistakes": mistakes.mistakes(found.missed, found.alarms),
         "data": sections.data_facts(found.prepare),
         "params": sections.params_tables(found.params),

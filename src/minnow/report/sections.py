@@ -1,4 +1,6 @@
-"""Results to the words and figures of the page's tables, section by section. Pure; the template escapes all of it."""
+"""Results to the words and figures of the page's tables, section by section. Pure; the template
+escapes all of it.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -28,7 +30,11 @@ ESTIMATES = (
     ("accuracy", "Accuracy", ""),
     ("roc_auc", "ROC AUC", ""),
     ("average_precision", "Average precision", ""),
-    ("tpr_at_fpr_1pct", "Phishing found at 1 % false alarms", "set on validation; last line: on test"),
+    (
+        "tpr_at_fpr_1pct",
+        "Phishing found at 1 % false alarms",
+        "set on validation; last line: on test",
+    ),
     ("tpr_at_fpr_0_1pct", "Phishing found at 0.1 % false alarms", "likewise"),
     ("brier", "Brier score", "less is better"),
     ("ece", "Calibration error", "less is better"),
@@ -36,16 +42,29 @@ ESTIMATES = (
 SHORT_NAMES = {key: name for key, name, _ in ESTIMATES}
 
 
-def tiles(final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the few figures that stand in large type; `final` and `f1` are those of the quantized student."""
+def tiles(
+    final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """Return the few figures that stand in large type; `final` and `f1` are those of the quantized
+    student.
+    """
     shown = [
-        ("Size", f"{megabytes(final['size_mb'])} MB", f"{final['compression_x']:.1f} times smaller than the teacher’s"),
+        (
+            "Size",
+            f"{megabytes(final['size_mb'])} MB",
+            f"{final['compression_x']:.1f} times smaller than the teacher’s",
+        ),
         ("F1", number(f1["value"], 3), f"{number(f1['low'], 3)} to {number(f1['high'], 3)}"),
     ]
-    for before, title in (("teacher", "F1 against the teacher"), (BASELINE, "F1 against the baseline")):
+    for before, title in (
+        ("teacher", "F1 against the teacher"),
+        (BASELINE, "F1 against the baseline"),
+    ):
         hop = verdicts.between(hops, before, "quantized")
         if hop is not None:
-            shown.append((title, signed(hop["f1"]["difference"], 3), formatting.interval(hop["f1"], 3)))
+            shown.append(
+                (title, signed(hop["f1"]["difference"], 3), formatting.interval(hop["f1"], 3))
+            )
     return [dict(zip(("title", "figure", "note"), each, strict=True)) for each in shown]
 
 
@@ -53,7 +72,11 @@ def tiles(final: Mapping[str, Any], f1: Mapping[str, Any], hops: Sequence[Mappin
 HEADLINE: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("Precision", "", lambda each: number(each["precision"], 3)),
     ("Recall", "", lambda each: number(each["recall"], 3)),
-    ("F1 on validation", "chooses epochs and settings", lambda each: number(each["validation_f1"], 3)),
+    (
+        "F1 on validation",
+        "chooses epochs and settings",
+        lambda each: number(each["validation_f1"], 3),
+    ),
     ("Size", "all that it needs to run", lambda each: f"{megabytes(each['size_mb'])} MB"),
     ("Parameters", "", lambda each: count(each["parameters"])),
     ("Smaller than the teacher", "", lambda each: f"{each['compression_x']:.1f} ×"),
@@ -66,7 +89,11 @@ def models_table(
     """Return a row per metric: its name, a note, and a cell per model."""
     models = judged(estimated)
     rows = [
-        {"name": name, "note": note, "cells": [estimate(estimated[model].get(key)) for model in models]}
+        {
+            "name": name,
+            "note": note,
+            "cells": [estimate(estimated[model].get(key)) for model in models],
+        }
         for key, name, note in ESTIMATES
     ]
     for name, note, spell in HEADLINE:
@@ -76,7 +103,9 @@ def models_table(
 
 
 def estimate(entry: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a cell: the value, and below it the interval and the false-positive rate that came of it on test."""
+    """Return a cell: the value, and below it the interval and the false-positive rate that came of
+    it on test.
+    """
     if entry is None or entry["value"] is None:
         return {"value": NONE, "below": []}
     below = [f"{number(entry['low'], 3)}–{number(entry['high'], 3)}"]
@@ -91,7 +120,10 @@ def reasons(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{SHORT_NAMES[key]}: {entry['reason']}."
         for estimates in models.values()
         for key, entry in estimates.items()
-        if isinstance(entry, Mapping) and entry.get("value") is None and entry.get("reason") and key in SHORT_NAMES
+        if isinstance(entry, Mapping)
+        and entry.get("value") is None
+        and entry.get("reason")
+        and key in SHORT_NAMES
     }
     return sorted(found)
 
@@ -112,7 +144,16 @@ def hop_cards(hops: Sequence[Mapping[str, Any]], margin: float, rows: int) -> li
                 "facts": [
                     ("F1", f"{signed(f1['difference'])} ({formatting.interval(f1)})"),
                     ("ROC AUC", f"{signed(auc['difference'])} ({formatting.interval(auc)})"),
-                    *([("Found at 1 %", f"{signed(few['difference'])} ({formatting.interval(few)})")] if few else []),
+                    *(
+                        [
+                            (
+                                "Found at 1 %",
+                                f"{signed(few['difference'])} ({formatting.interval(few)})",
+                            )
+                        ]
+                        if few
+                        else []
+                    ),
                     ("Flips", f"{count(hop['worse'])} to wrong, {count(hop['better'])} to right"),
                     ("Agreement", f"{percent(hop['agreement'], 2)} of rows"),
                     ("McNemar", formatting.p_value(hop["mcnemar_p"])),
@@ -133,21 +174,39 @@ CALIBRATION: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
         "probability before temperature",
         lambda each: number(each["decision"]["probability_before_temperature"], 3),
     ),
-    ("False alarms on validation", "share of safe rows", lambda each: percent(each["decision"]["validation_fpr"], 2)),
-    ("False alarms on test", "share of safe rows", lambda each: percent(each["decision"]["test_fpr"], 2)),
-    ("Phishing found on test", "share of phishing rows", lambda each: percent(each["decision"]["test_tpr"], 2)),
+    (
+        "False alarms on validation",
+        "share of safe rows",
+        lambda each: percent(each["decision"]["validation_fpr"], 2),
+    ),
+    (
+        "False alarms on test",
+        "share of safe rows",
+        lambda each: percent(each["decision"]["test_fpr"], 2),
+    ),
+    (
+        "Phishing found on test",
+        "share of phishing rows",
+        lambda each: percent(each["decision"]["test_tpr"], 2),
+    ),
 )
 
 
 def calibration_table(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a cell per model."""
+    """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a
+    cell per model.
+    """
     models = judged(found["models"])
     rows = [
         {"name": name, "note": note, "cells": [spell(found["models"][model]) for model in models]}
         for name, note, spell in CALIBRATION
     ]
     wanted = found["wanted_fpr"]
-    return {"models": models, "rows": rows, "wanted_fpr": None if wanted is None else f"{100 * wanted:g} %"}
+    return {
+        "models": models,
+        "rows": rows,
+        "wanted_fpr": None if wanted is None else f"{100 * wanted:g} %",
+    }
 
 
 def before_after(each: Mapping[str, Any], key: str) -> str:
@@ -161,8 +220,11 @@ def hurt(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [
         {
             "name": f"{plain(str(each['slice']), 40)}: {plain(str(each['value']), 40)}",
-            "text": f"{'F1' if each['measure'] == 'f1' else each['measure']} {signed(hop['change'])}; of its "
-            f"{count(each['rows'])} rows {count(hop['worse'])} turned wrong and {count(hop['better'])} right",
+            "text": (
+                f"{'F1' if each['measure'] == 'f1' else each['measure']} {signed(hop['change'])};"
+                f" of its {count(each['rows'])} rows {count(hop['worse'])} turned wrong and"
+                f" {count(hop['better'])} right"
+            ),
         }
         for hop, each in verdicts.hurt(found)[:SHOWN_HURT]
     ]
@@ -190,10 +252,15 @@ def slice_row(each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def change(hop: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return what a hop did to a slice: the change of its score, and the rows that turned either way."""
+    """Return what a hop did to a slice: the change of its score, and the rows that turned either
+    way.
+    """
     if hop is None or hop["change"] is None:
         return {"value": NONE, "below": ""}
-    return {"value": signed(hop["change"], 3), "below": f"{count(hop['worse'])}↓ {count(hop['better'])}↑"}
+    return {
+        "value": signed(hop["change"], 3),
+        "below": f"{count(hop['worse'])}↓ {count(hop['better'])}↑",
+    }
 
 
 def other_set(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any]:
@@ -217,7 +284,11 @@ def comparison(found: Mapping[str, Any], margin: float) -> dict[str, Any]:
     return {
         "models": [words(each) for each in names],
         "metrics": [
-            {"name": SHORT_NAMES[key], "note": "", "cells": [estimate(models[model].get(key)) for model in names]}
+            {
+                "name": SHORT_NAMES[key],
+                "note": "",
+                "cells": [estimate(models[model].get(key)) for model in names],
+            }
             for key in keys
         ],
         "hops": hop_cards(found["hops"], margin, found["rows"]),
@@ -226,8 +297,13 @@ def comparison(found: Mapping[str, Any], margin: float) -> dict[str, Any]:
 
 
 CONTROLS = {
-    "no_teacher": "The same student, trained on the labels alone: what learning from the teacher adds.",
-    "random_split": "The same run under a split by row, which puts domains on both sides: how far that inflates.",
+    "no_teacher": (
+        "The same student, trained on the labels alone: what learning from the teacher adds."
+    ),
+    "random_split": (
+        "The same run under a split by row, which puts domains on both sides: how far that"
+        " inflates."
+    ),
 }
 
 
@@ -236,7 +312,10 @@ def control(name: str, found: Mapping[str, Any], margin: float) -> dict[str, Any
     return {
         "name": words(name),
         "about": CONTROLS.get(name, ""),
-        "against": [against_pipeline(model, moved) for model, moved in found.get("against_pipeline", {}).items()],
+        "against": [
+            against_pipeline(model, moved)
+            for model, moved in found.get("against_pipeline", {}).items()
+        ],
         "facts": [(words(key), value) for key, value in flattened(found["facts"])],
         **comparison(found, margin),
     }
@@ -247,8 +326,8 @@ def against_pipeline(model: str, moved: Mapping[str, Any]) -> str:
     f1 = moved["f1"]
     sure = "" if f1["low"] > 0 or f1["high"] < 0 else "; the interval holds zero"
     return (
-        f"{capital(subject(model))}: {signed(f1['difference'])} of F1 against this pipeline’s own split "
-        f"({signed(f1['low'])} to {signed(f1['high'])}, two independent samples){sure}."
+        f"{capital(subject(model))}: {signed(f1['difference'])} of F1 against this pipeline’s own"
+        f" split ({signed(f1['low'])} to {signed(f1['high'])}, two independent samples){sure}."
     )
 
 
@@ -269,7 +348,9 @@ def data_facts(prepare: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows_read": count(prepare["rows_read"]),
         "dropped": [(words(why), count(rows)) for why, rows in prepare["dropped"].items()],
-        "cleaned": [(words(what), count(rows)) for what, rows in prepare.get("cleaned", {}).items()],
+        "cleaned": [
+            (words(what), count(rows)) for what, rows in prepare.get("cleaned", {}).items()
+        ],
         "splits": splits,
         "leak": percent(prepare["leak"]),
         "by_domain": prepare["split"] == "domain",
@@ -278,7 +359,9 @@ def data_facts(prepare: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sensitivity(found: Mapping[str, Any], formats: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row per part, the one that loses most in few bits first; `formats` are what is shipped, by part."""
+    """Return a row per part, the one that loses most in few bits first; `formats` are what is
+    shipped, by part.
+    """
     rows = [
         {
             "name": plain(part["name"], 80),
@@ -288,7 +371,12 @@ def sensitivity(found: Mapping[str, Any], formats: Mapping[str, str]) -> dict[st
         }
         for part in most_sensitive(found["parts"])
     ]
-    return {"rows": rows, "measured_on": count(found["rows"]), "f1": number(found["validation_f1"], 3), "bits": BITS}
+    return {
+        "rows": rows,
+        "measured_on": count(found["rows"]),
+        "f1": number(found["validation_f1"], 3),
+        "bits": BITS,
+    }
 
 
 def in_bits(each: Mapping[str, Any] | None) -> dict[str, str]:

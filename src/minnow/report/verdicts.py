@@ -19,7 +19,8 @@ SUBJECTS = {
     "quantized": "the quantized student",
     "no_teacher": "the student without teacher",
 }
-# What a model is compared with rather than made from: nothing is lost on the way, so no margin is allowed.
+# What a model is compared with rather than made from: nothing is lost on the way, so no margin is
+# allowed.
 RIVALS = (BASELINE, "no_teacher")
 # A hop's verdict in a word or three, and the role of its colour.
 WORDS = {
@@ -45,14 +46,18 @@ def between(hops: Sequence[Hop], before: str, after: str) -> Hop | None:
 
 
 def against_rival(hop: Hop) -> str:
-    """Return `beats` or `worse` where the whole interval of the difference of f1 says so, else `open`."""
+    """Return `beats` or `worse` where the whole interval of the difference of f1 says so, else
+    `open`.
+    """
     if hop["better_than_before"]:
         return "beats"
     return "worse" if hop["f1"]["high"] < 0 else "open"
 
 
 def headline(hops: Sequence[Hop], margin: float, rows: int) -> str:
-    """Return the whole verdict in one sentence; it begins with the baseline where that is not beaten."""
+    """Return the whole verdict in one sentence; it begins with the baseline where that is not
+    beaten.
+    """
     found = {after: between(hops, BASELINE, after) for after in ("teacher", "quantized")}
     standing = {after: against_rival(hop) for after, hop in found.items() if hop is not None}
     clauses = [cost(between(hops, "teacher", "quantized"), margin, rows), baseline_clause(standing)]
@@ -62,13 +67,19 @@ def headline(hops: Sequence[Hop], margin: float, rows: int) -> str:
 
 
 def baseline_clause(standing: Mapping[str, str]) -> str:
-    """Return which of teacher and quantized student is shown to beat the baseline; `standing` by model."""
+    """Return which of teacher and quantized student is shown to beat the baseline; `standing` by
+    model.
+    """
     if not standing:
         return ""
     beaten_by = [model for model, found in standing.items() if found == "beats"]
     others = [model for model in standing if model not in beaten_by]
     if not others:
-        return "both beat the plain baseline" if len(beaten_by) == 2 else f"{subject(beaten_by[0])} beats the baseline"
+        return (
+            "both beat the plain baseline"
+            if len(beaten_by) == 2
+            else f"{subject(beaten_by[0])} beats the baseline"
+        )
     if len(others) == 2:
         if set(standing.values()) == {"worse"}:
             return "the teacher and the quantized student are both worse than the plain baseline"
@@ -87,9 +98,13 @@ def cost(hop: Hop | None, margin: float, rows: int) -> str:
         return f"{who} is better than the teacher"
     return {
         "non_inferior": f"{who} keeps the teacher’s F1 within the margin of {short(margin)}",
-        "inferior": f"{who} loses more of the teacher’s F1 than the margin of {short(margin)} allows",
-        "inconclusive": f"{count(rows)} test rows cannot tell whether {who} keeps the teacher’s F1 within the margin "
-        f"of {short(margin)}",
+        "inferior": (
+            f"{who} loses more of the teacher’s F1 than the margin of {short(margin)} allows"
+        ),
+        "inconclusive": (
+            f"{count(rows)} test rows cannot tell whether {who} keeps the teacher’s F1 within the"
+            f" margin of {short(margin)}"
+        ),
     }[hop["verdict"]]
 
 
@@ -111,36 +126,62 @@ def meaning(hop: Hop, margin: float, rows: int) -> str:
         }[against_rival(hop)]
     if hop["better_than_before"]:
         return f"{after} is better than {before}: the whole interval lies above zero."
-    at_all = f"If {subject(hop['after'])} loses any F1, then" if f1["high"] >= 0 else f"{after} loses some F1, but"
+    at_all = (
+        f"If {subject(hop['after'])} loses any F1, then"
+        if f1["high"] >= 0
+        else f"{after} loses some F1, but"
+    )
     return {
         "non_inferior": f"{at_all} less than the margin of {short(margin)}.",
-        "inferior": f"{after} loses at least {number(-f1['high'])} of F1, more than the margin of {short(margin)}.",
-        "inconclusive": f"With {count(rows)} rows it stays open whether the loss of F1 is below the margin of "
-        f"{short(margin)}.{needed(hop['rows_needed'])}",
+        "inferior": (
+            f"{after} loses at least {number(-f1['high'])} of F1, more than the margin of"
+            f" {short(margin)}."
+        ),
+        "inconclusive": (
+            f"With {count(rows)} rows it stays open whether the loss of F1 is below the margin of "
+            f"{short(margin)}.{needed(hop['rows_needed'])}"
+        ),
     }[hop["verdict"]]
 
 
 def needed(rows: int | None) -> str:
-    """Return how many rows would settle an open verdict, after a blank; nothing where no such number is known."""
+    """Return how many rows would settle an open verdict, after a blank; nothing where no such
+    number is known.
+    """
     if rows is None:
         return ""
-    return f" About {count(rows)} rows would settle it in 4 of 5 cases, if the difference stayed what it is."
+    return (
+        f" About {count(rows)} rows would settle it in 4 of 5 cases, if the difference stayed what"
+        " it is."
+    )
 
 
 def watched(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
-    """Return the slices that are large enough to be judged, each with its hop from teacher to quantized student."""
-    found = [(between(each["hops"], "teacher", "quantized"), each) for each in slices if not each["small"]]
+    """Return the slices that are large enough to be judged, each with its hop from teacher to
+    quantized student.
+    """
+    found = [
+        (between(each["hops"], "teacher", "quantized"), each)
+        for each in slices
+        if not each["small"]
+    ]
     return [(hop, each) for hop, each in found if hop is not None and hop["change"] is not None]
 
 
 def hurt(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
-    """Return those of the watched slices that compression is shown to hurt, the greatest loss first."""
+    """Return those of the watched slices that compression is shown to hurt, the greatest loss
+    first.
+    """
     lost = [
         (hop, each)
         for hop, each in watched(slices)
-        if hop["change"] < 0 and hop["worse"] > hop["better"] and flips_p(hop["worse"], hop["better"]) < BEYOND_CHANCE
+        if hop["change"] < 0
+        and hop["worse"] > hop["better"]
+        and flips_p(hop["worse"], hop["better"]) < BEYOND_CHANCE
     ]
-    return sorted(lost, key=lambda pair: (pair[0]["change"], str(pair[1]["slice"]), str(pair[1]["value"])))
+    return sorted(
+        lost, key=lambda pair: (pair[0]["change"], str(pair[1]["slice"]), str(pair[1]["value"]))
+    )
 
 
 def flips_p(worse: int, better: int) -> float:
@@ -150,7 +191,10 @@ def flips_p(worse: int, better: int) -> float:
     """
     flips = worse + better
     logs = (
-        math.lgamma(flips + 1) - math.lgamma(each + 1) - math.lgamma(flips - each + 1) - flips * math.log(2)
+        math.lgamma(flips + 1)
+        - math.lgamma(each + 1)
+        - math.lgamma(flips - each + 1)
+        - flips * math.log(2)
         for each in range(min(worse, better) + 1)
     )
     return min(1.0, 2 * math.fsum(map(math.exp, logs)))
@@ -160,7 +204,8 @@ def chance_of_slices(watched_slices: int) -> str:
     """Return what chance does to a list of slices that are shown to be hurt, in a sentence or two."""
     looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
     return (
-        f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than right and McNemar’s "
-        f"exact test gives p < {BEYOND_CHANCE}. Even where compression does no harm, chance does this to up to one "
-        f"slice in {2 / BEYOND_CHANCE:.0f}, and to more where rows of one domain flip together."
+        f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than"
+        f" right and McNemar’s exact test gives p < {BEYOND_CHANCE}. Even where compression does no"
+        f" harm, chance does this to up to one slice in {2 / BEYOND_CHANCE:.0f}, and to more where"
+        " rows of one domain flip together."
     )

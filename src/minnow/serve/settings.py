@@ -21,8 +21,9 @@ ADAPTERS = "minnow_adapters"
 class Settings:
     """How logits become a probability and a label.
 
-    margin = phishing logit − safe logit; probability = sigmoid(margin / temperature); phishing if margin > threshold.
-    `labels` stand in the order of the logits; texts are cut at `max_length` tokens.
+    margin = phishing logit − safe logit; probability = sigmoid(margin / temperature); phishing if
+    margin > threshold. `labels` stand in the order of the logits; texts are cut at `max_length`
+    tokens.
     """
 
     labels: tuple[str, str]
@@ -39,7 +40,9 @@ class Settings:
 
     def probability(self, margin: float) -> float:
         """Return the calibrated probability of phishing."""
-        return 0.5 * (1 + math.tanh(margin / self.temperature / 2))  # unlike 1 / (1 + exp(−x)), never overflows
+        return 0.5 * (
+            1 + math.tanh(margin / self.temperature / 2)
+        )  # unlike 1 / (1 + exp(−x)), never overflows
 
     def label(self, margin: float) -> str:
         """Return the name of the label that the threshold gives."""
@@ -52,7 +55,10 @@ class Settings:
             "max_length": self.max_length,
             "synthetic": self.synthetic,
             "temperature": self.temperature,
-            "decision": {"threshold": self.threshold, "probability": round(self.threshold_probability, 4)},
+            "decision": {
+                "threshold": self.threshold,
+                "probability": round(self.threshold_probability, 4),
+            },
             "text": {
                 "move_scheme": self.move_scheme,
                 "cleaning": [*CLEANING, *([MOVE_SCHEME] if self.move_scheme else [])],
@@ -61,7 +67,9 @@ class Settings:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the settings of a minnow.json; a KeyError, TypeError or ValueError says that it is none."""
+        """Return the settings of a minnow.json; a KeyError, TypeError or ValueError says that it is
+        none.
+        """
         safe, phishing = value["labels"]
         settings = cls(
             labels=(str(safe), str(phishing)),
@@ -84,17 +92,20 @@ def read(folder: Path) -> Settings:
     """
     if not (folder / FILE).is_file():
         raise MinnowError(
-            f"{folder} is no release: it has no {FILE}; give the folder models/release that `dvc repro` makes, or a "
-            "download of one"
+            f"{folder} is no release: it has no {FILE}; give the folder models/release that `dvc"
+            " repro` makes, or a download of one"
         )
     try:
         return Settings.from_json(read_json(folder / FILE))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise MinnowError(f"{folder / FILE} is broken ({error!r}); build or download the release again") from None
+        raise MinnowError(
+            f"{folder / FILE} is broken ({error!r}); build or download the release again"
+        ) from None
 
 
 def check(folder: Path) -> None:
-    """Compare a release's files with its manifest, but for the card: its owner may write the licence into it.
+    """Compare a release's files with its manifest, but for the card: its owner may write the
+    licence into it.
 
     Raises:
         MinnowError: one is missing or differs.
@@ -103,10 +114,13 @@ def check(folder: Path) -> None:
     manifest = read_json(path) if path.is_file() else None
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(isinstance(fact, dict) for fact in files.values()):
-        raise MinnowError(f"{path} is missing or lists no files: download the release, or build it, again")
+        raise MinnowError(
+            f"{path} is missing or lists no files: download the release, or build it, again"
+        )
     for name, fact in files.items():
         file = folder / name
         if name != CARD and not (file.is_file() and sha256(file) == fact.get("sha256")):
             raise MinnowError(
-                f"{file} is missing or differs from the release's manifest: download it, or build it, again"
+                f"{file} is missing or differs from the release's manifest: download it, or build"
+                " it, again"
             )

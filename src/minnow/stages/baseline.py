@@ -14,7 +14,9 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the baseline's folder, and the logits of the model in it for validation and test, with ids."""
+    """Write the baseline's folder, and the logits of the model in it for validation and test, with
+    ids.
+    """
     Params.load(root)
     layout = Layout(root)
     from minnow.evaluation import baseline
@@ -23,7 +25,10 @@ def main(root: Path) -> None:
     # In the order of their ids, which are hashes: the first ones are a random sample.
     train = whole.head(baseline.MAX_ROWS)
     if train.height < whole.height:
-        tell(f"the baseline is fitted on {train.height} of {whole.height} train rows, taken at random, to bound memory")
+        tell(
+            f"the baseline is fitted on {train.height} of {whole.height} train rows, taken at"
+            " random, to bound memory"
+        )
     pipeline = baseline.fit_baseline(train["text"].to_list(), train["label"].to_list())
     with replacing(layout.model(BASELINE)) as folder:
         baseline.save(pipeline, folder)

@@ -42,13 +42,21 @@ def main(root: Path) -> None:
     teacher_logits = read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
     texts = train["text"].to_list()
     labels = train["label"].to_list()
-    model, tokenizer, facts = origin(params.student, layout.model("teacher"), layout.base(params.preset), texts, labels)
+    model, tokenizer, facts = origin(
+        params.student, layout.model("teacher"), layout.base(params.preset), texts, labels
+    )
     layers.check_blocks(model)
-    inputs = [layout.split("train"), layout.split("validation"), layout.logits_of("teacher", "train")]
+    inputs = [
+        layout.split("train"),
+        layout.split("validation"),
+        layout.logits_of("teacher", "train"),
+    ]
     if distill.more_text:
         more = read_table(layout.unlabelled_texts)
         more_logits = read_logits(layout.unlabelled_logits, more["id"].to_list())
-        train, teacher_logits = fitting.with_unlabelled(train, teacher_logits, more["text"].to_list(), more_logits)
+        train, teacher_logits = fitting.with_unlabelled(
+            train, teacher_logits, more["text"].to_list(), more_logits
+        )
         inputs += [layout.unlabelled_texts, layout.unlabelled_logits]
     guide = guide_of(params, model, tokenizer, layout, train, run)
     inputs += [layout.manifest("teacher")] if guide else []
@@ -80,13 +88,17 @@ def guide_of(
     train: "pl.DataFrame",
     run: "Runtime",
 ) -> "Guide | None":
-    """Return the white-box terms that params ask for, None if none; they run the teacher, or read what it stored."""
+    """Return the white-box terms that params ask for, None if none; they run the teacher, or read
+    what it stored.
+    """
     from minnow.distill import whitebox
     from minnow.models import folders
     from minnow.student import layers
 
     student, distill, teacher = params.student, params.distill, layout.model("teacher")
-    terms = whitebox.Terms(**{field.name: getattr(distill, field.name) for field in fields(whitebox.Terms)})
+    terms = whitebox.Terms(
+        **{field.name: getattr(distill, field.name) for field in fields(whitebox.Terms)}
+    )
     if not terms.any:
         return None
     copied = None

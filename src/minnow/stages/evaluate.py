@@ -1,4 +1,6 @@
-"""evaluate: what every model is worth, with intervals, and what each hop from teacher to quantized cost."""
+"""evaluate: what every model is worth, with intervals, and what each hop from teacher to quantized
+cost.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +20,9 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the metrics of all models but the teacher's, everything that is told of them, and the plots' data."""
+    """Write the metrics of all models but the teacher's, everything that is told of them, and the
+    plots' data.
+    """
     params, layout = Params.load(root), Layout(root)
     from minnow.controls import definitions
     from minnow.evaluation import evidence, inputs, other_sets, plots, slices
@@ -43,12 +47,17 @@ def main(root: Path) -> None:
         "intervals": evidence.intervals_report(judgement, labels, method),
         "hops": evidence.hops_report(judgement, labels, method),
         "calibration": evidence.calibration_report(
-            outcomes, validation_labels=inputs.labels_of(layout, "validation"), labels=labels, wanted_fpr=fpr
+            outcomes,
+            validation_labels=inputs.labels_of(layout, "validation"),
+            labels=labels,
+            wanted_fpr=fpr,
         ),
         "sizes": sizes,
         "slices": in_slices,
         "extra": other_sets.on_extra_sets(layout, outcomes, method),
-        "controls": other_sets.on_controls(layout, params.controls.root, outcomes, judgement, fpr, method),
+        "controls": other_sets.on_controls(
+            layout, params.controls.root, outcomes, judgement, fpr, method
+        ),
     }
     for name, value in told.items():
         write_json(layout.metrics(name), value)

@@ -1,4 +1,6 @@
-"""package: the folder that ships: the quantized model, how to call it, and a model card that says what it is worth."""
+"""package: the folder that ships: the quantized model, how to call it, and a model card that says
+what it is worth.
+"""
 
 import shutil
 from pathlib import Path

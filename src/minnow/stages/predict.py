@@ -20,7 +20,10 @@ class Params(StageParams):
 def main(root: Path, model: str = "") -> None:
     """Write one model's logits of validation and test, with ids."""
     if model not in PREDICTED:
-        raise MinnowError(f"predict takes one of {', '.join(PREDICTED)}, given {model!r}{nearest(model, PREDICTED)}")
+        raise MinnowError(
+            f"predict takes one of {', '.join(PREDICTED)}, given"
+            f" {model!r}{nearest(model, PREDICTED)}"
+        )
     params, layout = Params.load(root), Layout(root)
     from minnow.core.runtime import start
     from minnow.models.inference import store_logits

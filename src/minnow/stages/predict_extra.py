@@ -31,7 +31,10 @@ class ExtraParams(Block):
     def _names_are_files_names(self) -> Self:
         for name in self.files:
             if not re.fullmatch(PLAIN_NAME, name):
-                raise ValueError(f"{shortened(name)!r} names a set and a file; use letters, digits, - and _ alone")
+                raise ValueError(
+                    f"{shortened(name)!r} names a set and a file; use letters, digits, - and _"
+                    " alone"
+                )
         return self
 
     @property
@@ -49,9 +52,14 @@ class Params(StageParams):
 
 
 def main(root: Path, model: str = "") -> None:
-    """Write one model's logits of each set with labels, and `report.json` on how the sets came about."""
+    """Write one model's logits of each set with labels, and `report.json` on how the sets came
+    about.
+    """
     if model not in JUDGED:
-        raise MinnowError(f"predict_extra takes one of {', '.join(JUDGED)}, given {model!r}{nearest(model, JUDGED)}")
+        raise MinnowError(
+            f"predict_extra takes one of {', '.join(JUDGED)}, given"
+            f" {model!r}{nearest(model, JUDGED)}"
+        )
     params, layout = Params.load(root), Layout(root)
     sets = load(params, layout) if params.extra.files else {}
     with replacing(layout.extra(model)) as folder:
@@ -61,7 +69,9 @@ def main(root: Path, model: str = "") -> None:
         write_json(folder / layout.extra_report(model).name, report)
 
 
-def predict(model: str, sets: "dict[str, ExtraSet]", out: Path, given: RuntimeParams, layout: Layout) -> None:
+def predict(
+    model: str, sets: "dict[str, ExtraSet]", out: Path, given: RuntimeParams, layout: Layout
+) -> None:
     """Write the model's logits of each set into the folder `out`, with the labels."""
     from minnow.core.runtime import start
     from minnow.data.extra import with_labels

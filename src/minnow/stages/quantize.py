@@ -1,4 +1,6 @@
-"""quantize: turn the student's linear layers and embeddings into 4 or 8 bits, and prove that it was saved as it ran."""
+"""quantize: turn the student's linear layers and embeddings into 4 or 8 bits, and prove that it was
+saved as it ran.
+"""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,6 @@
-"""recover: let the quantized student make up for what quantization cost, and keep that only if validation says so."""
+"""recover: let the quantized student make up for what quantization cost, and keep that only if
+validation says so.
+"""
 
 import shutil
 from pathlib import Path
@@ -37,7 +39,9 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the folder of the quantized student that is judged and ships, and the curve of its recovery."""
+    """Write the folder of the quantized student that is judged and ships, and the curve of its
+    recovery.
+    """
     params, layout = Params.load(root), Layout(root)
     packed, out = layout.model("packed"), layout.model("quantized")
     check_manifest(packed)
@@ -75,7 +79,9 @@ def recover(params: Params, layout: Layout) -> None:
             adapted=recovery.Adapters(given.rank, given.alpha, given.adapters == "shipped"),
             run=run,
             seed=given.seed,
-            checkpoint=checkpoints.checkpoint_of(layout, "recovery", params.model_dump_json(), inputs),
+            checkpoint=checkpoints.checkpoint_of(
+                layout, "recovery", params.model_dump_json(), inputs
+            ),
         )
     write_table(layout.plot("recovery_training"), curve)
     checkpoints.discard_checkpoints(layout, "recovery")

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-TOLD = ("prepare", "intervals", "hops", "calibration", "slices", "extra", "controls", "sizes", "sensitivity")
+TOLD = (
+    "prepare",
+    "intervals",
+    "hops",
+    "calibration",
+    "slices",
+    "extra",
+    "controls",
+    "sizes",
+    "sensitivity",
+)
 PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
 
 
@@ -44,7 +54,9 @@ def main(root: Path) -> None:
     from minnow.report import drawings, page
 
     told = {name: read_json(layout.metrics(name)) for name in TOLD}
-    missed, alarms = collected(layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"])
+    missed, alarms = collected(
+        layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"]
+    )
     found = page.Findings(
         **told,
         preset=params.preset,
@@ -71,11 +83,15 @@ def table(path: Path) -> "pl.DataFrame":
     try:
         return pl.read_csv(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise MinnowError(f"{path} cannot be read ({reason(error)}); `dvc repro` makes it") from None
+        raise MinnowError(
+            f"{path} cannot be read ({reason(error)}); `dvc repro` makes it"
+        ) from None
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions of Python and of the main packages, without what tells builds of one version apart."""
+    """Return the versions of Python and of the main packages, without what tells builds of one
+    version apart.
+    """
     import platform
     from importlib.metadata import version
 

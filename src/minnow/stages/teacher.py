@@ -29,9 +29,14 @@ def main(root: Path) -> None:
     teacher = params.teacher
     run = start(params.runtime, seed=teacher.seed)
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
-    model, tokenizer, facts = origin(teacher, train["text"].to_list(), layout.base(params.preset), run)
+    model, tokenizer, facts = origin(
+        teacher, train["text"].to_list(), layout.base(params.preset), run
+    )
     checkpoint = checkpoints.checkpoint_of(
-        layout, "teacher", params.model_dump_json(), [layout.split("train"), layout.split("validation")]
+        layout,
+        "teacher",
+        params.model_dump_json(),
+        [layout.split("train"), layout.split("validation")],
     )
     if teacher.method == "none":
         curve = fitting.curve_of([])

@@ -11,7 +11,9 @@ from minnow.layout import Layout
 
 
 class StatesParams(Block):
-    """Whether the teacher runs while the student is trained, or which of its hidden states are stored before that."""
+    """Whether the teacher runs while the student is trained, or which of its hidden states are
+    stored before that.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -22,10 +24,13 @@ class StatesParams(Block):
     def _layers_if_stored(self) -> Self:
         if self.hidden_states == "stored" and self.stored_layers is None:
             raise ValueError(
-                "hidden_states 'stored' needs stored_layers, as [5]; if the weights need others, distill names them"
+                "hidden_states 'stored' needs stored_layers, as [5]; if the weights need others,"
+                " distill names them"
             )
         if self.hidden_states == "online" and self.stored_layers is not None:
-            raise ValueError("stored_layers does not go with hidden_states 'online': set it to null")
+            raise ValueError(
+                "stored_layers does not go with hidden_states 'online': set it to null"
+            )
         return self
 
     @property
@@ -42,11 +47,15 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the teacher's hidden states of the training split, with ids; an index of none where none are asked for."""
+    """Write the teacher's hidden states of the training split, with ids; an index of none where
+    none are asked for.
+    """
     params, layout = Params.load(root), Layout(root)
     from minnow.core.runtime import start
     from minnow.distill import states
 
     run = start(params.runtime)
     train = read_table(layout.split("train"))
-    states.store_states(layout.model("teacher"), layout.teacher_states, train, params.distill.layers, run)
+    states.store_states(
+        layout.model("teacher"), layout.teacher_states, train, params.distill.layers, run
+    )

@@ -1,6 +1,7 @@
 """teacher_unlabelled: run the teacher once over texts without labels, a file's and altered copies.
 
-Validation and test are read for one purpose, to leave out what stands there or shares a registered domain with them.
+Validation and test are read for one purpose, to leave out what stands there or shares a registered
+domain with them.
 """
 
 import os
@@ -33,7 +34,9 @@ class AugmentationParams(Block):
 
 
 class UnlabelledParams(Block):
-    """A file of URLs without labels, and altered copies; the block's other keys are read, and refused, by distill."""
+    """A file of URLs without labels, and altered copies; the block's other keys are read, and
+    refused, by distill.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -55,7 +58,9 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write texts, the teacher's logits of them, and `report.json`; no rows where nothing is asked for."""
+    """Write texts, the teacher's logits of them, and `report.json`; no rows where nothing is asked
+    for.
+    """
     params, layout = Params.load(root), Layout(root)
     found = gathered(params, layout)
     with replacing(layout.unlabelled) as folder:
@@ -66,7 +71,9 @@ def main(root: Path) -> None:
             from minnow.core.runtime import start
             from minnow.models.inference import store_logits
 
-            store_logits(layout.model("teacher"), folder, {logits.stem: found.rows}, start(params.runtime))
+            store_logits(
+                layout.model("teacher"), folder, {logits.stem: found.rows}, start(params.runtime)
+            )
         write_table(folder / layout.unlabelled_texts.name, found.rows)
         write_json(folder / layout.unlabelled_report.name, found.report)
 
@@ -83,7 +90,11 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
     if not wanted.more_text:
         return unlabelled.nothing()
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    path = None if wanted.unlabelled is None else watched(wanted.unlabelled, KEY, layout, params.preset)
+    path = (
+        None
+        if wanted.unlabelled is None
+        else watched(wanted.unlabelled, KEY, layout, params.preset)
+    )
     try:
         found = unlabelled.gathered(
             # Generated data have no column; theirs is then called as that of prepared splits.
@@ -95,8 +106,12 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
         )
     except MinnowError as error:
         told = str(error)
-        raise MinnowError(f"{KEY}: {told}" if path and not told.startswith("distill.") else told) from None
+        raise MinnowError(
+            f"{KEY}: {told}" if path and not told.startswith("distill.") else told
+        ) from None
     if path is None:
         return found
     name = path.relative_to(os.path.normpath(layout.root)).as_posix()
-    return unlabelled.Unlabelled(found.rows, {**found.report, "file": {"name": name, **found.report["file"]}})
+    return unlabelled.Unlabelled(
+        found.rows, {**found.report, "file": {"name": name, **found.report["file"]}}
+    )

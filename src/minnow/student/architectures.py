@@ -10,7 +10,8 @@ from minnow.models.heads import from_config, name_labels
 
 
 def as_architecture(teacher: PreTrainedModel, architecture: str | None) -> PreTrainedModel:
-    """Return the teacher in another architecture with the same body; None and its own return it as it is.
+    """Return the teacher in another architecture with the same body; None and its own return it as
+    it is.
 
     Raises:
         MinnowError: only BERT can be turned, and only into DistilBERT.
@@ -20,8 +21,9 @@ def as_architecture(teacher: PreTrainedModel, architecture: str | None) -> PreTr
     if architecture == "distilbert":
         return bert_to_distilbert(teacher)
     raise MinnowError(
-        f"student.architecture is {architecture!r} and the teacher's is {teacher.config.model_type!r}: layers can be "
-        "copied from BERT to DistilBERT only; set it to null"
+        f"student.architecture is {architecture!r} and the teacher's is"
+        f" {teacher.config.model_type!r}: layers can be copied from BERT to DistilBERT only; set it"
+        " to null"
     )
 
 
@@ -42,7 +44,8 @@ BERT_TO_DISTILBERT: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
     """Return a DistilBERT whose body computes what this BERT's body does; its head is drawn anew.
 
-    DistilBERT has no segment embeddings: that of segment 0 is added to every position. It has no pooler either.
+    DistilBERT has no segment embeddings: that of segment 0 is added to every position. It has no
+    pooler either.
 
     Raises:
         MinnowError: the model is no BERT, or not one that DistilBERT can express.
@@ -50,12 +53,14 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
     source = bert.config
     if source.model_type != "bert":
         raise MinnowError(
-            f"student.architecture 'distilbert' takes a BERT, not a {source.model_type!r}; set it to null"
+            f"student.architecture 'distilbert' takes a BERT, not a {source.model_type!r}; set it"
+            " to null"
         )
     if source.hidden_act != "gelu" or source.layer_norm_eps != LAYER_NORM_EPS or source.is_decoder:
         raise MinnowError(
-            f"DistilBERT is an encoder with gelu and layer_norm_eps {LAYER_NORM_EPS:g}, and the teacher is not "
-            f"({source.hidden_act}, {source.layer_norm_eps:g}): set student.architecture to null to keep the teacher's"
+            f"DistilBERT is an encoder with gelu and layer_norm_eps {LAYER_NORM_EPS:g}, and the"
+            f" teacher is not ({source.hidden_act}, {source.layer_norm_eps:g}): set"
+            " student.architecture to null to keep the teacher's"
         )
     config = DistilBertConfig(
         vocab_size=source.vocab_size,
@@ -73,7 +78,9 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
     student = from_config(config)
     state = bert.state_dict()
     segment = state["bert.embeddings.token_type_embeddings.weight"][0]
-    state["bert.embeddings.position_embeddings.weight"] = state["bert.embeddings.position_embeddings.weight"] + segment
+    state["bert.embeddings.position_embeddings.weight"] = (
+        state["bert.embeddings.position_embeddings.weight"] + segment
+    )
     body = {_renamed(name): tensor for name, tensor in state.items()}
     wanted = student.state_dict()
     copied = {name: body[name] for name in wanted if name.startswith("distilbert.")}

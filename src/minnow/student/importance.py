@@ -15,11 +15,12 @@ from minnow.student.shapes import shape_of
 
 # Texts that are looked at, and padded tokens a batch.
 SAMPLE_ROWS, BATCH_TOKENS = 1_024, 4_096
-# --- What a classifier computes on the way ------------------------------------------------------------------
+# --- What a classifier computes on the way --------------------------------------------------------
 
-# What a forward pass computes, by kind and by place or layer, shape (rows, tokens, numbers): `before`, what the
-# LayerNorm of a place takes; `stream`, what it gives; `heads`, their outputs side by side; `neurons`, behind the
-# activation function; `units`, shape (rows, numbers), what the classification layer takes.
+# What a forward pass computes, by kind and by place or layer, shape (rows, tokens, numbers):
+# `before`, what the LayerNorm of a place takes; `stream`, what it gives; `heads`, their outputs
+# side by side; `neurons`, behind the activation function; `units`, shape (rows, numbers), what the
+# classification layer takes.
 Key = tuple[str, int]
 Tape = dict[Key, Tensor]
 
@@ -31,10 +32,16 @@ def taped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Tape]:
     tape: Tape = {}
 
     def takes(module: nn.Module, kind: str, number: int) -> None:
-        handles.append(module.register_forward_pre_hook(lambda _, given: tape.update({(kind, number): given[0]})))
+        handles.append(
+            module.register_forward_pre_hook(
+                lambda _, given: tape.update({(kind, number): given[0]})
+            )
+        )
 
     def gives(module: nn.Module, kind: str, number: int) -> None:
-        handles.append(module.register_forward_hook(lambda _, __, given: tape.update({(kind, number): given})))
+        handles.append(
+            module.register_forward_hook(lambda _, __, given: tape.update({(kind, number): given}))
+        )
 
     for place, norm in enumerate(layer_norms(model, layers)):
         takes(norm, "before", place)
@@ -53,7 +60,9 @@ def taped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Tape]:
 def passes(
     model: PreTrainedModel, sample: Encoded, layers: Sequence[int]
 ) -> Iterator[tuple[Tensor, Tape, Tensor, Tensor]]:
-    """Yield rows, tape, mask of real tokens (rows, tokens) and logits of each batch of a sample, in eval mode."""
+    """Yield rows, tape, mask of real tokens (rows, tokens) and logits of each batch of a sample, in
+    eval mode.
+    """
     with taped(model.eval(), layers) as tape:
         for rows in inference_batches(sample.lengths, tokens=BATCH_TOKENS):
             batch = sample.batch(rows, torch.device("cpu"))
@@ -61,14 +70,18 @@ def passes(
             yield rows, tape, batch["attention_mask"].bool(), logits
 
 
-# --- What matters -------------------------------------------------------------------------------------------
-def importance(model: PreTrainedModel, sample: Encoded, labels: Tensor | None, layers: Sequence[int]) -> Tape:
-    """Return Σ over texts of |Σ over tokens of a · ∂loss/∂a| for each number a of a tape, but summed over each head's.
+# --- What matters ---------------------------------------------------------------------------------
+def importance(
+    model: PreTrainedModel, sample: Encoded, labels: Tensor | None, layers: Sequence[int]
+) -> Tape:
+    """Return Σ over texts of |Σ over tokens of a · ∂loss/∂a| for each number a of a tape, but
+    summed over each head's.
 
-    To first order that is how much the loss changes without the number: |∂loss/∂gate| of a gate of 1 on it (for heads
-    Michel, Levy, Neubig 2019, arXiv 1905.10650, section 4.1; for neurons Molchanov et al. 2017, arXiv 1611.06440,
-    section 2.2). The loss is the cross-entropy with `labels` (rows,). Without labels, for a head that nobody has
-    trained, it is the last state of the first token along a direction drawn for each text.
+    To first order that is how much the loss changes without the number: |∂loss/∂gate| of a gate of
+    1 on it (for heads Michel, Levy, Neubig 2019, arXiv 1905.10650, section 4.1; for neurons
+    Molchanov et al. 2017, arXiv 1611.06440, section 2.2). The loss is the cross-entropy with
+    `labels` (rows,). Without labels, for a head that nobody has trained, it is the last state of
+    the first token along a direction drawn for each text.
     """
     heads, width = shape_of(model).heads, shape_of(model).width
     directions = torch.randn(len(sample), width, generator=torch.Generator().manual_seed(0))
@@ -79,11 +92,15 @@ def importance(model: PreTrainedModel, sample: Encoded, labels: Tensor | None, l
                 loss = (tape["stream", 2 * len(layers)][:, 0] * directions[rows]).sum()
             else:
                 loss = F.cross_entropy(logits, labels[rows], reduction="sum")
-            slopes = torch.autograd.grad(loss, list(tape.values()), allow_unused=True, materialize_grads=True)
+            slopes = torch.autograd.grad(
+                loss, list(tape.values()), allow_unused=True, materialize_grads=True
+            )
             for (key, numbers), slope in zip(tape.items(), slopes, strict=True):
                 effect = numbers.detach() * slope
                 effect = effect if key[0] == "units" else effect.sum(dim=1)
-                effect = effect.unflatten(1, (heads, -1)).sum(dim=2) if key[0] == "heads" else effect
+                effect = (
+                    effect.unflatten(1, (heads, -1)).sum(dim=2) if key[0] == "heads" else effect
+                )
                 sums[key] = sums.get(key, 0) + effect.abs().double().sum(dim=0)
     return sums
 

@@ -13,9 +13,11 @@ from minnow.models.heads import classification_layer, from_config
 
 # The number of a layer in a weight's name, in the ways that transformers' encoders spell it.
 LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<after>\..*)$")
-# What 4-bit schemes need of a layer's inputs and outputs: quantization's, whose libraries training does not load.
+# What 4-bit schemes need of a layer's inputs and outputs: quantization's, whose libraries training
+# does not load.
 INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
-# Lists in configs that have no entry per layer, however many they have: DeBERTa's kinds of attention are two.
+# Lists in configs that have no entry per layer, however many they have: DeBERTa's kinds of
+# attention are two.
 OTHER_LISTS = ("architectures", "pos_att_type")
 
 
@@ -29,29 +31,32 @@ def shrink(
 ) -> PreTrainedModel:
     """Return a classifier like `source` with fewer layers, each a copy of one of the source's.
 
-    `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones, the last among them.
-    `heads` None keeps the number of heads. Another number that divides the width re-cuts the same columns into other
-    heads: it warns, since what the heads had learned is scrambled until training repairs it. `dropout` None keeps the
-    source's rates.
+    `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones, the last
+    among them. `heads` None keeps the number of heads. Another number that divides the width
+    re-cuts the same columns into other
+    heads: it warns, since what the heads had learned is scrambled until training repairs it.
+    `dropout` None keeps the source's rates.
 
     Raises:
-        MinnowError: more layers than there are, a layer that does not exist, heads that do not divide the width, or an
-            architecture whose layers are not alike.
+        MinnowError: more layers than there are, a layer that does not exist, heads that do not
+            divide the width, or an architecture whose layers are not alike.
     """
     config = copy.deepcopy(source.config)
     total, state = int(config.num_hidden_layers), source.state_dict()
     if {int(match["number"]) for match in map(LAYER.match, state) if match} != set(range(total)):
         raise MinnowError(
-            f"the layers of a {config.model_type!r} model share their weights or stand in groups, so single ones "
-            "cannot be copied; take a BERT-like base for the student, or init: scratch"
+            f"the layers of a {config.model_type!r} model share their weights or stand in groups,"
+            " so single ones cannot be copied; take a BERT-like base for the student, or init:"
+            " scratch"
         )
     chosen = chosen_layers(layers, total, copy_layers)
     set_layers(config, chosen)
     if heads is not None and heads != config.num_attention_heads:
         check_heads(heads, config.hidden_size)
         warn(
-            f"student.heads is {heads} and the copied layers were trained with {config.num_attention_heads}: their "
-            "columns are cut into other heads, which only distillation repairs"
+            f"student.heads is {heads} and the copied layers were trained with"
+            f" {config.num_attention_heads}: their columns are cut into other heads, which only"
+            " distillation repairs"
         )
         config.num_attention_heads = heads
     if dropout is not None:
@@ -61,14 +66,17 @@ def shrink(
         student.load_state_dict(renumbered(state, chosen))
     except RuntimeError as error:
         raise MinnowError(
-            f"layers {listed(chosen)} with {config.num_attention_heads} heads make no {config.model_type!r} model "
-            f"({' '.join(str(error).split())[:150]}); keep student.heads null, and layer 0 first in copy_layers"
+            f"layers {listed(chosen)} with {config.num_attention_heads} heads make no"
+            f" {config.model_type!r} model ({' '.join(str(error).split())[:150]}); keep"
+            " student.heads null, and layer 0 first in copy_layers"
         ) from None
     return student
 
 
 def set_layers(config: PreTrainedConfig, chosen: Sequence[int]) -> None:
-    """Describe a model that has only the chosen layers, in the config's lists with an entry per layer too."""
+    """Describe a model that has only the chosen layers, in the config's lists with an entry per
+    layer too.
+    """
     total = config.num_hidden_layers
     config.num_hidden_layers = len(chosen)
     for name, value in config.to_dict().items():
@@ -86,20 +94,37 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
 def chosen_layers(layers: int, total: int, copy_layers: Sequence[int] | None) -> list[int]:
     """Return which of `total` layers a student of `layers` copies."""
     if layers > total:
-        raise MinnowError(f"student.layers is {layers}, but its source has only {total}; set it to {total} or fewer")
+        raise MinnowError(
+            f"student.layers is {layers}, but its source has only {total}; set it to {total} or"
+            " fewer"
+        )
     if copy_layers is None:
-        return [int(number) for number in np.linspace(0, total - 1, layers).round()] if layers > 1 else [total - 1]
+        return (
+            [int(number) for number in np.linspace(0, total - 1, layers).round()]
+            if layers > 1
+            else [total - 1]
+        )
     outside = [number for number in copy_layers if not 0 <= number < total]
     if outside:
-        raise MinnowError(f"student.copy_layers names layer {listed(outside)}; the source has layers 0 to {total - 1}")
+        raise MinnowError(
+            f"student.copy_layers names layer {listed(outside)}; the source has layers 0 to"
+            f" {total - 1}"
+        )
     return list(copy_layers)
 
 
 def check_heads(heads: int, width: int) -> None:
     """Refuse a number of heads that does not divide the width."""
     if width % heads:
-        allowed = [number for number in range(1, width + 1) if width % number == 0 and width // number >= 16]
-        raise MinnowError(f"heads is {heads}, which does not divide the width {width}; allowed: {listed(allowed, 20)}")
+        allowed = [
+            number
+            for number in range(1, width + 1)
+            if width % number == 0 and width // number >= 16
+        ]
+        raise MinnowError(
+            f"heads is {heads}, which does not divide the width {width}; allowed:"
+            f" {listed(allowed, 20)}"
+        )
 
 
 def check_blocks(model: PreTrainedModel) -> None:
@@ -111,17 +136,17 @@ def check_blocks(model: PreTrainedModel) -> None:
     last = classification_layer(model)
     if not any(isinstance(layer, nn.Linear) for layer in model.base_model.modules()):
         raise MinnowError(
-            f"{type(model).__name__} has no linear layers that could be quantized: choose a base of another "
-            "architecture"
+            f"{type(model).__name__} has no linear layers that could be quantized: choose a base of"
+            " another architecture"
         )
     for name, layer in model.named_modules():
         if not isinstance(layer, nn.Linear) or layer is last:
             continue
         if layer.in_features % INPUT_BLOCK or layer.out_features % OUTPUT_BLOCK:
             warn(
-                f"the student's {name} has {layer.in_features} inputs and {layer.out_features} outputs, and 4-bit "
-                f"schemes need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width, or quantize.scheme "
-                "int8"
+                f"the student's {name} has {layer.in_features} inputs and {layer.out_features}"
+                f" outputs, and 4-bit schemes need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}:"
+                " choose another width, or quantize.scheme int8"
             )
             return
 

@@ -22,8 +22,9 @@ def origin(
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the student before distillation, its tokenizer, and its base.
 
-    The tokenizer is a checkpoint's own, or the teacher's, with the vocabulary that params ask for. `texts` are those of
-    the training split, by which that is chosen; by them and their labels too, what a narrower student keeps.
+    The tokenizer is a checkpoint's own, or the teacher's, with the vocabulary that params ask for.
+    `texts` are those of the training split, by which that is chosen; by them and their labels too,
+    what a narrower student keeps.
     """
     from minnow.models import building, pretrained
     from minnow.student import architectures, layers, narrowing, vocabularies
@@ -59,9 +60,11 @@ def plan_of(
     texts: Sequence[str],
     labels: Sequence[int] | None,
 ) -> "Plan | None":
-    """Return how the source becomes narrower, by what it computes in its own architecture and vocabulary.
+    """Return how the source becomes narrower, by what it computes in its own architecture and
+    vocabulary.
 
-    None where it stays as wide as it is. A checkpoint's head need not be trained: its labels are not looked at.
+    None where it stays as wide as it is. A checkpoint's head need not be trained: its labels are
+    not looked at.
     """
     from minnow.student import layers, narrowing, shapes
 
@@ -79,7 +82,9 @@ def plan_of(
         tokenizer,
         texts,
         labels if student.init == "teacher" else None,
-        layers=layers.chosen_layers(student.layers, source.config.num_hidden_layers, student.copy_layers),
+        layers=layers.chosen_layers(
+            student.layers, source.config.num_hidden_layers, student.copy_layers
+        ),
         shape=shape,
         method=student.narrowing,
     )
@@ -88,7 +93,9 @@ def plan_of(
 def source_of(
     student: StudentParams, teacher: Path, folder: Path
 ) -> tuple["PreTrainedModel | None", "PreTrainedTokenizerBase", dict[str, str | None]]:
-    """Return the model that layers are copied from, None where the student is built; its tokenizer; and its base."""
+    """Return the model that layers are copied from, None where the student is built; its tokenizer;
+    and its base.
+    """
     from minnow.models import folders, heads, pretrained
 
     if student.base is not None:

@@ -49,7 +49,15 @@ class StudentParams(Block):
 
     @model_validator(mode="after")
     def _fields_of_init(self) -> Self:
-        copied = {"layers", "hidden_size", "intermediate_size", "narrowing", "heads", "copy_layers", "dropout"}
+        copied = {
+            "layers",
+            "hidden_size",
+            "intermediate_size",
+            "narrowing",
+            "heads",
+            "copy_layers",
+            "dropout",
+        }
         allowed = {
             "checkpoint": {"base", "revision", *copied},
             "teacher": {"architecture", *copied},
@@ -64,7 +72,9 @@ class StudentParams(Block):
             if getattr(self, name) is None:
                 raise ValueError(f"init {self.init!r} needs {name}")
         if self.copy_layers is not None and len(self.copy_layers) != self.layers:
-            raise ValueError(f"copy_layers names {len(self.copy_layers)} layers and layers is {self.layers}")
+            raise ValueError(
+                f"copy_layers names {len(self.copy_layers)} layers and layers is {self.layers}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -74,7 +84,12 @@ class StudentParams(Block):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} needs narrowing: importance or projection")
         elif self.hidden_size is None and self.narrowing == "projection":
-            raise ValueError("narrowing 'projection' needs hidden_size; for fewer neurons alone take importance")
+            raise ValueError(
+                "narrowing 'projection' needs hidden_size; for fewer neurons alone take importance"
+            )
         elif self.hidden_size is None and self.intermediate_size is None:
-            raise ValueError("narrowing needs hidden_size or intermediate_size: set it to null where nothing narrows")
+            raise ValueError(
+                "narrowing needs hidden_size or intermediate_size: set it to null where nothing"
+                " narrows"
+            )
         return self

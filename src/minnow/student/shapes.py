@@ -9,7 +9,7 @@ from minnow.errors import MinnowError, listed, warn
 from minnow.models.anatomy import parts_of
 
 
-# --- Shapes -------------------------------------------------------------------------------------------------
+# --- Shapes ---------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Shape:
     """Numbers of the stream, of heads, and of neurons of each feed-forward layer."""
@@ -31,13 +31,19 @@ def with_shape(source: PreTrainedConfig, shape: Shape) -> PreTrainedConfig:
     """Return a copy of a config with another shape."""
     config = copy.deepcopy(source)
     config.hidden_size, config.num_attention_heads = shape.width, shape.heads
-    setattr(config, "hidden_dim" if config.model_type == "distilbert" else "intermediate_size", shape.neurons)
+    setattr(
+        config,
+        "hidden_dim" if config.model_type == "distilbert" else "intermediate_size",
+        shape.neurons,
+    )
     return config
 
 
-def narrower(source: Shape, *, hidden_size: int | None, heads: int | None, intermediate_size: int | None) -> Shape:
-    """Return the shape asked for. None keeps the source's numbers, of heads too unless the width changes: then their
-    dimension.
+def narrower(
+    source: Shape, *, hidden_size: int | None, heads: int | None, intermediate_size: int | None
+) -> Shape:
+    """Return the shape asked for. None keeps the source's numbers, of heads too unless the width
+    changes: then their dimension.
 
     A number of heads with another dimension warns: what they had learned is cut into other heads.
 
@@ -55,24 +61,30 @@ def narrower(source: Shape, *, hidden_size: int | None, heads: int | None, inter
     ):
         if asked > limit:
             raise MinnowError(
-                f"student.{name} is {asked} and its source has {limit}, of which it can keep fewer but never get more: "
-                f"set it to {limit} or less, or take init: scratch"
+                f"student.{name} is {asked} and its source has {limit}, of which it can keep fewer"
+                f" but never get more: set it to {limit} or less, or take init: scratch"
             )
     if heads is None and width % size:
         raise MinnowError(
-            f"student.hidden_size is {width} and the source's heads have dimension {size}: take one of "
-            f"{listed(range(size, source.width + 1, size), 20)}, or set student.heads, which cuts them into others"
+            f"student.hidden_size is {width} and the source's heads have dimension {size}: take one"
+            f" of {listed(range(size, source.width + 1, size), 20)}, or set student.heads, which"
+            " cuts them into others"
         )
     heads = width // size if heads is None else heads
     if width % heads:
-        allowed = [number for number in range(1, width + 1) if width % number == 0 and width // number >= 16]
+        allowed = [
+            number
+            for number in range(1, width + 1)
+            if width % number == 0 and width // number >= 16
+        ]
         raise MinnowError(
-            f"student.heads is {heads}, which does not divide student.hidden_size {width}; allowed: "
-            f"{listed(allowed, 20)}; null keeps the heads' dimension"
+            f"student.heads is {heads}, which does not divide student.hidden_size {width}; allowed:"
+            f" {listed(allowed, 20)}; null keeps the heads' dimension"
         )
     if width // heads != size:
         warn(
-            f"student.heads is {heads} at width {width}, and the source's heads have dimension {size}, not "
-            f"{width // heads}: their columns are cut into other heads, which only distillation repairs"
+            f"student.heads is {heads} at width {width}, and the source's heads have dimension"
+            f" {size}, not {width // heads}: their columns are cut into other heads, which only"
+            " distillation repairs"
         )
     return Shape(width, heads, neurons)

@@ -9,7 +9,7 @@ from minnow.errors import MinnowError
 Kind = Literal["WordPiece", "BPE"]
 
 
-# --- A tokenizer's JSON -------------------------------------------------------------------------------------
+# --- A tokenizer's JSON ---------------------------------------------------------------------------
 def kind_of(content: Mapping[str, Any]) -> Kind:
     """Return which of the two kinds a tokenizer's JSON is; a MinnowError for any other."""
     model, before = content["model"], content["pre_tokenizer"] or {}
@@ -20,8 +20,9 @@ def kind_of(content: Mapping[str, Any]) -> Kind:
     if model["type"] == "BPE" and plain and any(step.get("type") == "ByteLevel" for step in steps):
         return "BPE"
     raise MinnowError(
-        f"the student's tokenizer is a {model['type']} of a kind whose vocabulary Minnow cannot change, which is "
-        "WordPiece and byte-level BPE alone: set student.vocabulary.method to keep"
+        f"the student's tokenizer is a {model['type']} of a kind whose vocabulary Minnow cannot"
+        " change, which is WordPiece and byte-level BPE alone: set student.vocabulary.method to"
+        " keep"
     )
 
 
@@ -32,10 +33,14 @@ def ids_of(content: Mapping[str, Any]) -> dict[str, int]:
 
 
 def special_tokens(content: Mapping[str, Any], named: Collection[str]) -> set[str]:
-    """Return the tokens that must stay: those `named`, those marked as special, unknown, and what surrounds a text."""
+    """Return the tokens that must stay: those `named`, those marked as special, unknown, and what
+    surrounds a text.
+    """
     marked = {added["content"] for added in added_tokens(content) if added["special"]}
     unknown = {content["model"].get("unk_token")} - {None}
-    return {*named, *marked, *unknown, *_surrounding(content["post_processor"])} & ids_of(content).keys()
+    return {*named, *marked, *unknown, *_surrounding(content["post_processor"])} & ids_of(
+        content
+    ).keys()
 
 
 def added_tokens(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -49,5 +54,7 @@ def _surrounding(processor: Mapping[str, Any] | None) -> set[str]:
         return set()
     if processor["type"] == "Sequence":
         return set().union(*map(_surrounding, processor["processors"]))
-    template = chain.from_iterable(entry["tokens"] for entry in processor.get("special_tokens", {}).values())
+    template = chain.from_iterable(
+        entry["tokens"] for entry in processor.get("special_tokens", {}).values()
+    )
     return {*template, *(processor[name][0] for name in ("sep", "cls") if name in processor)}

@@ -1,8 +1,10 @@
-"""Smaller vocabularies for students: a tokenizer in, another one out, and what its embeddings begin with.
+"""Smaller vocabularies for students: a tokenizer in, another one out, and what its embeddings begin
+with.
 
-For WordPiece and byte-level BPE. A tokenizer's JSON is what stands in tokenizer.json. Special tokens stay, with what
-surrounds a text, as [CLS] and [SEP] do. So does the normalizer: a teacher that reads lower case alone has nothing to
-say about upper case, and the pieces of a new token are looked for in what it would read.
+For WordPiece and byte-level BPE. A tokenizer's JSON is what stands in tokenizer.json. Special
+tokens stay, with what surrounds a text, as [CLS] and [SEP] do. So does the normalizer: a teacher
+that reads lower case alone has nothing to say about upper case, and the pieces of a new token are
+looked for in what it would read.
 """
 
 import json
@@ -38,7 +40,8 @@ ATTRIBUTES = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer's JSON, and for each of its ids the former ids whose embeddings that token begins as the mean of.
+    """A tokenizer's JSON, and for each of its ids the former ids whose embeddings that token begins
+    as the mean of.
 
     `special` maps the former ids of special tokens to the new ones.
     """
@@ -48,20 +51,27 @@ class Vocabulary:
     special: Mapping[int, int]
 
 
-# --- Fewer pieces -------------------------------------------------------------------------------------------
-def trimmed(tokenizer: str, texts: Sequence[str], *, special: Collection[str], min_count: int) -> Vocabulary:
-    """Return the tokenizer with only the tokens that `texts` use at least `min_count` times, and those that it needs.
+# --- Fewer pieces ---------------------------------------------------------------------------------
+def trimmed(
+    tokenizer: str, texts: Sequence[str], *, special: Collection[str], min_count: int
+) -> Vocabulary:
+    """Return the tokenizer with only the tokens that `texts` use at least `min_count` times, and
+    those that it needs.
 
-    Needed are the `special` tokens and all single characters or bytes, so that no text becomes unknown that was not.
-    With `min_count` 1 every one of the texts is cut into the same pieces as before. Each token keeps its embedding.
+    Needed are the `special` tokens and all single characters or bytes, so that no text becomes
+    unknown that was not. With `min_count` 1 every one of the texts is cut into the same pieces as
+    before. Each token keeps its embedding.
 
-    - WordPiece cuts off the longest piece that it knows, again and again. A text's own pieces being there, no other can
-      be longer. A character is there both ways, in front and as ##continuation, so that it never gets stuck.
-    - BPE joins neighbours by a list of merges, the first of the list first. Whichever merges make a piece that is kept,
-      with all pieces that go into it, are kept in their order; those merges that a text took are still the first.
+    - WordPiece cuts off the longest piece that it knows, again and again. A text's own pieces being
+      there, no other can be longer. A character is there both ways, in front and as ##continuation,
+      so that it never gets stuck.
+    - BPE joins neighbours by a list of merges, the first of the list first. Whichever merges make a
+      piece that is kept, with all pieces that go into it, are kept in their order; those merges
+      that a text took are still the first.
 
     Raises:
-        MinnowError: the tokenizer is of another kind, or a WordPiece that lacks pieces for characters within others.
+        MinnowError: the tokenizer is of another kind, or a WordPiece that lacks pieces for
+        characters within others.
     """
     content = _content(tokenizer)
     model, old = content["model"], ids_of(content)
@@ -71,41 +81,63 @@ def trimmed(tokenizer: str, texts: Sequence[str], *, special: Collection[str], m
     if kind_of(content) == "WordPiece":
         kept = used | special | _single_characters(_whole(tokenizer), model, special)
     else:
-        kept = _with_parts(used | special | {token for token in old if len(token) == 1}, model["merges"])
+        kept = _with_parts(
+            used | special | {token for token in old if len(token) == 1}, model["merges"]
+        )
         model["merges"] = [pair for pair in model["merges"] if "".join(pair) in kept]
     inside = sorted(kept & model["vocab"].keys(), key=old.__getitem__)
-    # `tokenizers` numbers added tokens that its model does not know from the end of the model's vocabulary on.
+    # `tokenizers` numbers added tokens that its model does not know from the end of the model's
+    # vocabulary on.
     outside = sorted(kept - model["vocab"].keys(), key=old.__getitem__)
     new = {token: number for number, token in enumerate([*inside, *outside])}
     model["vocab"] = {token: new[token] for token in inside}
     content["added_tokens"] = [
-        added | {"id": new[added["content"]]} for added in added_tokens(content) if added["content"] in kept
+        added | {"id": new[added["content"]]}
+        for added in added_tokens(content)
+        if added["content"] in kept
     ]
     content["post_processor"] = _renumbered(content["post_processor"], new)
-    return Vocabulary(_checked(content), [[old[token]] for token in new], {old[token]: new[token] for token in special})
+    return Vocabulary(
+        _checked(content),
+        [[old[token]] for token in new],
+        {old[token]: new[token] for token in special},
+    )
 
 
-def _single_characters(cutter: Tokenizer, model: Mapping[str, Any], special: Collection[str]) -> set[str]:
-    """Return all pieces of one character, in front and as continuation, and refuse a vocabulary with gaps in them.
+def _single_characters(
+    cutter: Tokenizer, model: Mapping[str, Any], special: Collection[str]
+) -> set[str]:
+    """Return all pieces of one character, in front and as continuation, and refuse a vocabulary
+    with gaps in them.
 
-    Whatever it tokenised is made of these: first characters of pieces in front, and characters anywhere else.
+    Whatever it tokenised is made of these: first characters of pieces in front, and characters
+    anywhere else.
     """
     prefix, pieces = model["continuing_subword_prefix"], model["vocab"].keys() - set(special)
     for piece in sorted(pieces):
         inner = piece.removeprefix(prefix) or piece
-        needed = [("" if inner == piece else prefix) + inner[0], *(prefix + character for character in inner[1:])]
-        if (missing := [single for single in needed if single not in pieces]) and _can_occur(cutter, inner):
+        needed = [
+            ("" if inner == piece else prefix) + inner[0],
+            *(prefix + character for character in inner[1:]),
+        ]
+        if (missing := [single for single in needed if single not in pieces]) and _can_occur(
+            cutter, inner
+        ):
             raise MinnowError(
-                f"student.vocabulary.method is 'trim' and the tokenizer lacks {listed(missing, 3)} as a part of "
-                f"{piece}, so that texts could become unknown: take keep or train"
+                f"student.vocabulary.method is 'trim' and the tokenizer lacks {listed(missing, 3)}"
+                f" as a part of {piece}, so that texts could become unknown: take keep or train"
             )
     return {
-        piece for piece in pieces if len(piece) == 1 or (len(piece) == len(prefix) + 1 and piece.startswith(prefix))
+        piece
+        for piece in pieces
+        if len(piece) == 1 or (len(piece) == len(prefix) + 1 and piece.startswith(prefix))
     }
 
 
 def _can_occur(cutter: Tokenizer, text: str) -> bool:
-    """Say whether these characters can stand in one word; BERT's rules for that look at each character by itself."""
+    """Say whether these characters can stand in one word; BERT's rules for that look at each
+    character by itself.
+    """
     if not isinstance(cutter.pre_tokenizer, pre_tokenizers.BertPreTokenizer):
         return True
     normal = text if cutter.normalizer is None else cutter.normalizer.normalize_str(text)
@@ -126,28 +158,39 @@ def _with_parts(kept: set[str], merges: Iterable[Sequence[str]]) -> set[str]:
 
 
 def token_counts(tokenizer: str, texts: Sequence[str]) -> np.typing.NDArray[np.int64]:
-    """Return how often each id occurs in the texts, of which nothing is cut off; shape (highest id + 1,)."""
+    """Return how often each id occurs in the texts, of which nothing is cut off; shape (highest id
+    + 1,).
+    """
     cutter = _whole(tokenizer)
     counts = np.zeros(max(cutter.get_vocab().values()) + 1, dtype=np.int64)
     for first in range(0, len(texts), CHUNK):
-        encodings = cutter.encode_batch_fast(list(texts[first : first + CHUNK]), add_special_tokens=False)
-        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
+        encodings = cutter.encode_batch_fast(
+            list(texts[first : first + CHUNK]), add_special_tokens=False
+        )
+        ids = np.fromiter(
+            chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64
+        )
         counts += np.bincount(ids, minlength=len(counts))
     return counts
 
 
-# --- New pieces ---------------------------------------------------------------------------------------------
-def trained(tokenizer: str, texts: Sequence[str], *, special: Collection[str], size: int) -> Vocabulary:
-    """Return a byte-level BPE of `size` tokens trained on `texts`, its special tokens those of `tokenizer`.
+# --- New pieces -----------------------------------------------------------------------------------
+def trained(
+    tokenizer: str, texts: Sequence[str], *, special: Collection[str], size: int
+) -> Vocabulary:
+    """Return a byte-level BPE of `size` tokens trained on `texts`, its special tokens those of
+    `tokenizer`.
 
     It has fewer where the texts give no more, and never fewer than all bytes and the special ones.
 
-    Fast Vocabulary Transfer (Gee et al. 2022, arXiv 2402.09977): each new token begins with the mean of the embeddings
-    of the pieces that the former tokenizer cuts its text into. Bytes that are no text by themselves begin as the
-    unknown token, in a byte-level vocabulary as the bytes that they are.
+    Fast Vocabulary Transfer (Gee et al. 2022, arXiv 2402.09977): each new token begins with the
+    mean of the embeddings of the pieces that the former tokenizer cuts its text into. Bytes that
+    are no text by themselves begin as the unknown token, in a byte-level vocabulary as the bytes
+    that they are.
 
-    Byte-level whatever the former kind, because tokenizers' WordPiece trainer gives another vocabulary in every process
-    (tokenizers #1794). Words are split as in GPT-2, so that no piece spans letters and punctuation.
+    Byte-level whatever the former kind, because tokenizers' WordPiece trainer gives another
+    vocabulary in every process (tokenizers #1794). Words are split as in GPT-2, so that no piece
+    spans letters and punctuation.
 
     Raises:
         MinnowError: the tokenizer is of another kind.
@@ -170,7 +213,11 @@ def trained(tokenizer: str, texts: Sequence[str], *, special: Collection[str], s
     new.train_from_iterator(texts, trainer, length=len(texts))
     result, ids = json.loads(new.to_str()), new.get_vocab()
     result["post_processor"] = _renumbered(content["post_processor"], ids)
-    unknown = [old[content["model"]["unk_token"]]] if content["model"].get("unk_token") else sorted(old.values())
+    unknown = (
+        [old[content["model"]["unk_token"]]]
+        if content["model"].get("unk_token")
+        else sorted(old.values())
+    )
     sources = [
         [old[token]] if token in kept else _pieces(former, token, kind) or unknown
         for token in sorted(ids, key=ids.__getitem__)
@@ -179,7 +226,11 @@ def trained(tokenizer: str, texts: Sequence[str], *, special: Collection[str], s
 
 
 def _as_added(token: str, entry: Mapping[str, Any]) -> AddedToken:
-    options = {name: entry[name] for name in ("single_word", "lstrip", "rstrip", "normalized") if name in entry}
+    options = {
+        name: entry[name]
+        for name in ("single_word", "lstrip", "rstrip", "normalized")
+        if name in entry
+    }
     return AddedToken(token, special=True, **options)
 
 
@@ -192,7 +243,9 @@ def _pieces(former: Tokenizer, token: str, kind: Kind) -> list[int]:
 
 
 def _content(tokenizer: str) -> dict[str, Any]:
-    """Return a tokenizer's JSON as this version of `tokenizers` writes it, nothing cut and nothing padded."""
+    """Return a tokenizer's JSON as this version of `tokenizers` writes it, nothing cut and nothing
+    padded.
+    """
     content: dict[str, Any] = json.loads(_whole(tokenizer).to_str())
     kind_of(content)
     return content
@@ -211,7 +264,9 @@ def _checked(content: Mapping[str, Any]) -> str:
     return Tokenizer.from_str(json.dumps(content)).to_str()
 
 
-def _renumbered(processor: Mapping[str, Any] | None, ids: Mapping[str, int]) -> dict[str, Any] | None:
+def _renumbered(
+    processor: Mapping[str, Any] | None, ids: Mapping[str, int]
+) -> dict[str, Any] | None:
     """Return a post-processor with the new ids of the tokens that it puts around texts."""
     if processor is None:
         return None
@@ -224,11 +279,13 @@ def _renumbered(processor: Mapping[str, Any] | None, ids: Mapping[str, int]) -> 
             for name, entry in processor["special_tokens"].items()
         }
     return result | {
-        name: [processor[name][0], ids[processor[name][0]]] for name in ("sep", "cls") if name in processor
+        name: [processor[name][0], ids[processor[name][0]]]
+        for name in ("sep", "cls")
+        if name in processor
     }
 
 
-# --- Tokenizers and models ----------------------------------------------------------------------------------
+# --- Tokenizers and models ------------------------------------------------------------------------
 def changed(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
@@ -237,7 +294,8 @@ def changed(
     min_count: int | None,
     size: int | None,
 ) -> Vocabulary:
-    """Return the vocabulary that `trimmed` or `trained` makes of a tokenizer and of the texts of the training split.
+    """Return the vocabulary that `trimmed` or `trained` makes of a tokenizer and of the texts of
+    the training split.
 
     Raises:
         MinnowError: the tokenizer is of a kind that has no such JSON, or that neither takes.
@@ -245,8 +303,8 @@ def changed(
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise MinnowError(
-            f"the student's tokenizer is a {type(tokenizer).__name__}, which has no tokenizer.json: set "
-            "student.vocabulary.method to keep"
+            f"the student's tokenizer is a {type(tokenizer).__name__}, which has no tokenizer.json:"
+            " set student.vocabulary.method to keep"
         )
     special = [token for token in tokenizer.all_special_tokens if token]
     if method == "trim":
@@ -256,39 +314,51 @@ def changed(
     return trained(backend.to_str(), texts, special=special, size=size)
 
 
-def retokenized(tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
+def retokenized(
+    tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
+) -> PreTrainedTokenizerBase:
     """Return the tokenizer with another vocabulary, cutting and padding as before.
 
-    It is of the plain class that reads tokenizer.json alone: a class of BERT's own would build a WordPiece again.
+    It is of the plain class that reads tokenizer.json alone: a class of BERT's own would build a
+    WordPiece again.
     """
     kept = {name: getattr(tokenizer, name) for name in ATTRIBUTES if hasattr(tokenizer, name)}
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(vocabulary.tokenizer), **kept, **tokenizer.special_tokens_map
+        tokenizer_object=Tokenizer.from_str(vocabulary.tokenizer),
+        **kept,
+        **tokenizer.special_tokens_map,
     )
 
 
 def embeddings(old: Tensor, sources: Sequence[Sequence[int]]) -> Tensor:
-    """Return for each list of ids the mean of those rows of `old`; shape (lists, width). One id gives an exact copy."""
+    """Return for each list of ids the mean of those rows of `old`; shape (lists, width). One id
+    gives an exact copy.
+    """
     lengths = torch.tensor([len(ids) for ids in sources])
     flat = torch.tensor(list(chain.from_iterable(sources)))
     return F.embedding_bag(flat, old, lengths.cumsum(0) - lengths, mode="mean")
 
 
 def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Give the model the embeddings for another vocabulary, in place, and its config the new ids of special tokens.
+    """Give the model the embeddings for another vocabulary, in place, and its config the new ids of
+    special tokens.
 
     Raises:
-        MinnowError: the model has no plain word embeddings, or counts positions from the padding token's id and that
-            id would become another one.
+        MinnowError: the model has no plain word embeddings, or counts positions from the padding
+            token's id and that id would become another one.
     """
     embedding, config = model.get_input_embeddings(), model.config
     if not isinstance(embedding, nn.Embedding):
-        raise MinnowError(f"{type(model).__name__} has no plain word embeddings: set student.vocabulary.method to keep")
+        raise MinnowError(
+            f"{type(model).__name__} has no plain word embeddings: set student.vocabulary.method to"
+            " keep"
+        )
     padding = vocabulary.special.get(config.pad_token_id)
     if padding != config.pad_token_id and _counts_from_padding(model):
         raise MinnowError(
-            f"a {config.model_type!r} model counts positions from the id of its padding token, {config.pad_token_id}, "
-            f"which would become {padding}: set student.vocabulary.method to keep"
+            f"a {config.model_type!r} model counts positions from the id of its padding token,"
+            f" {config.pad_token_id}, which would become {padding}: set student.vocabulary.method"
+            " to keep"
         )
     with torch.no_grad():
         embedding.weight = nn.Parameter(embeddings(embedding.weight, vocabulary.sources))

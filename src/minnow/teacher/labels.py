@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 from minnow.errors import MinnowError, listed, nearest
 from minnow.models.heads import classification_layer, name_labels
 
-# What ready-made classifiers call label 1. LABEL_1 is what transformers writes when nobody chose a name.
+# What ready-made classifiers call label 1. LABEL_1 is what transformers writes when nobody chose a
+# name.
 PHISHING_NAMES = {
     "phishing",
     "phish",
@@ -24,7 +25,8 @@ PHISHING_NAMES = {
 
 
 def standardise_labels(model: PreTrainedModel, *, phishing_label: str | None) -> None:
-    """Make label 0 `safe` and label 1 `phishing`, exchanging the head's two rows where the base had them otherwise.
+    """Make label 0 `safe` and label 1 `phishing`, exchanging the head's two rows where the base had
+    them otherwise.
 
     `phishing_label` is the base's own name for phishing; None goes by the usual names.
 
@@ -46,13 +48,14 @@ def phishing_index(names: Mapping[str, int], phishing_label: str | None) -> int:
     if phishing_label is not None:
         if phishing_label not in names:
             raise MinnowError(
-                f"teacher.phishing_label is {phishing_label!r}; the base's labels are {listed(names)}"
-                f"{nearest(phishing_label, names)}"
+                f"teacher.phishing_label is {phishing_label!r}; the base's labels are"
+                f" {listed(names)}{nearest(phishing_label, names)}"
             )
         return names[phishing_label]
     known = [index for name, index in names.items() if name.lower() in PHISHING_NAMES]
     if len(known) != 1:
         raise MinnowError(
-            f"the base's labels are {listed(names)}: set teacher.phishing_label to the one that is phishing"
+            f"the base's labels are {listed(names)}: set teacher.phishing_label to the one that is"
+            " phishing"
         )
     return known[0]

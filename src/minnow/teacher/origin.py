@@ -23,18 +23,24 @@ def freeze_body(model: PreTrainedModel) -> None:
 def origin(
     teacher: TeacherParams, texts: Sequence[str], folder: Path, run: "Runtime"
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
-    """Return the model to train, or to take over, its tokenizer (a built one is trained on `texts`), and its base."""
+    """Return the model to train, or to take over, its tokenizer (a built one is trained on
+    `texts`), and its base.
+    """
     from minnow.models import building, pretrained
     from minnow.teacher import labels, qlora
 
     if teacher.build is not None and teacher.vocabulary is not None:
-        tokenizer = building.train_tokenizer(texts, vocabulary=teacher.vocabulary, max_length=teacher.max_length)
+        tokenizer = building.train_tokenizer(
+            texts, vocabulary=teacher.vocabulary, max_length=teacher.max_length
+        )
         return building.build(teacher.build, tokenizer), tokenizer, {}
     assert teacher.base is not None, "TeacherParams has either base or build"
     checkpoint = pretrained.locate(teacher.base, teacher.revision, folder)
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=teacher.max_length)
     if teacher.lora is not None:
-        model = qlora.load(checkpoint, device=run.device, rank=teacher.lora.rank, alpha=teacher.lora.alpha)
+        model = qlora.load(
+            checkpoint, device=run.device, rank=teacher.lora.rank, alpha=teacher.lora.alpha
+        )
     else:
         model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
     pretrained.agree_on_padding(model, tokenizer)

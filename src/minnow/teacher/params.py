@@ -10,7 +10,9 @@ from minnow.training.params import TrainingParams
 
 
 class LoraParams(Block):
-    """The adapters of a base that is trained in 4 bits; `alpha` / `rank` is what their output is multiplied by."""
+    """The adapters of a base that is trained in 4 bits; `alpha` / `rank` is what their output is
+    multiplied by.
+    """
 
     rank: Annotated[int, Field(ge=1)]
     alpha: Annotated[float, Field(gt=0)]
@@ -33,14 +35,21 @@ class TeacherParams(Block):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.base is None) == (self.build is None):
-            raise ValueError("set either base (a Hub id or a folder) or build (a shape), and the other to null")
+            raise ValueError(
+                "set either base (a Hub id or a folder) or build (a shape), and the other to null"
+            )
         if (self.build is None) != (self.vocabulary is None):
             raise ValueError("vocabulary goes with build: a base brings its own tokenizer")
         if self.build is not None and self.method != "full":
-            raise ValueError(f"method {self.method!r} needs a pretrained base; a built model is trained with 'full'")
+            raise ValueError(
+                f"method {self.method!r} needs a pretrained base; a built model is trained with"
+                " 'full'"
+            )
         if (self.method == "qlora") != (self.lora is not None):
             needs = (
-                "needs lora, a block with the keys rank, alpha" if self.lora is None else "has no lora: set it to null"
+                "needs lora, a block with the keys rank, alpha"
+                if self.lora is None
+                else "has no lora: set it to null"
             )
             raise ValueError(f"method {self.method!r} {needs}")
         return self

@@ -1,4 +1,5 @@
-"""A base too large to be fine-tuned whole: its linear layers in nf4 with low-rank adapters, its head trained as it is.
+"""A base too large to be fine-tuned whole: its linear layers in nf4 with low-rank adapters, its
+head trained as it is.
 
 QLoRA, Dettmers et al. 2023, arXiv 2305.14314. What comes out is an ordinary model.
 """
@@ -19,10 +20,14 @@ from minnow.models.schemes import INPUT_BLOCK, OUTPUT_BLOCK, FourBit
 SCHEME = FourBit("nf4", double_quantization=True)
 
 
-def load(checkpoint: Checkpoint, *, device: torch.device, rank: int, alpha: float) -> PreTrainedModel:
-    """Return the checkpoint as a classifier in nf4; adapters of its body's linear layers are trained, and its head.
+def load(
+    checkpoint: Checkpoint, *, device: torch.device, rank: int, alpha: float
+) -> PreTrainedModel:
+    """Return the checkpoint as a classifier in nf4; adapters of its body's linear layers are
+    trained, and its head.
 
-    Layers that nf4 cannot hold stay bfloat16. Adapters and a new head are drawn from torch's generator.
+    Layers that nf4 cannot hold stay bfloat16. Adapters and a new head are drawn from torch's
+    generator.
     """
     heads, ragged, packed = layers(checkpoint)
     model = pretrained.load_classifier(
@@ -42,7 +47,8 @@ def load(checkpoint: Checkpoint, *, device: torch.device, rank: int, alpha: floa
 
 
 def layers(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
-    """Return the names of its linear layers: those of the head and of a pooler, too ragged for nf4, and the others.
+    """Return the names of its linear layers: those of the head and of a pooler, too ragged for nf4,
+    and the others.
 
     A pooler counts as head, since many bases come without one that was trained.
 
@@ -65,8 +71,8 @@ def layers(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
             packed.append(full)
     if not packed and not ragged:
         raise MinnowError(
-            f"{checkpoint.name} ({type(model).__name__}) has no linear layers that qlora could quantize: set "
-            "teacher.method to full, or choose a base of another architecture"
+            f"{checkpoint.name} ({type(model).__name__}) has no linear layers that qlora could"
+            " quantize: set teacher.method to full, or choose a base of another architecture"
         )
     return heads, ragged, packed
 

@@ -27,5 +27,7 @@ def normalise(text: str, *, move_scheme: bool) -> str:
     while (plain := re.sub(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);", resolved, text)) != text:
         text = plain
     unwanted = ("Cc", "Cf", "Cs")
-    text = trimmed("".join(c for c in text if c != "\ufffd" and unicodedata.category(c) not in unwanted))
+    text = trimmed(
+        "".join(c for c in text if c != "\ufffd" and unicodedata.category(c) not in unwanted)
+    )
     return trimmed(re.sub(r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+", "", text)) if move_scheme else text

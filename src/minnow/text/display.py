@@ -1,4 +1,6 @@
-"""Text that comes from the data, made safe to look at: nothing invisible, nothing endless, no address to follow."""
+"""Text that comes from the data, made safe to look at: nothing invisible, nothing endless, no
+address to follow.
+"""
 
 import re
 
@@ -6,16 +8,23 @@ import re
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "…"
 URL_LIMIT = 140
-# A scheme with its slashes, the host after it if any, and the rest. Browsers take backslashes too, or none.
+# A scheme with its slashes, the host after it if any, and the rest. Browsers take backslashes too,
+# or none.
 SCHEME = r"https?:[/\\]*|[a-z][a-z0-9+.\-]*:[/\\]{2}"
-PARTS = re.compile(rf"(?P<scheme>{SCHEME})?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+PARTS = re.compile(
+    rf"(?P<scheme>{SCHEME})?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL
+)
 HTTP = re.compile(r"http(?=s?:)", re.IGNORECASE)
 # The full stops that browsers take for the dot of a host.
-DOTS = re.compile("[.\N{IDEOGRAPHIC FULL STOP}\N{FULLWIDTH FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}]")
+DOTS = re.compile(
+    "[.\N{IDEOGRAPHIC FULL STOP}\N{FULLWIDTH FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}]"
+)
 
 
 def plain(text: str, limit: int = 60) -> str:
-    """Return `text` without control and direction characters, with its middle left out beyond `limit` characters."""
+    """Return `text` without control and direction characters, with its middle left out beyond
+    `limit` characters.
+    """
     visible = "".join(letter if letter.isprintable() else REPLACEMENT for letter in text)
     if len(visible) <= limit:
         return visible
@@ -24,7 +33,8 @@ def plain(text: str, limit: int = 60) -> str:
 
 
 def defanged(url: str, limit: int = URL_LIMIT) -> str:
-    """Return a URL that nobody can follow by mistake: `hxxp`, and `[.]` for each dot of the host; also without scheme.
+    """Return a URL that nobody can follow by mistake: `hxxp`, and `[.]` for each dot of the host;
+    also without scheme.
 
     Schemes within the rest, where a redirect names its target, lose their `tt` too.
     """

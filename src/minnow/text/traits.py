@@ -6,8 +6,14 @@ import polars as pl
 
 from minnow.text import urls
 
-# Characters without the scheme. In three sets, real and synthetic, no class holds fewer than 2 % of the rows.
-LENGTHS = {"under 20": (0, 20), "20 to 39": (20, 40), "40 to 79": (40, 80), "80 and more": (80, None)}
+# Characters without the scheme. In three sets, real and synthetic, no class holds fewer than 2 % of
+# the rows.
+LENGTHS = {
+    "under 20": (0, 20),
+    "20 to 39": (20, 40),
+    "40 to 79": (40, 80),
+    "80 and more": (80, None),
+}
 # Top-level domains that have a slice of their own; the rest share one.
 NAMED_SUFFIXES = 8
 OTHER = "other"
@@ -22,12 +28,16 @@ def traits(
     is_address = hosts.str.contains(IPV4) | hosts.str.starts_with("[")
     lengths = urls.split_scheme(texts)[1].str.len_chars()
     yield "length", {name: within(lengths, *bounds) for name, bounds in LENGTHS.items()}
-    # The key has lost slashes that end the path, empty queries and fragments. A query counts as a path.
+    # The key has lost slashes that end the path, empty queries and fragments. A query counts as a
+    # path.
     yield "path", two("with path", "without path", urls.key(texts).str.contains(r"[/?\\]"))
     yield "host", two("IP address", "name", is_address)
     yield "hosting", two("free", "own domain or address", urls.has_private_suffix(domains))
     yield "punycode", two("in the host", "none", hosts.str.contains(r"(?:^|\.)xn--"))
-    yield "domain", two("seen in train", "unseen in train", domains.is_in(train_domains.unique().implode()))
+    yield (
+        "domain",
+        two("seen in train", "unseen in train", domains.is_in(train_domains.unique().implode())),
+    )
     yield "top-level domain", suffixes(hosts, is_address)
 
 
@@ -42,9 +52,15 @@ def within(numbers: pl.Series, low: int, high: int | None) -> pl.Series:
 
 
 def suffixes(hosts: pl.Series, is_address: pl.Series) -> dict[str, pl.Series]:
-    """Return the rows of the most frequent last labels, by falling number and then by name, and of all others."""
+    """Return the rows of the most frequent last labels, by falling number and then by name, and of
+    all others.
+    """
     labels = hosts.str.extract(r"\.([^.]+)$").rename("suffix").set(is_address, None)
-    counts = labels.drop_nulls().value_counts(name="rows").sort("rows", "suffix", descending=[True, False])
+    counts = (
+        labels.drop_nulls()
+        .value_counts(name="rows")
+        .sort("rows", "suffix", descending=[True, False])
+    )
     named = counts["suffix"].head(NAMED_SUFFIXES).to_list()
     values = {f".{name}": (labels == name).fill_null(False) for name in named}
     return {**values, OTHER: ~labels.is_in(named).fill_null(False)}

@@ -1,4 +1,5 @@
-"""Pure functions over columns of URLs: scheme, host, registered domain, and the key that finds duplicates.
+"""Pure functions over columns of URLs: scheme, host, registered domain, and the key that finds
+duplicates.
 
 URLs are data here, junk included: no function raises on any text.
 """
@@ -30,10 +31,12 @@ def split_scheme(urls: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def key(urls: pl.Series) -> pl.Series:
-    """Return the normal form under which two spellings of one URL are equal; `key(key(x)) == key(x)`.
+    """Return the normal form under which two spellings of one URL are equal; `key(key(x)) ==
+    key(x)`.
 
-    Gone are the scheme, leading `www.`, ports 80 and 443, the fragment, slashes that end the path, and an empty
-    query; the host is in lower case; percent-escapes of unreserved characters are decoded, others in upper case.
+    Gone are the scheme, leading `www.`, ports 80 and 443, the fragment, slashes that end the path,
+    and an empty query; the host is in lower case; percent-escapes of unreserved characters are
+    decoded, others in upper case.
     """
     parts = _parts(urls.fill_null(""))
     host = parts["host"].str.replace(_WWW, "$1")
@@ -43,14 +46,18 @@ def key(urls: pl.Series) -> pl.Series:
 
 
 def host(urls: pl.Series) -> pl.Series:
-    """Return the host in lower case, without user, port and final dot; an IPv6 address keeps its brackets."""
+    """Return the host in lower case, without user, port and final dot; an IPv6 address keeps its
+    brackets.
+    """
     return _parts(urls.fill_null(""))["host"].str.strip_chars().rename(urls.name)
 
 
 def registered_domain(hosts: pl.Series) -> pl.Series:
-    """Return what someone registered: `x.co.uk` of `a.x.co.uk`, and `me.github.io` of itself (private suffixes count).
+    """Return what someone registered: `x.co.uk` of `a.x.co.uk`, and `me.github.io` of itself
+    (private suffixes count).
 
-    Under an unknown suffix these are the last two labels; an IP address, and a bare suffix, is its own domain.
+    Under an unknown suffix these are the last two labels; an IP address, and a bare suffix, is its
+    own domain.
     """
     names = hosts.unique()
     domains = [_registered(name) for name in names.to_list()]
@@ -58,21 +65,30 @@ def registered_domain(hosts: pl.Series) -> pl.Series:
 
 
 def has_private_suffix(hosts: pl.Series) -> pl.Series:
-    """Return where a host or registered domain lies under a suffix that a company lets others register at.
+    """Return where a host or registered domain lies under a suffix that a company lets others
+    register at.
 
-    These are the private ones of the public suffix list: `me.github.io`, `x.web.app`; mostly free hosting.
+    These are the private ones of the public suffix list: `me.github.io`, `x.web.app`; mostly free
+    hosting.
     """
     names = hosts.unique()
     private = [_extractor()(name).is_private for name in names.to_list()]
-    return hosts.replace_strict(names, pl.Series(private, dtype=pl.Boolean), return_dtype=pl.Boolean)
+    return hosts.replace_strict(
+        names, pl.Series(private, dtype=pl.Boolean), return_dtype=pl.Boolean
+    )
 
 
 def _parts(urls: pl.Series) -> pl.DataFrame:
-    """Return columns `user` (with its `@`), `host`, `port` (with its `:`) and `rest`, without scheme and fragment."""
+    """Return columns `user` (with its `@`), `host`, `port` (with its `:`) and `rest`, without
+    scheme and fragment.
+    """
     bare = _decoded(urls).str.replace(r"(?s)#.*$", "").str.replace(_LEAD, "")
-    parts = bare.rename("url").to_frame().select(pl.col("url").str.extract_groups(_PARTS)).unnest("url")
+    parts = (
+        bare.rename("url").to_frame().select(pl.col("url").str.extract_groups(_PARTS)).unnest("url")
+    )
     return parts.with_columns(
-        pl.col("user").fill_null(""), pl.col("host").str.to_lowercase().str.replace(_FINAL_DOTS, "$1")
+        pl.col("user").fill_null(""),
+        pl.col("host").str.to_lowercase().str.replace(_FINAL_DOTS, "$1"),
     )
 
 
@@ -92,7 +108,9 @@ def _escapes() -> dict[str, str]:
     """Map every spelling of a percent-escape to its normal form."""
     digits = "0123456789abcdefABCDEF"
     codes = {f"%{high}{low}": int(high + low, 16) for high, low in product(digits, digits)}
-    return {text: chr(code) if code in _UNRESERVED else text.upper() for text, code in codes.items()}
+    return {
+        text: chr(code) if code in _UNRESERVED else text.upper() for text, code in codes.items()
+    }
 
 
 @cache

@@ -26,7 +26,11 @@ def main(root: Path) -> None:
     document = params.read(Layout(root).params)
     active = params.active_preset(document)
     presets = list(document["presets"])
-    places = [(params.at(place, preset), block) for place, block in declared() for preset in spread(place, presets)]
+    places = [
+        (params.at(place, preset), block)
+        for place, block in declared()
+        for preset in spread(place, presets)
+    ]
     complaints = [*unknown_keys(document, places), *invalid_blocks(document, places)]
     if complaints:
         raise MinnowError(PREFIX + "; ".join(dict.fromkeys(complaints)))
@@ -42,7 +46,9 @@ def declared() -> Places:
 
 
 def spread(place: str, presets: Sequence[str]) -> Sequence[str]:
-    """Return the presets that have a block at `place`: all, or none in particular for what stands outside presets."""
+    """Return the presets that have a block at `place`: all, or none in particular for what stands
+    outside presets.
+    """
     return presets if "*" in place else [""]
 
 
@@ -55,7 +61,9 @@ def unknown_keys(document: Mapping[str, Any], places: Places) -> Iterator[str]:
             names = legal.setdefault(tuple(parts[:depth]), [])
             if part not in names:
                 names.append(part)
-    whole = {place for place, _ in places}  # its class knows its keys, also where a part of it is read by itself
+    whole = {
+        place for place, _ in places
+    }  # its class knows its keys, also where a part of it is read by itself
     for path, names in legal.items():
         if ".".join(path) in whole:
             continue
@@ -64,7 +72,10 @@ def unknown_keys(document: Mapping[str, Any], places: Places) -> Iterator[str]:
             found = found.get(part) if isinstance(found, dict) else None
         for key in found if isinstance(found, dict) else ():
             if key not in names:
-                yield f"{'.'.join([*path, str(key)])} is unknown; allowed: {listed(names, 20)}{nearest(key, names)}"
+                yield (
+                    f"{'.'.join([*path, str(key)])} is unknown; allowed:"
+                    f" {listed(names, 20)}{nearest(key, names)}"
+                )
 
 
 def invalid_blocks(document: Mapping[str, Any], places: Places) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """plots_template: let `dvc plots show` work without a network.
 
-DVC's own page loads Vega from elsewhere. Here a page with Vega inside takes its place, made of the copy that vl-convert
-brings along: other people's code, so it stays out of git, and so does the line in .dvc/config.local that names it.
-A checkout without that line draws as DVC does by itself; were it in .dvc/config, DVC would fail until there is a page.
+DVC's own page loads Vega from elsewhere. Here a page with Vega inside takes its place, made of the
+copy that vl-convert brings along: other people's code, so it stays out of git, and so does the line
+in .dvc/config.local that names it. A checkout without that line draws as DVC does by itself; were
+it in .dvc/config, DVC would fail until there is a page.
 """
 
 import subprocess
@@ -56,7 +57,9 @@ def main(root: Path) -> None:
     """
     folder = root / FOLDER
     if not folder.is_dir():
-        raise MinnowError(f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git")
+        raise MinnowError(
+            f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git"
+        )
     page = folder / SETTING
     with replacing(page) as temporary:
         temporary.write_text(page_with(vega()), encoding="utf-8")
@@ -86,6 +89,7 @@ def page_with(code: str) -> str:
     """
     if "</script" in code.lower() or any(mark in code for mark in (*KEPT.values(), "{scripts}")):
         raise MinnowError(
-            "this version of vl-convert brings code that does not fit into a page; install the pinned one"
+            "this version of vl-convert brings code that does not fit into a page; install the"
+            " pinned one"
         )
     return PAGE.format(vega=code, **KEPT)

@@ -1,8 +1,10 @@
-"""push_to_hub: upload models/release to the Hugging Face Hub, or with "dry-run" only say what would be uploaded.
+"""push_to_hub: upload models/release to the Hugging Face Hub, or with "dry-run" only say what would
+be uploaded.
 
-A repository that is not there yet is made, private unless "public" is given; one that is there stays as visible as it
-is, and its card is replaced. A card there that names a licence is not replaced by one without: the upload is refused. A
-release of synthetic data is refused unless "synthetic" is given.
+A repository that is not there yet is made, private unless "public" is given; one that is there
+stays as visible as it is, and its card is replaced. A card there that names a licence is not
+replaced by one without: the upload is refused. A release of synthetic data is refused unless
+"synthetic" is given.
 """
 
 from collections.abc import Iterator
@@ -20,15 +22,21 @@ LOG_IN = "run `hf auth login`, or set HF_TOKEN, with a token that may write"
 MESSAGE = "Release made by Minnow"
 
 
-def main(root: Path, repo: str = "", option: str = "", second_option: str = "", third_option: str = "") -> None:
+def main(
+    root: Path, repo: str = "", option: str = "", second_option: str = "", third_option: str = ""
+) -> None:
     """Upload the release to `repo`; the options are words of OPTIONS, in any order.
 
     Raises:
-        MinnowError: a wrong repository or option, a damaged or synthetic release, no token, or the Hub refuses.
+        MinnowError: a wrong repository or option, a damaged or synthetic release, no token, or the
+        Hub refuses.
     """
     options = {word for word in (option, second_option, third_option) if word}
     for word in sorted(options - set(OPTIONS)):
-        raise MinnowError(f"unknown option {word!r}{nearest(word, OPTIONS)}; allowed: {listed(OPTIONS)}, or nothing")
+        raise MinnowError(
+            f"unknown option {word!r}{nearest(word, OPTIONS)}; allowed: {listed(OPTIONS)}, or"
+            " nothing"
+        )
     check_repo(repo)
     folder = Layout(root).release
     sizes = release_files(folder, allow_synthetic=SYNTHETIC in options)
@@ -37,13 +45,26 @@ def main(root: Path, repo: str = "", option: str = "", second_option: str = "", 
     if DRY_RUN in options:
         for name, size in sizes.items():
             print(f"{size:>13,} {name}")
-        print(f"dry run, nothing was sent: {total} would go to {target}; a {settings.CARD} there would be replaced")
+        print(
+            f"dry run, nothing was sent: {total} would go to {target}; a {settings.CARD} there"
+            " would be replaced"
+        )
         return
     with explained(repo):
         named = licence(folder)
-        address = upload(folder, repo, names=list(sizes), private=PUBLIC not in options, licensed=named is not None)
+        address = upload(
+            folder,
+            repo,
+            names=list(sizes),
+            private=PUBLIC not in options,
+            licensed=named is not None,
+        )
     card = folder / settings.CARD
-    said = f"names the licence {named}" if named else f"names no licence: choose one, {in_card(card)}, and upload again"
+    said = (
+        f"names the licence {named}"
+        if named
+        else f"names no licence: choose one, {in_card(card)}, and upload again"
+    )
     print(f"uploaded {total} to {address}; its model card {said}")
 
 
@@ -75,26 +96,32 @@ def check_repo(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise MinnowError(f"{repo!r} is no repository of the Hub ({reason(error)}); {wanted}") from None
+        raise MinnowError(
+            f"{repo!r} is no repository of the Hub ({reason(error)}); {wanted}"
+        ) from None
     if "/" not in repo:
         raise MinnowError(f"{repo!r} names no owner; {wanted}")
 
 
 def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
-    """Return name and bytes of every file of the release, after checking them against their manifest.
+    """Return name and bytes of every file of the release, after checking them against their
+    manifest.
 
     Raises:
         MinnowError: there is no release, it is damaged, or it was made from synthetic data.
     """
     if not folder.is_dir():
-        raise MinnowError(f"{folder} is missing; `dvc repro package` makes it, `dvc pull package` fetches it")
+        raise MinnowError(
+            f"{folder} is missing; `dvc repro package` makes it, `dvc pull package` fetches it"
+        )
     settings.check(folder)
     if not (folder / settings.CARD).is_file():
         raise MinnowError(f"{folder / settings.CARD} is missing; `dvc repro package` makes it")
     if settings.read(folder).synthetic and not allow_synthetic:
         raise MinnowError(
-            "this release learned from synthetic URLs and can recognise no real phishing, so it is not uploaded; make "
-            f"one from real data (preset hub or file), or show it as a demonstration: SYNTHETIC=1, or {SYNTHETIC!r}"
+            "this release learned from synthetic URLs and can recognise no real phishing, so it is"
+            " not uploaded; make one from real data (preset hub or file), or show it as a"
+            f" demonstration: SYNTHETIC=1, or {SYNTHETIC!r}"
         )
     names = [*read_json(folder / MANIFEST)["files"], MANIFEST]
     return {name: (folder / name).stat().st_size for name in sorted(names)}
@@ -103,7 +130,8 @@ def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
 def upload(folder: Path, repo: str, *, names: list[str], private: bool, licensed: bool) -> str:
     """Make the repository if needed, put these files into it in one commit, and return its address.
 
-    Weights of an earlier release that this one does not replace are deleted: a loader would prefer them.
+    Weights of an earlier release that this one does not replace are deleted: a loader would prefer
+    them.
 
     Raises:
         MinnowError: there is no token, or a licence that the repository names would be lost.
@@ -118,8 +146,9 @@ def upload(folder: Path, repo: str, *, names: list[str], private: bool, licensed
     there = api.model_info(repo).card_data
     if there is not None and there.get("license") and not licensed:
         raise MinnowError(
-            f"nothing was sent: the card of {repo} names the licence {there.get('license')}, and this release's card, "
-            f"which would replace it, names none; {in_card(folder / settings.CARD)}"
+            f"nothing was sent: the card of {repo} names the licence {there.get('license')}, and"
+            " this release's card, which would replace it, names none;"
+            f" {in_card(folder / settings.CARD)}"
         )
     api.upload_folder(
         repo_id=repo,
@@ -151,10 +180,18 @@ def remedy(repo: str, error: Exception) -> str:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     owner = repo.split("/")[0]
     known = {
-        400: f"the Hub does not take this name or these files ({reason(error)}); mend what it names",
+        400: (
+            f"the Hub does not take this name or these files ({reason(error)}); mend what it names"
+        ),
         401: f"the Hub does not know this token, or it has expired; {LOG_IN}",
-        403: f"this token may not write to {repo}: take one with write access to {owner}, or another REPO; {LOG_IN}",
-        404: f"the Hub has no {repo} that this token may see, or no owner {owner}; check REPO, or {LOG_IN}",
+        403: (
+            f"this token may not write to {repo}: take one with write access to {owner}, or another"
+            f" REPO; {LOG_IN}"
+        ),
+        404: (
+            f"the Hub has no {repo} that this token may see, or no owner {owner}; check REPO, or"
+            f" {LOG_IN}"
+        ),
         409: f"{repo} was changed by somebody else meanwhile; run it again",
         429: "the Hub asks for a pause; run it again in some minutes",
     }
@@ -163,5 +200,6 @@ def remedy(repo: str, error: Exception) -> str:
     if status is not None:
         return f"the Hub failed for {repo} ({reason(error)}); run it again later"
     return (
-        f"the upload to {repo} failed ({reason(error)}); check the network, then run it again: it sends what is missing"
+        f"the upload to {repo} failed ({reason(error)}); check the network, then run it again: it"
+        " sends what is missing"
     )

@@ -1,7 +1,9 @@
-"""results: render the tables of README.md and docs/results.md from the committed JSON, between their markers.
+"""results: render the tables of README.md and docs/results.md from the committed JSON, between
+their markers.
 
-`<!-- results:hannousse.models -->` … `<!-- /results -->` encloses a table: a set of results and the part of it to show.
-The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a key of RENDERERS.
+`<!-- results:hannousse.models -->` … `<!-- /results -->` encloses a table: a set of results and the
+part of it to show. The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a
+key of RENDERERS.
 """
 
 import re
@@ -19,7 +21,9 @@ from minnow.report.markdown import table
 DOCUMENTS = ("README.md", "docs/results.md")
 RESULTS = "docs/results"
 OPENING, CLOSING = "<!-- results:", "<!-- /results -->"
-BLOCK = re.compile(rf"(?P<open>{OPENING}(?P<name>[^>]*?) -->\n)(?P<table>.*?)(?P<close>{CLOSING})", re.DOTALL)
+BLOCK = re.compile(
+    rf"(?P<open>{OPENING}(?P<name>[^>]*?) -->\n)(?P<table>.*?)(?P<close>{CLOSING})", re.DOTALL
+)
 COLUMNS = (
     "accuracy",
     "precision",
@@ -34,7 +38,16 @@ COLUMNS = (
     "compression_x",
 )
 # The columns of a table over several seeds, for which there is less room.
-SEED_COLUMNS = ("accuracy", "f1", "roc_auc", "tpr_at_fpr_1pct", "ece", "validation_f1", "size_mb", "compression_x")
+SEED_COLUMNS = (
+    "accuracy",
+    "f1",
+    "roc_auc",
+    "tpr_at_fpr_1pct",
+    "ece",
+    "validation_f1",
+    "size_mb",
+    "compression_x",
+)
 # In the order of the tables, with the words that they use.
 NAMES = {
     "baseline": "character n-grams",
@@ -49,7 +62,8 @@ def main(root: Path, check: str = "") -> None:
     """Render every table; with "check", only compare.
 
     Raises:
-        MinnowError: a marker names no table or is not closed; with "check", a document differs from its JSON.
+        MinnowError: a marker names no table or is not closed; with "check", a document differs from
+        its JSON.
     """
     if check not in ("", "check"):
         raise MinnowError(f"unknown argument {check!r}; allowed: check, or nothing")
@@ -61,7 +75,9 @@ def main(root: Path, check: str = "") -> None:
         if rendered == text:
             continue
         if check:
-            raise MinnowError(f"{document.relative_to(root)} differs from its results; run `make results`")
+            raise MinnowError(
+                f"{document.relative_to(root)} differs from its results; run `make results`"
+            )
         with replacing(document) as temporary:
             temporary.write_text(rendered, encoding="utf-8")
 
@@ -73,8 +89,14 @@ def render(text: str, root: Path, document: str) -> str:
         MinnowError: a marker names no table or is not closed.
     """
     if not text.count(OPENING) == text.count(CLOSING) == len(BLOCK.findall(text)):
-        raise MinnowError(f"{document}: each {OPENING}NAME --> must stand on a line of its own and end with {CLOSING}")
-    return BLOCK.sub(lambda found: f"{found['open']}{table_of(found['name'], root, document)}\n{found['close']}", text)
+        raise MinnowError(
+            f"{document}: each {OPENING}NAME --> must stand on a line of its own and end with"
+            f" {CLOSING}"
+        )
+    return BLOCK.sub(
+        lambda found: f"{found['open']}{table_of(found['name'], root, document)}\n{found['close']}",
+        text,
+    )
 
 
 def table_of(name: str, root: Path, document: str) -> str:
@@ -87,32 +109,49 @@ def table_of(name: str, root: Path, document: str) -> str:
     part = part or "models"
     sets = ["embedded", *sorted(file.stem for file in (root / RESULTS).glob("*.json"))]
     if source not in sets:
-        raise MinnowError(f"{document}: no results called {source!r}; there are {listed(sets)}{nearest(source, sets)}")
+        raise MinnowError(
+            f"{document}: no results called {source!r}; there are"
+            f" {listed(sets)}{nearest(source, sets)}"
+        )
     results = load(root, source)
     parts = [each for each in RENDERERS if each in results]
     if part not in parts:
-        raise MinnowError(f"{document}: {source} has no part {part!r}; it has {listed(parts)}{nearest(part, parts)}")
+        raise MinnowError(
+            f"{document}: {source} has no part {part!r}; it has"
+            f" {listed(parts)}{nearest(part, parts)}"
+        )
     return RENDERERS[part](results[part])
 
 
 def load(root: Path, source: str) -> Mapping[str, Any]:
-    """Return a set of results by part. Runs with several seeds are several parts: one for each way to show them."""
+    """Return a set of results by part. Runs with several seeds are several parts: one for each way
+    to show them.
+    """
     if source == "embedded":
         layout = Layout(root)
         made_from = read_json(layout.metrics("prepare"))["source"]
         if made_from != "synthetic":
             raise MinnowError(
-                f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run that first"
+                f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run"
+                " that first"
             )
         hops = read_json(layout.metrics("hops"))
-        return {"models": {model: read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
+        return {
+            "models": {model: read_json(layout.metrics(model)) for model in JUDGED},
+            "hops": [hops],
+        }
     results: Mapping[str, Any] = read_json(root / RESULTS / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
         return {"screen": results, "losses": results, "compressed": results}
     if "runs" not in results:
         return results
     runs = results["runs"]
-    by_seed = {"seeds": runs, "curves": runs, "elsewhere": runs, "hops": [with_control(run) for run in runs]}
+    by_seed = {
+        "seeds": runs,
+        "curves": runs,
+        "elsewhere": runs,
+        "hops": [with_control(run) for run in runs],
+    }
     return {**by_seed, "prepare": results["prepare"]}
 
 
@@ -124,7 +163,10 @@ def with_control(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def models(found: Mapping[str, Mapping[str, float]]) -> str:
     """Return one row per model, with the headline metrics."""
-    rows = [[title, *(number(name, found[model][name]) for name in COLUMNS)] for model, title in shown(found)]
+    rows = [
+        [title, *(number(name, found[model][name]) for name in COLUMNS)]
+        for model, title in shown(found)
+    ]
     return table(["model", *COLUMNS], rows)
 
 
@@ -138,11 +180,15 @@ def number(name: str, value: float | None) -> str:
 
 
 def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per model: each metric's mean over the seeds, ± its standard deviation where it differs."""
+    """Return one row per model: each metric's mean over the seeds, ± its standard deviation where
+    it differs.
+    """
     rows = []
     for model, title in NAMES.items():
         per_seed = [metrics_of(run, model) for run in runs]
-        columns = ([each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS)
+        columns = (
+            [each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS
+        )
         cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
         rows.append([title, *cells])
     return table(["model", *SEED_COLUMNS], rows)
@@ -166,7 +212,9 @@ def spread(name: str, values: Sequence[float]) -> str:
 
 
 def hops(reports: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per hop, and per seed where there are several: difference of F1, flips, and the verdict."""
+    """Return one row per hop, and per seed where there are several: difference of F1, flips, and
+    the verdict.
+    """
     found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for seed, report in enumerate(reports):
         for hop in report["hops"]:
@@ -182,7 +230,9 @@ def hops(reports: Sequence[Mapping[str, Any]]) -> str:
             for seed, hop in by_seed.items()
         ]
     seed_column = ["seed"] if several else []
-    return table(["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows)
+    return table(
+        ["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows
+    )
 
 
 def judged(hop: Mapping[str, Any]) -> list[str]:
@@ -198,19 +248,42 @@ def judged(hop: Mapping[str, Any]) -> list[str]:
         if hop["rows_needed"] is not None:
             verdict += f" (needs {hop['rows_needed']:,} rows)"
     interval = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
-    return [f"{change['difference']:+.4f}", interval, str(hop["worse"]), str(hop["better"]), p, verdict]
+    return [
+        f"{change['difference']:+.4f}",
+        interval,
+        str(hop["worse"]),
+        str(hop["better"]),
+        p,
+        verdict,
+    ]
 
 
 def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard deviation."""
+    """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard
+    deviation.
+    """
     rows = []
     for name, facts in runs[0]["extra"].items():
         for model, title in NAMES.items():
-            found = [run["extra"][name]["models"][model] for run in runs if model in run["extra"][name]["models"]]
+            found = [
+                run["extra"][name]["models"][model]
+                for run in runs
+                if model in run["extra"][name]["models"]
+            ]
             if found:
-                cells = [spread(key, [each[key]["value"] for each in found]) for key in ("accuracy", "f1", "roc_auc")]
+                cells = [
+                    spread(key, [each[key]["value"] for each in found])
+                    for key in ("accuracy", "f1", "roc_auc")
+                ]
                 rows.append(
-                    [name, f"{facts['rows']:,}", str(facts["removed_seen"]), f"{facts['leak']:.1%}", title, *cells]
+                    [
+                        name,
+                        f"{facts['rows']:,}",
+                        str(facts["removed_seen"]),
+                        f"{facts['leak']:.1%}",
+                        title,
+                        *cells,
+                    ]
                 )
     header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
     return table(header, rows)
@@ -221,7 +294,12 @@ def prepare(report: Mapping[str, Any]) -> str:
     rows = []
     for split in SPLITS:
         kept, domains = report["kept"][split], report["domains"][split]
-        rows.append([split, *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains))])
+        rows.append(
+            [
+                split,
+                *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains)),
+            ]
+        )
     return table(["split", "rows", "phishing", "safe", "domains"], rows)
 
 
@@ -231,21 +309,31 @@ def curves(runs: Sequence[Mapping[str, Any]]) -> str:
     trained |= {("student", f", seed {run['seed']}"): run["curves"]["student"] for run in runs}
     epochs = max(len(curve) for curve in trained.values())
     rows = [
-        [NAMES[model] + seed, *(f"{epoch['validation_f1']:.4f}" for epoch in curve), *[""] * (epochs - len(curve))]
+        [
+            NAMES[model] + seed,
+            *(f"{epoch['validation_f1']:.4f}" for epoch in curve),
+            *[""] * (epochs - len(curve)),
+        ]
         for (model, seed), curve in trained.items()
     ]
     return table(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
 
 
 def sweep(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return best validation F1 per seed for each batch size and dropout rate, and the mean over seeds."""
+    """Return best validation F1 per seed for each batch size and dropout rate, and the mean over
+    seeds.
+    """
     every = sorted({run["seed"] for run in found})
-    best = {(run["batch_size"], run["dropout"], run["seed"]): max(run["validation_f1"]) for run in found}
+    best = {
+        (run["batch_size"], run["dropout"], run["seed"]): max(run["validation_f1"]) for run in found
+    }
     rows = []
     for batch, dropout in dict.fromkeys(key[:2] for key in best):
         scores = [best[batch, dropout, seed] for seed in every]
         rate = "the teacher's (0.1)" if dropout is None else str(dropout)
-        rows.append([str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"])
+        rows.append(
+            [str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"]
+        )
     return table(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
 
 
@@ -254,27 +342,48 @@ def ladder(found: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for each in found:
         f1, cells = each["estimates"]["f1"], judged(each["hop"])
-        size, test = f"{each['bytes'] / 1e6:.2f}", f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]"
-        rows.append([each["name"], size, f"{each['validation_f1']:.4f}", test, *cells[:2], cells[-1]])
-    return table(["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows)
+        size, test = (
+            f"{each['bytes'] / 1e6:.2f}",
+            f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]",
+        )
+        rows.append(
+            [each["name"], size, f"{each['validation_f1']:.4f}", test, *cells[:2], cells[-1]]
+        )
+    return table(
+        ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows
+    )
 
 
 def screen(found: Mapping[str, Any]) -> str:
     """Return what validation says of each way to train a student, baseline and teacher first."""
     rows = [
-        [NAMES[model], f"{found['references'][model]['validation_f1']:.4f}", ""] for model in ("baseline", "teacher")
+        [NAMES[model], f"{found['references'][model]['validation_f1']:.4f}", ""]
+        for model in ("baseline", "teacher")
     ]
     for run in found["runs"]:
-        rows.append([run["name"], *(f"{run[model]['validation_f1']:.4f}" for model in ("student", "quantized"))])
+        rows.append(
+            [
+                run["name"],
+                *(f"{run[model]['validation_f1']:.4f}" for model in ("student", "quantized")),
+            ]
+        )
     return table(["validation F1", "student", "quantized"], rows)
 
 
 def losses(found: Mapping[str, Any]) -> str:
-    """Return mean ± standard deviation over the seeds of the quantized student, for each way to train it."""
-    rows = [[NAMES[model], *scores([found["references"][model]])] for model in ("baseline", "teacher")]
+    """Return mean ± standard deviation over the seeds of the quantized student, for each way to
+    train it.
+    """
+    rows = [
+        [NAMES[model], *scores([found["references"][model]])] for model in ("baseline", "teacher")
+    ]
     for name in dict.fromkeys(run["name"] for run in found["runs"]):
-        rows.append([name, *scores([run["quantized"] for run in found["runs"] if run["name"] == name])])
-    return table(["model", "seeds", "MB", "validation F1", "F1", "roc_auc", "F1, exact 1,000"], rows)
+        rows.append(
+            [name, *scores([run["quantized"] for run in found["runs"] if run["name"] == name])]
+        )
+    return table(
+        ["model", "seeds", "MB", "validation F1", "F1", "roc_auc", "F1, exact 1,000"], rows
+    )
 
 
 def scores(models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -282,13 +391,26 @@ def scores(models: Sequence[Mapping[str, Any]]) -> list[str]:
     tested = [[each["estimates"][key]["value"] for each in models] for key in ("f1", "roc_auc")]
     exact = [each["elsewhere"]["estimates"]["f1"]["value"] for each in models]
     columns = [[each["validation_f1"] for each in models], *tested, exact]
-    return [str(len(models)), f"{models[0]['bytes'] / 1e6:.2f}", *(spread("f1", column) for column in columns)]
+    return [
+        str(len(models)),
+        f"{models[0]['bytes'] / 1e6:.2f}",
+        *(spread("f1", column) for column in columns),
+    ]
 
 
 def compressed(found: Mapping[str, Any]) -> str:
-    """Return one row per run, with its seed where there are several: bytes, scores, hops from teacher and baseline."""
+    """Return one row per run, with its seed where there are several: bytes, scores, hops from
+    teacher and baseline.
+    """
     rows = [
-        [NAMES[model], *sized(found["references"][model]), "", "", "", exact(found["references"][model])]
+        [
+            NAMES[model],
+            *sized(found["references"][model]),
+            "",
+            "",
+            "",
+            exact(found["references"][model]),
+        ]
         for model in ("baseline", "teacher")
     ]
     names = [run["name"] for run in found["runs"]]
@@ -304,7 +426,9 @@ def compressed(found: Mapping[str, Any]) -> str:
 
 
 def titled(run: Mapping[str, Any], *, several: bool) -> str:
-    """Return a run's name, with its seed where there are several, and what came of a recovery that did not pay."""
+    """Return a run's name, with its seed where there are several, and what came of a recovery that
+    did not pay.
+    """
     seed = f", seed {run['changes']['distill.seed']}" if several else ""
     recovery = run.get("recovery")
     return f"{run['name']}{seed}{'' if recovery is None or recovery['kept'] else ' (not kept)'}"

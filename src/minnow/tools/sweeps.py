@@ -1,4 +1,6 @@
-"""sweeps: every experiment of `dvc exp run` in one table and one plot, mean and standard deviation per value."""
+"""sweeps: every experiment of `dvc exp run` in one table and one plot, mean and standard deviation
+per value.
+"""
 
 import json
 import subprocess
@@ -16,28 +18,34 @@ ALL = "all"
 
 
 def main(root: Path, commits: str = "") -> None:
-    """Print the table and write it with its plot to `reports/`; `all` takes every commit's experiments, not HEAD's.
+    """Print the table and write it with its plot to `reports/`; `all` takes every commit's
+    experiments, not HEAD's.
 
     Raises:
         MinnowError: there are no experiments, or DVC cannot show them.
     """
     if commits not in ("", ALL):
-        raise MinnowError(f"sweeps takes nothing, or {ALL} for the experiments of all commits; given {commits!r}")
+        raise MinnowError(
+            f"sweeps takes nothing, or {ALL} for the experiments of all commits; given {commits!r}"
+        )
     shown = experiments(root, ["--all-commits"] if commits else [])
     runs, left_out = sweeps.read(shown)
     if not any(commit["experiments"] for commit in shown) or not runs:
         others = listed(f"{count} {why}" for why, count in left_out.items())
         raise MinnowError(
-            f"no finished experiments{f' ({others})' if others else ''} that began from "
-            f"{'any commit' if commits else 'this commit (`python src/stage.py sweeps all` takes those of all)'}; make "
-            "some: `dvc exp run --queue -S 'distill.temperature=1,2,4' -S 'distill.seed=0,1,2'`, then "
-            "`dvc queue start`"
+            f"no finished experiments{f' ({others})' if others else ''} that began from"
+            f" {'any commit' if commits else 'this commit (`python src/stage.py sweeps all` takes those of all)'};"
+            " make some: `dvc exp run --queue -S 'distill.temperature=1,2,4' -S"
+            " 'distill.seed=0,1,2'`, then `dvc queue start`"
         )
     text, folder = sweeps.markdown(runs, left_out), Layout(root).reports
     with replacing(folder / f"{NAME}.svg") as file:
         file.write_text(drawn(sweep_charts.chart(runs)), encoding="utf-8")
     with replacing(folder / f"{NAME}.md") as file:
-        file.write_text(f"{text}\n![Mean and standard deviation per value; size against F1]({NAME}.svg)\n", "utf-8")
+        file.write_text(
+            f"{text}\n![Mean and standard deviation per value; size against F1]({NAME}.svg)\n",
+            "utf-8",
+        )
     print(text, end="")
 
 
@@ -51,11 +59,14 @@ def experiments(root: Path, options: list[str]) -> list[dict[str, Any]]:
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     except FileNotFoundError:
-        raise MinnowError(f"{dvc()} is missing; run `make install`, then take the python in .venv/bin") from None
+        raise MinnowError(
+            f"{dvc()} is missing; run `make install`, then take the python in .venv/bin"
+        ) from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or ["nothing"]
         raise MinnowError(
-            f"`dvc exp show` failed in {root}: {shortened(said[-1], 200)}; run it there by hand to see more"
+            f"`dvc exp show` failed in {root}: {shortened(said[-1], 200)}; run it there by hand to"
+            " see more"
         ) from None
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

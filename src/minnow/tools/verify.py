@@ -1,7 +1,8 @@
-"""verify: rebuild the committed pipeline in a clone without cache, and judge its metrics against the committed ones.
+"""verify: rebuild the committed pipeline in a clone without cache, and judge its metrics against
+the committed ones.
 
-Another CPU or number of threads gives other weights, so bytes may differ; what must hold are the numbers, each within
-its TOLERANCE.
+Another CPU or number of threads gives other weights, so bytes may differ; what must hold are the
+numbers, each within its TOLERANCE.
 """
 
 import subprocess
@@ -15,7 +16,8 @@ from minnow.errors import MinnowError
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
 
-# Largest difference that another kind of CPU is allowed, absolute. A key that is not here must be equal.
+# Largest difference that another kind of CPU is allowed, absolute. A key that is not here must be
+# equal.
 TOLERANCE = {
     "accuracy": 0.01,
     "precision": 0.02,
@@ -57,21 +59,29 @@ def main(root: Path) -> None:
         clone = Path(folder) / "clone"
         run(["git", "clone", "--quiet", str(root), str(clone)], root)
         committed = read_metrics(Layout(clone))
-        # A cache that the clone shared with others would give the committed outs back instead of building them.
+        # A cache that the clone shared with others would give the committed outs back instead of
+        # building them.
         run([dvc(), "cache", "dir", "--quiet", "--local", str(clone / ".dvc" / "cache")], clone)
         run([dvc(), "repro"], clone)
         judgements = list(judge(committed, read_metrics(Layout(clone))))
     moved = [each for each in judgements if each.rebuilt != each.committed]
     for each in moved:
         verdict = "within" if each.passed else "OUTSIDE"
-        print(f"{each.model} {each.metric}: {each.committed} committed, {each.rebuilt} rebuilt, {verdict} tolerance")
+        print(
+            f"{each.model} {each.metric}: {each.committed} committed, {each.rebuilt} rebuilt,"
+            f" {verdict} tolerance"
+        )
     failed = [each for each in judgements if not each.passed]
     if failed:
         raise MinnowError(
-            f"{len(failed)} of {len(judgements)} metrics lie outside the tolerances of src/minnow/tools/verify.py"
+            f"{len(failed)} of {len(judgements)} metrics lie outside the tolerances of"
+            " src/minnow/tools/verify.py"
         )
     same = len(judgements) - len(moved)
-    print(f"verified: {len(judgements)} metrics rebuilt, {same} identical, the others within tolerance")
+    print(
+        f"verified: {len(judgements)} metrics rebuilt, {same} identical, the others within"
+        " tolerance"
+    )
 
 
 def run(command: list[str], folder: Path) -> None:
@@ -88,7 +98,8 @@ def read_metrics(layout: Layout) -> dict[str, dict[str, float | None]]:
 
 
 def judge(
-    committed: Mapping[str, Mapping[str, float | None]], rebuilt: Mapping[str, Mapping[str, float | None]]
+    committed: Mapping[str, Mapping[str, float | None]],
+    rebuilt: Mapping[str, Mapping[str, float | None]],
 ) -> Iterator[Judgement]:
     """Yield a judgement for every metric.
 
@@ -97,6 +108,8 @@ def judge(
     """
     for model, metrics in committed.items():
         if set(metrics) != set(rebuilt[model]):
-            raise MinnowError(f"{model} has other metrics than the committed ones: run `dvc repro` and commit")
+            raise MinnowError(
+                f"{model} has other metrics than the committed ones: run `dvc repro` and commit"
+            )
         for metric, value in metrics.items():
             yield Judgement(model, metric, value, rebuilt[model][metric])

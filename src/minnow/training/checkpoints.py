@@ -14,7 +14,9 @@ from minnow.layout import Layout
 
 
 def read_checkpoint(file: Path) -> dict[str, Any] | None:
-    """Return what stands in a checkpoint, or None where there is none or, with a warning, where it is damaged."""
+    """Return what stands in a checkpoint, or None where there is none or, with a warning, where it
+    is damaged.
+    """
     if not file.exists():
         return None
     try:
@@ -32,8 +34,8 @@ def read_checkpoint(file: Path) -> dict[str, Any] | None:
 def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path]) -> Path:
     """Return where this training keeps its state.
 
-    The name depends on params, inputs and code, so that a run with anything changed starts afresh; that the weights
-    which training begins with are the same, `fit` checks itself.
+    The name depends on params, inputs and code, so that a run with anything changed starts afresh;
+    that the weights which training begins with are the same, `fit` checks itself.
     """
     code = sorted(Path(__file__).parent.rglob("*.py"))
     digest = hashlib.sha256(params.encode())

@@ -19,7 +19,8 @@ from minnow.training.loop import Guide, fit
 from minnow.training.params import TrainingParams
 from minnow.training.targets import NO_LABEL, Loss, Targets
 
-# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its successor's too.
+# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its
+# successor's too.
 COPIES_IN_CHECKPOINTS = 8
 # Of the whole model: the out, and DVC's copy of it.
 COPIES_OF_OUT = 2
@@ -43,8 +44,9 @@ def fit_tables(
 ) -> pl.DataFrame:
     """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
 
-    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide` knows by number. A
-    label of train may be `NO_LABEL`, as `with_unlabelled` sets it. `validate` is `training.fit`'s.
+    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide`
+    knows by number. A label of train may be `NO_LABEL`, as `with_unlabelled` sets it. `validate` is
+    `training.fit`'s.
 
     Raises:
         MinnowError: the disk has too little space for the weights.
@@ -73,7 +75,9 @@ def fit_tables(
 def with_unlabelled(
     train: pl.DataFrame, teacher_logits: Any, texts: Sequence[str], logits: Any
 ) -> tuple[pl.DataFrame, Any]:
-    """Return train as `text` and `label`, and the teacher's logits (rows, labels), with the rows it alone labelled."""
+    """Return train as `text` and `label`, and the teacher's logits (rows, labels), with the rows it
+    alone labelled.
+    """
     rows = train.select("text", "label")
     more = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_columns(
         label=pl.lit(NO_LABEL, rows["label"].dtype)
@@ -82,7 +86,9 @@ def with_unlabelled(
 
 
 def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:
-    """Return the bytes that a training may need on disk at most, checkpoints and DVC's copy of the model included."""
+    """Return the bytes that a training may need on disk at most, checkpoints and DVC's copy of the
+    model included.
+    """
     weights = [*model.parameters(), *(guide.parameters() if guide else [])]
     trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     return 4 * (COPIES_IN_CHECKPOINTS * trained + COPIES_OF_OUT * count_parameters(model))

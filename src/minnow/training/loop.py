@@ -1,7 +1,8 @@
 """Fine-tuning and distillation: one loop, the loss passed in.
 
-A loop of our own instead of `transformers.Trainer`, because it is faster on a CPU (benchmarks/distill_speed.py) and
-because a killed run must go on to byte-identical weights, which needs the whole state under our hands.
+A loop of our own instead of `transformers.Trainer`, because it is faster on a CPU
+(benchmarks/distill_speed.py) and because a killed run must go on to byte-identical weights, which
+needs the whole state under our hands.
 """
 
 import math
@@ -34,20 +35,26 @@ Score = Callable[[Tensor], float]
 
 
 class Guide(nn.Module):
-    """A further term of the loss, which looks into the model; its own weights are trained beside the model's."""
+    """A further term of the loss, which looks into the model; its own weights are trained beside
+    the model's.
+    """
 
     def watching(self) -> AbstractContextManager[None]:
         """Look into the model until the block ends."""
         raise NotImplementedError
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Return the term for these rows, right after the model's forward pass with this attention mask."""
+        """Return the term for these rows, right after the model's forward pass with this attention
+        mask.
+        """
         raise NotImplementedError
 
 
 @dataclass
 class Progress:
-    """Where a training stands: all that a killed run needs besides weights, optimiser and random state."""
+    """Where a training stands: all that a killed run needs besides weights, optimiser and random
+    state.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -72,17 +79,20 @@ def fit(
     guide: Guide | None = None,
     validate: Callable[[PreTrainedModel], Tensor] | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place, leave it in float32 with the weights of its best epoch, and return one record an epoch.
+    """Train `model` in place, leave it in float32 with the weights of its best epoch, and return
+    one record an epoch.
 
-    AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay, gradients clipped to norm 1.
-    `seed` orders the batches; dropout draws from torch's generator. `score` turns validation logits into the number
-    that chooses the epoch (the first of equals). With `checkpoint`, the state is kept in that file about once a minute
-    and a later call with the same arguments goes on from it. What `guide` gives is added to the loss. `validate`
-    returns the validation logits of a model in training, where they are not what the model itself computes, as when it
-    is rounded before it is used.
+    AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay,
+    gradients clipped to norm 1. `seed` orders the batches; dropout draws from torch's generator.
+    `score` turns validation logits into the number that chooses the epoch (the first of equals).
+    With `checkpoint`, the state is kept in that file about once a minute and a later call with the
+    same arguments goes on from it. What `guide` gives is added to the loss. `validate` returns the
+    validation logits of a model in training, where they are not what the model itself computes, as
+    when it is rounded before it is used.
 
     Raises:
-        MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the token ids.
+        MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the
+        token ids.
     """
     body: nn.Module = model
     used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
@@ -92,7 +102,10 @@ def fit(
         run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint, guide)
         run.resume()
         while run.progress.epoch < params.epochs:
-            with short_attention(model, train, runtime.device), guide.watching() if guide else nullcontext():
+            with (
+                short_attention(model, train, runtime.device),
+                guide.watching() if guide else nullcontext(),
+            ):
                 _epoch(run, train, targets, loss, seed, desc)
             name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
             logits = (
@@ -125,7 +138,9 @@ def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int,
 
 
 class _Run:
-    """A model under training, and what guides it, with optimiser, schedule, best weights and progress."""
+    """A model under training, and what guides it, with optimiser, schedule, best weights and
+    progress.
+    """
 
     def __init__(
         self,
@@ -136,7 +151,13 @@ class _Run:
         checkpoint: Path | None,
         guide: Guide | None,
     ) -> None:
-        self.model, self.rows, self.params, self.checkpoint, self.guide = model, rows, params, checkpoint, guide
+        self.model, self.rows, self.params, self.checkpoint, self.guide = (
+            model,
+            rows,
+            params,
+            checkpoint,
+            guide,
+        )
         self.device = runtime.device
         self.progress = Progress()
         trained = model if guide is None else nn.ModuleList([model, guide.to(runtime.device)])
@@ -166,8 +187,8 @@ class _Run:
     def finite(self, name: str, value: Tensor) -> float:
         if not math.isfinite(number := float(value)):
             raise MinnowError(
-                f"the {name} became {number} in epoch {self.progress.epoch + 1}; lower the learning rate "
-                f"({self.params.learning_rate}), or use precision: float32"
+                f"the {name} became {number} in epoch {self.progress.epoch + 1}; lower the learning"
+                f" rate ({self.params.learning_rate}), or use precision: float32"
             )
         return number
 
@@ -215,15 +236,19 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         restore_random_state(state["random"])
-        tell(f"resuming a killed training at epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}")
+        tell(
+            f"resuming a killed training at epoch {self.progress.epoch + 1}, batch"
+            f" {self.progress.batch + 1}"
+        )
 
 
 @contextmanager
 def short_attention(model: PreTrainedModel, train: Encoded, device: torch.device) -> Iterator[None]:
-    """Train with plain matrix products for attention where they are faster than torch's fused kernel.
+    """Train with plain matrix products for attention where they are faster than torch's fused
+    kernel.
 
-    On a CPU the fused kernel's backward pass takes several times as long for texts as short as URLs, above all in
-    bfloat16 (benchmarks/attention.py). Both compute the same attention.
+    On a CPU the fused kernel's backward pass takes several times as long for texts as short as
+    URLs, above all in bfloat16 (benchmarks/attention.py). Both compute the same attention.
     """
     chosen = model.config._attn_implementation
     if device.type == "cpu" and int(train.lengths.max()) <= EAGER_TOKENS:
@@ -235,7 +260,9 @@ def short_attention(model: PreTrainedModel, train: Encoded, device: torch.device
 
 
 def linear_schedule(steps: int, *, warmup: float) -> Callable[[int], float]:
-    """Return step → factor of the learning rate: up to 1 over the first `warmup` share, then down to 0 at `steps`."""
+    """Return step → factor of the learning rate: up to 1 over the first `warmup` share, then down
+    to 0 at `steps`.
+    """
     rising = round(steps * warmup)
 
     def factor(step: int) -> float:

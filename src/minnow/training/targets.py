@@ -12,7 +12,8 @@ NO_LABEL = -1
 
 @dataclass(frozen=True)
 class Targets:
-    """What a row should become: `labels` (rows,) and, when there is a teacher, its logits (rows, labels).
+    """What a row should become: `labels` (rows,) and, when there is a teacher, its logits (rows,
+    labels).
 
     The label of a row that only the teacher labelled is `NO_LABEL`.
     """
@@ -29,13 +30,15 @@ class Targets:
 def hard_loss(logits: Tensor, targets: Targets) -> Tensor:
     """Return the cross-entropy with the labels in nats, averaged over the batch, in float32.
 
-    A row without a label adds 0 and still counts. So every labelled row weighs in its batch what it would weigh with
-    labelled ones beside it; a mean over the labelled rows alone would give those the most weight that stand, by their
-    length, among many without a label.
+    A row without a label adds 0 and still counts. So every labelled row weighs in its batch what it
+    would weigh with labelled ones beside it; a mean over the labelled rows alone would give those
+    the most weight that stand, by their length, among many without a label.
     """
     if bool((targets.labels != NO_LABEL).all()):
         return nn.functional.cross_entropy(logits.float(), targets.labels)
-    total = nn.functional.cross_entropy(logits.float(), targets.labels, ignore_index=NO_LABEL, reduction="sum")
+    total = nn.functional.cross_entropy(
+        logits.float(), targets.labels, ignore_index=NO_LABEL, reduction="sum"
+    )
     return total / len(targets.labels)
 
 

@@ -22,21 +22,30 @@ def fingerprint(model: nn.Module) -> str:
 
 
 class Weights:
-    """The trained parameters: float32 masters, and the model's own copies in the dtype that it computes in.
+    """The trained parameters: float32 masters, and the model's own copies in the dtype that it
+    computes in.
 
-    In float32 the two are the same tensors. In bfloat16 the model computes wholly in bfloat16, so that nothing is cast
-    between its layers, and small updates are not lost because they are added to the masters (Micikevicius et al. 2018,
-    arXiv 1710.03740, section 3.1).
+    In float32 the two are the same tensors. In bfloat16 the model computes wholly in bfloat16, so
+    that nothing is cast between its layers, and small updates are not lost because they are added
+    to the masters (Micikevicius et al. 2018, arXiv 1710.03740, section 3.1).
     """
 
     def __init__(self, model: nn.Module, runtime: Runtime) -> None:
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-        self.working: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
-        self.decayed = [weight.dim() >= 2 and id(weight) not in embeddings for weight in self.working]
+        self.working: list[Tensor] = [
+            weight for weight in model.parameters() if weight.requires_grad
+        ]
+        self.decayed = [
+            weight.dim() >= 2 and id(weight) not in embeddings for weight in self.working
+        ]
         self.mixed = runtime.mixed
-        self.masters = [weight.detach().clone() for weight in self.working] if self.mixed else self.working
+        self.masters = (
+            [weight.detach().clone() for weight in self.working] if self.mixed else self.working
+        )
         # Frozen weights are narrowed too, and come back to what they were to the last bit.
-        floats = [weight for weight in model.parameters() if weight.is_floating_point()]  # not packed ones
+        floats = [
+            weight for weight in model.parameters() if weight.is_floating_point()
+        ]  # not packed ones
         self.frozen = [(weight, weight.detach()) for weight in floats if not weight.requires_grad]
         if self.mixed:
             for weight in floats:  # not the buffers: rotary frequencies must keep their precision
@@ -46,7 +55,9 @@ class Weights:
         """Return AdamW's parameter groups, decayed and not."""
         return [
             {
-                "params": [m for m, d in zip(self.masters, self.decayed, strict=True) if d == decayed],
+                "params": [
+                    m for m, d in zip(self.masters, self.decayed, strict=True) if d == decayed
+                ],
                 "weight_decay": weight_decay if decayed else 0.0,
             }
             for decayed in (True, False)
@@ -89,23 +100,30 @@ class Weights:
 
 @contextmanager
 def only_used_embeddings(model: PreTrainedModel, used: Tensor) -> Iterator[None]:
-    """Shrink the model's word embeddings to the rows of the sorted token ids `used`; put all rows back afterwards.
+    """Shrink the model's word embeddings to the rows of the sorted token ids `used`; put all rows
+    back afterwards.
 
-    A token that never occurs gets no gradient, and without weight decay AdamW leaves its row as it is: training the
-    used rows alone gives the same weights and spares the optimiser its pass over the others. The model still takes
-    the tokenizer's ids, since some compute positions or lengths from them.
+    A token that never occurs gets no gradient, and without weight decay AdamW leaves its row as it
+    is: training the used rows alone gives the same weights and spares the optimiser its pass over
+    the others. The model still takes the tokenizer's ids, since some compute positions or lengths
+    from them.
 
     Raises:
         MinnowError: the model has no word embeddings of its own, or fewer than there are token ids.
     """
     embedding = model.get_input_embeddings()
-    if not isinstance(embedding, nn.Embedding) or (model.config.tie_word_embeddings and model.get_output_embeddings()):
-        raise MinnowError(f"{type(model).__name__} has no plain word embeddings; Minnow trains BERT-like classifiers")
+    if not isinstance(embedding, nn.Embedding) or (
+        model.config.tie_word_embeddings and model.get_output_embeddings()
+    ):
+        raise MinnowError(
+            f"{type(model).__name__} has no plain word embeddings; Minnow trains BERT-like"
+            " classifiers"
+        )
     full, padding = embedding.weight, embedding.padding_idx
     if int(used[-1]) >= len(full):
         raise MinnowError(
-            f"the tokenizer gives token id {int(used[-1])} and the model has {len(full)} word embeddings; take "
-            "tokenizer and model from the same checkpoint"
+            f"the tokenizer gives token id {int(used[-1])} and the model has {len(full)} word"
+            " embeddings; take tokenizer and model from the same checkpoint"
         )
     rows = torch.full((len(full),), -1)
     rows[used] = torch.arange(len(used))
