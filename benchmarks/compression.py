@@ -165,7 +165,7 @@ def document(case: str, changes: Changes) -> dict[str, Any]:
     """Return params.yaml with what the case and the run set."""
     wanted = {**overrides(CASES[case]), **changes}
     preset = wanted.pop("preset")
-    return {**with_changes(params.read(Layout(PROJECT).params), wanted), "preset": preset}
+    return {**with_changes(params.read_params(Layout(PROJECT).params), wanted), "preset": preset}
 
 
 def link(source: Path, target: Path) -> None:
@@ -258,7 +258,7 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
 
 def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
     """Distil, unless the student stands there, quantize, and recover."""
-    label_more(layout, common, params.read(layout.params)["distill"])
+    label_more(layout, common, params.read_params(layout.params)["distill"])
     if not distilled:
         distill.main(layout.root)
     quantize.main(layout.root)
@@ -268,7 +268,7 @@ def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
 def more_text(layout: Layout) -> bool:
     """Return whether a run has text that the teacher alone labels."""
     return params.validated(
-        UnlabelledParams, params.read(layout.params)["distill"], "distill"
+        UnlabelledParams, params.read_params(layout.params)["distill"], "distill"
     ).more_text
 
 
@@ -296,7 +296,7 @@ def screened(layout: Layout) -> dict[str, Any]:
     """Return what validation says of each model; test is not looked at."""
     run = runtime.start(
         params.validated(
-            RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""
+            RuntimeParams, params.read_params(layout.params)["presets"]["file"]["runtime"], ""
         )
     )
     table = {"validation": read_table(layout.split("validation"))}

@@ -248,7 +248,7 @@ def machine() -> dict[str, Any]:
 
 def used_params(clone: Clone) -> dict[str, Any]:
     """Return the params in force."""
-    document = params.read(clone.layout.params)
+    document = params.read_params(clone.layout.params)
     return {
         **document["presets"]["file"],
         "distill": document["distill"],

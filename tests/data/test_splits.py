@@ -204,6 +204,6 @@ def test_two_runs_write_the_same_bytes_and_no_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["embedded", "hub", "file"])
 def test_the_shipped_presets_are_valid(name: str) -> None:
-    document = params.read(Layout(ROOT).params)
+    document = params.read_params(Layout(ROOT).params)
     place = f"presets.{name}.data"
     assert params.validated(DataParams, params.pick(document, place), place)

@@ -11,7 +11,7 @@ import yaml
 
 from minnow.controls.definitions import FACTS, KEPT_SPLITS, labels_file, logits_file, named
 from minnow.core.files import discard, read_json, replacing, sha256, write_json
-from minnow.core.params import active_preset, at, pick, read
+from minnow.core.params import active_preset, at, pick, read_params
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
@@ -28,7 +28,7 @@ def changes(layout: Layout, name: str) -> dict[str, Any]:
     Raises:
         MinnowError: all of it stands there already.
     """
-    document = read(layout.params)
+    document = read_params(layout.params)
     wanted = {
         at(place, active_preset(document)): value for place, value in named(name).changes.items()
     }
@@ -60,7 +60,7 @@ def scratch_of(layout: Layout, name: str, params: str) -> Layout:
     `params` are those of all stages that it runs, as text.
     """
     scratch = Layout(layout.control_scratch(name))
-    document = with_changes(read(layout.params), changes(layout, name))
+    document = with_changes(read_params(layout.params), changes(layout, name))
     sources, links = (_shared(place, name, active_preset(document)) for place in (layout, scratch))
     origin = _digest(params, [*sources, Path(__file__).parent])
     if _state(scratch).get("origin") == origin:

@@ -41,7 +41,7 @@ NameT = TypeVar("NameT", bound=str)
 
 
 class Names(RootModel[list[NameT]], Generic[NameT]):
-    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`; without repetition."""
+    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`, none twice."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -89,7 +89,7 @@ class StageParams(BaseModel):
             MinnowError: one line naming the key, what was given, what is allowed and the nearest
             legal name.
         """
-        document = read(Layout(root).params)
+        document = read_params(Layout(root).params)
         preset = active_preset(document)
         blocks = {
             name: validated(block, pick(document, at(place, preset)), at(place, preset))
@@ -126,7 +126,7 @@ def at(place: str, preset: str) -> str:
     return place.replace("*", preset)
 
 
-def read(path: Path) -> Mapping[str, Any]:
+def read_params(path: Path) -> Mapping[str, Any]:
     """Return the document in `path`.
 
     Raises:
@@ -179,15 +179,15 @@ def pick(document: Mapping[str, Any], key: str) -> Any:
     Raises:
         MinnowError: a part of the key is missing; names the nearest one there is.
     """
-    found: Any = document
+    block: Any = document
     for depth, part in enumerate(key.split(".")):
-        if not isinstance(found, dict) or part not in found:
-            near = nearest(part, map(str, found)) if isinstance(found, dict) else ""
+        if not isinstance(block, dict) or part not in block:
+            near = nearest(part, map(str, block)) if isinstance(block, dict) else ""
             raise MinnowError(
                 f"params.yaml: {'.'.join(key.split('.')[: depth + 1])} is missing{near}"
             )
-        found = found[part]
-    return found
+        block = block[part]
+    return block
 
 
 def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
@@ -197,7 +197,7 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
         MinnowError: one line with every complaint.
     """
     if issubclass(block, Block) and not isinstance(raw, dict):
-        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_wanted(block)}")
+        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_shape(block)}")
     try:
         return block.model_validate(raw)
     except ValidationError as error:
@@ -221,23 +221,23 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
         return f"{key} is missing"
     if detail["type"] == "value_error":
         return f"{key}: {detail['ctx']['error']}"
-    given = detail["input"]
+    value = detail["input"]
     rule = detail["msg"].replace("Input should be", "must be")
     hint = ""
     if detail["type"] == "model_type":
-        rule = f"must be {_wanted(_block_at(block, parts))}"
+        rule = f"must be {_shape(_block_at(block, parts))}"
     elif detail["type"] == "literal_error":
         hint = nearest(
-            given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         )
-    elif isinstance(given, str) and _is_number(given):
-        is_power = "e" in given.lower()
+    elif isinstance(value, str) and _is_number(value):
+        is_power = "e" in value.lower()
         hint = (
             "; YAML reads 1e-4 as text, write 1.0e-4"
             if is_power
             else "; it is text, take off the quotes"
         )
-    return f"{key} is {_shown(given)}: {rule}{hint}"
+    return f"{key} is {_shown(value)}: {rule}{hint}"
 
 
 def _shown(value: Any) -> str:
@@ -247,7 +247,7 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def _wanted(block: type[BaseModel]) -> str:
+def _shape(block: type[BaseModel]) -> str:
     """Return what a block must be; one without keys of its own holds names that the user gives."""
     if not block.model_fields:
         return "a block of names and what each stands for, {} for none"

@@ -11,7 +11,7 @@ from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.data.extra import load
 from minnow.data.params import DataParams
-from minnow.errors import MinnowError, nearest, shortened
+from minnow.errors import choice, shortened
 from minnow.layout import BASELINE, JUDGED, Layout
 
 if TYPE_CHECKING:
@@ -55,11 +55,7 @@ def main(root: Path, model: str = "") -> None:
     """Write one model's logits of each set with labels, and `report.json` on how the sets came
     about.
     """
-    if model not in JUDGED:
-        raise MinnowError(
-            f"predict_extra takes one of {', '.join(JUDGED)}, given"
-            f" {model!r}{nearest(model, JUDGED)}"
-        )
+    choice("predict_extra", model, JUDGED)
     params, layout = Params.load(root), Layout(root)
     sets = load(params, layout) if params.extra.files else {}
     with replacing(layout.extra(model)) as folder:

@@ -23,7 +23,7 @@ def main(root: Path) -> None:
     Raises:
         MinnowError: every complaint, in one line.
     """
-    document = params.read(Layout(root).params)
+    document = params.read_params(Layout(root).params)
     active = params.active_preset(document)
     presets = list(document["presets"])
     places = [
