@@ -14,10 +14,10 @@ from minnow.data.params import DataParams
 from minnow.data.sources import Source, watched
 from minnow.errors import MinnowError, listed
 from minnow.layout import Layout
-from minnow.stages.predict_extra import Params
 
 if TYPE_CHECKING:
     from minnow.data.files import Columns
+    from minnow.stages.predict_extra import Params
 
 
 # What `data.sifted` drops for the sake of other splits than the one there is here.
@@ -88,7 +88,7 @@ def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
+def load(params: "Params", layout: Layout) -> "dict[str, ExtraSet]":
     """Return the sets by name.
 
     Raises:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minnow.core.files import read_json
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
-from minnow.stages.package import Params
+
+if TYPE_CHECKING:
+    from minnow.stages.package import Params
 
 
 def of_model(
@@ -128,7 +130,7 @@ def recovered(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("recovery", {}).get("kept"))
 
 
-def origin(params: Params, layout: Layout) -> "Origin":
+def origin(params: "Params", layout: Layout) -> "Origin":
     """Return what the model was made from, by params and by the manifests of teacher and student."""
     pass  # no import left
 
