@@ -132,8 +132,7 @@ def recovered(manifest: Mapping[str, Any]) -> bool:
 
 def origin(params: "Params", layout: Layout) -> "Origin":
     """Return what the model was made from, by params and by the manifests of teacher and student."""
-    pass  # no import left
-
+    unlabelled = read_json(layout.unlabelled_report)
     return Origin(
         teacher=base(read_json(layout.manifest("teacher"))),
         student=base(read_json(layout.manifest("student"))),
@@ -149,6 +148,6 @@ def origin(params: "Params", layout: Layout) -> "Origin":
         recovered=recovered(read_json(layout.manifest("quantized"))),
         budget=read_json(layout.manifest("quantized")).get("budget"),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
-        states=params.distill.inside,
-        unlabelled=read_json(layout.unlabelled_report) if params.distill.more_text else None,
+        states=params.distill.any,
+        unlabelled=unlabelled if unlabelled["rows"] else None,
     )
