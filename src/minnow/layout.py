@@ -60,6 +60,11 @@ class Layout:
         return self.root / "data" / "states" / "teacher"
 
     @property
+    def teacher_states_index(self) -> Path:
+        """Which layers are stored, none by default."""
+        return self.teacher_states / "states.json"
+
+    @property
     def unlabelled(self) -> Path:
         """Texts that the teacher alone labelled, its logits of them, and how they came about."""
         return self.root / "data" / "unlabelled"
@@ -119,11 +124,27 @@ class Layout:
         return self.metrics_folder / f"{name}.json"
 
     @property
+    def evidence_folder(self) -> Path:
+        return self.metrics_folder / "evidence"
+
+    def evidence(self, name: str) -> Path:
+        """What evaluation found out about all models together."""
+        return self.evidence_folder / f"{name}.json"
+
+    @property
     def plots(self) -> Path:
         return self.metrics_folder / "plots"
 
     def plot(self, name: str) -> Path:
         return self.plots / f"{name}.csv"
+
+    @property
+    def evaluation_plots(self) -> Path:
+        """A table a figure, with a column for the model."""
+        return self.plots / "evaluate"
+
+    def evaluation_plot(self, name: str) -> Path:
+        return self.evaluation_plots / f"{name}.csv"
 
     @property
     def checkpoints(self) -> Path:
