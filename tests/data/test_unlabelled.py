@@ -17,14 +17,15 @@ import torch
 
 from helpers.data import FILE
 from helpers.data import project as data_project
+from helpers.data import run as split_run
 from helpers.paths import ROOT
 from helpers.stage import edit, in_process_of_its_own, new_project, refused, tree
 from minnow.controls import definitions
 from minnow.core import runtime
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.data import augmentation, cleaning, files, sources, splits, synthetic, unlabelled
-from minnow.data.splits import ids
+from minnow.data import augmentation, cleaning, files, sources, synthetic, unlabelled
+from minnow.data.splits import row_ids
 from minnow.distill import losses
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS, Layout
@@ -43,7 +44,7 @@ COPIES = {"distill.augmentation.copies": 1}
 def split(*texts: str) -> pl.DataFrame:
     rows, _ = cleaning.cleaned(pl.DataFrame({"text": texts}), move_scheme=True)
     return rows.select(
-        ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme"
+        row_ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme"
     )
 
 
@@ -150,7 +151,7 @@ def test_what_is_dropped_by_hand() -> None:
             ]
         }
     )
-    kept, dropped = unlabelled.sifted(file, HELD, move_scheme=True)
+    kept, dropped = unlabelled.new_texts(file, HELD, move_scheme=True)
     assert sorted(kept["text"]) == ["new.com/1", "new.com/2&x", "train.com/b", "y.github.io"]
     assert dropped == {
         "empty": 3,
@@ -160,64 +161,64 @@ def test_what_is_dropped_by_hand() -> None:
         "domain_in_validation_or_test": 4,
         "duplicate": 1,
     }
-    assert kept["id"].to_list() == sorted(ids(kept["key"]).to_list())
-    assert unlabelled.sifted(file.reverse(), HELD, move_scheme=True)[0].equals(kept)
+    assert kept["id"].to_list() == sorted(row_ids(kept["key"]).to_list())
+    assert unlabelled.new_texts(file.reverse(), HELD, move_scheme=True)[0].equals(kept)
 
 
 def test_the_scheme_stays_where_prepare_leaves_it() -> None:
     file = pl.DataFrame({"text": ["http://new.com/1"]})
-    assert unlabelled.sifted(file, HELD, move_scheme=False)[0]["text"].to_list() == [
+    assert unlabelled.new_texts(file, HELD, move_scheme=False)[0]["text"].to_list() == [
         "http://new.com/1"
     ]
-    assert unlabelled.sifted(file, HELD, move_scheme=True)[0]["text"].to_list() == ["new.com/1"]
+    assert unlabelled.new_texts(file, HELD, move_scheme=True)[0]["text"].to_list() == ["new.com/1"]
 
 
-def generated() -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+def generated() -> tuple[unlabelled.TextFile, dict[str, pl.DataFrame]]:
     texts, labels = synthetic.generate(500, seed=5, label_noise=0.0)
     rows = pl.DataFrame(
         {"text": texts, "label": labels, "split": [None] * 500},
         schema_overrides={"split": pl.String},
     )
-    made = splits.prepare(
-        sources.Source(rows.with_columns(pl.col("label").cast(pl.Int8))),
-        move_scheme=True,
-        method="domain",
-        seed=0,
-        validation=0.2,
-        test=0.2,
-    )
-    return pl.DataFrame({"text": synthetic.generate(300, seed=6, label_noise=0.0)[0]}), made.splits
+    made = split_run(sources.Source(rows.with_columns(pl.col("label").cast(pl.Int8))))
+    texts, _ = synthetic.generate(300, seed=6, label_noise=0.0)
+    return unlabelled.TextFile("more.csv", pl.DataFrame({"text": texts})), made.splits
 
 
 def test_rows_of_the_file_and_copies_keep_off_what_is_held_out() -> None:
     file, splits = generated()
-    found = unlabelled.gathered(file, splits, move_scheme=True, copies=2, seed=0)
-    keys = urls.key(found.rows["text"])
-    domains = set(urls.registered_domain(urls.host(found.rows["text"])))
-    assert (
-        keys.n_unique() == found.rows["id"].n_unique() == found.rows.height == found.report["rows"]
-    )
+    texts = unlabelled.texts_to_label(file, splits, move_scheme=True, copies=2, seed=0)
+    assert texts.report.file is not None
+    assert texts.report.copies is not None
+    keys = urls.key(texts.rows["text"])
+    domains = set(urls.registered_domain(urls.host(texts.rows["text"])))
+    assert keys.n_unique() == texts.rows["id"].n_unique() == texts.rows.height == texts.report.rows
     for name, table in splits.items():
         assert not set(keys) & set(urls.key(table["text"]))
         assert bool(domains & set(table["domain"])) == (name == "train")
-    of_file = found.rows.filter(pl.col("copy_of").is_null())
-    assert of_file.height == found.report["file"]["kept"] > 50
-    assert set(found.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(
+    of_file = texts.rows.filter(pl.col("copy_of").is_null())
+    assert of_file.height == texts.report.file.kept > 50
+    assert set(texts.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(
         splits["train"]["id"]
     )
-    assert found.report["copies"]["asked"] == 2 * (of_file.height + splits["train"].height)
-    assert 0.9 < found.report["copies"]["kept"] / found.report["copies"]["asked"] <= 1
+    assert texts.report.copies.asked == 2 * (of_file.height + splits["train"].height)
+    assert 0.9 < texts.report.copies.kept / texts.report.copies.asked <= 1
     assert (
-        found.report["file"]["rows_read"]
+        texts.report.file.rows_read
         == 300
-        == of_file.height + sum(found.report["file"]["dropped"].values())
+        == of_file.height + sum(texts.report.file.dropped.values())
     )
     shuffled = {
         name: table.sample(fraction=1, shuffle=True, seed=1) for name, table in splits.items()
     }
-    again = unlabelled.gathered(file.reverse(), shuffled, move_scheme=True, copies=2, seed=0)
-    assert again.rows.equals(found.rows)
-    assert again.report == found.report
+    again = unlabelled.texts_to_label(
+        unlabelled.TextFile("more.csv", file.texts.reverse()),
+        shuffled,
+        move_scheme=True,
+        copies=2,
+        seed=0,
+    )
+    assert again.rows.equals(texts.rows)
+    assert again.report == texts.report
 
 
 def test_a_file_does_not_change_the_copies_of_train() -> None:
@@ -225,26 +226,27 @@ def test_a_file_does_not_change_the_copies_of_train() -> None:
     place.
     """
     file, splits = generated()
-    alone = unlabelled.gathered(None, splits, move_scheme=True, copies=1, seed=0)
-    beside = unlabelled.gathered(file, splits, move_scheme=True, copies=1, seed=0)
-    assert alone.report["file"] is None
+    alone = unlabelled.texts_to_label(None, splits, move_scheme=True, copies=1, seed=0)
+    beside = unlabelled.texts_to_label(file, splits, move_scheme=True, copies=1, seed=0)
+    assert alone.report.file is None
     lost = set(alone.rows["text"]) - set(beside.rows["text"])
     assert len(lost) <= 3
 
 
 def test_nothing_left_says_why() -> None:
-    file = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
+    texts = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
+    file = unlabelled.TextFile("more.csv", texts)
     words = (
         r"no row is left of the 3 read \(dropped: 1 empty, 1 in_train, 1"
         r" domain_in_validation_or_test\); give URLs"
     )
     with pytest.raises(MinnowError, match=words):
-        unlabelled.gathered(file, HELD, move_scheme=True, copies=1, seed=0)
+        unlabelled.texts_to_label(file, HELD, move_scheme=True, copies=1, seed=0)
     junk = {**HELD, "train": split("not a url")}
     with pytest.raises(
         MinnowError, match=r"no row of train could be altered into another URL; set copies to 0"
     ):
-        unlabelled.gathered(None, junk, move_scheme=True, copies=1, seed=0)
+        unlabelled.texts_to_label(None, junk, move_scheme=True, copies=1, seed=0)
 
 
 # --- The loss of rows without a label -------------------------------------------------------------
@@ -391,11 +393,15 @@ def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_pat
     }
     rows, report = read_table(layout.unlabelled_texts), read_json(layout.unlabelled_report)
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    wanted = unlabelled.gathered(
-        pl.read_csv(project / MORE), splits, move_scheme=True, copies=1, seed=0
+    expected = unlabelled.texts_to_label(
+        unlabelled.TextFile(MORE, pl.read_csv(project / MORE)),
+        splits,
+        move_scheme=True,
+        copies=1,
+        seed=0,
     )
-    assert rows.equals(wanted.rows)
-    assert report == {**wanted.report, "file": {"name": MORE, **wanted.report["file"]}}
+    assert rows.equals(expected.rows)
+    assert report == expected.report.as_json()
     run = runtime.start(teacher_unlabelled.Params.load(project).runtime)
     inference.store_logits(layout.model("teacher"), tmp_path / "again", {"logits": rows}, run)
     assert (
