@@ -233,6 +233,26 @@ def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
 
 
+def test_the_headline_gives_teacher_and_baseline_intervals_and_seeds_their_spread(tmp_path: Path) -> None:
+    runs = [compressed_run("forward_kl", f1) for f1 in (0.93, 0.95)] + [compressed_run("forward_kl, 256 wide", 0.94)]
+    found = compressed_results(*runs)
+    found["references"]["teacher"]["hops"] = [hop("baseline", "teacher", 0.06, "non_inferior")]
+    lines = rendered(tmp_path, "headline", **found)
+    assert "| teacher: MiniLM, 6 layers, fine-tuned | 4.01 | 0.9500 [0.9400, 0.9600] |  |  |" in lines
+    baseline = "0.9500 [0.9400, 0.9600] | -0.0600 [-0.0700, -0.0500] |  |"
+    assert f"| character n-grams, logistic regression | 4.01 | {baseline}" in lines
+    spread = "0.9400 ± 0.0141 | -0.0100 (-0.0200 to +0.0000) | 0 of 2 |"
+    assert f"| **student, 4 bits** (2 seeds) | 4.01 | {spread}" in lines
+
+
+def test_every_page_of_docs_is_rendered(tmp_path: Path) -> None:
+    project(tmp_path, "mine", models={"teacher": METRICS})
+    page = tmp_path / "docs" / "another.md"
+    page.write_text(MARKED.format(name="mine"))
+    results.main(tmp_path)
+    assert "| teacher | 0.9000 |" in page.read_text()
+
+
 def test_seeds_are_told_apart(tmp_path: Path) -> None:
     runs = [compressed_run("kl", 0.93, changes={"distill.seed": seed}) for seed in (0, 1)]
     lines = rendered(tmp_path, "compressed", **compressed_results(*runs))

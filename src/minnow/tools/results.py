@@ -1,4 +1,4 @@
-"""results: render the tables of README.md and docs/results.md from the committed JSON, between their markers.
+"""results: render the tables of README.md and docs/*.md from the committed JSON, between their markers.
 
 `<!-- results:hannousse.models -->` … `<!-- /results -->` encloses a table: a set of results and the part of it to show.
 The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a key of RENDERERS.
@@ -15,7 +15,7 @@ from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import JUDGED, SPLITS, Layout
 from minnow.markdown import table
 
-DOCUMENTS = ("README.md", "docs/results.md")
+DOCUMENTS = ("README.md", "docs/*.md")
 RESULTS = "docs/results"
 OPENING, CLOSING = "<!-- results:", "<!-- /results -->"
 BLOCK = re.compile(rf"(?P<open>{OPENING}(?P<name>[^>]*?) -->\n)(?P<table>.*?)(?P<close>{CLOSING})", re.DOTALL)
@@ -42,6 +42,13 @@ NAMES = {
     "student": "student",
     "quantized": "quantized",
 }
+# The rows of README's table: models and runs of benchmarks/compression.py, in words for who sees them first.
+HEADLINE = {
+    "teacher": "teacher: MiniLM, 6 layers, fine-tuned",
+    "forward_kl": "**student, 4 bits**",
+    "forward_kl, 256 wide": "the same, 256 wide",
+    "baseline": "character n-grams, logistic regression",
+}
 
 
 def main(root: Path, check: str = "") -> None:
@@ -52,9 +59,7 @@ def main(root: Path, check: str = "") -> None:
     """
     if check not in ("", "check"):
         raise MinnowError(f"unknown argument {check!r}; allowed: check, or nothing")
-    for document in (root / name for name in DOCUMENTS):
-        if not document.exists():
-            continue
+    for document in (file for pattern in DOCUMENTS for file in sorted(root.glob(pattern))):
         text = document.read_text(encoding="utf-8")
         rendered = render(text, root, document.name)
         if rendered == text:
@@ -103,11 +108,12 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
             raise MinnowError(
                 f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run that first"
             )
-        hops = store.read_json(layout.metrics("hops"))
-        return {"models": {model: store.read_json(layout.metrics(model)) for model in JUDGED}, "hops": [hops]}
+        found = {model: store.read_json(layout.metrics(model)) for model in JUDGED}
+        splits = store.read_json(layout.metrics("prepare"))
+        return {"models": found, "hops": [store.read_json(layout.metrics("hops"))], "prepare": splits}
     results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
-        return {"screen": results, "losses": results, "compressed": results}
+        return {"headline": results, "screen": results, "losses": results, "compressed": results}
     if "runs" not in results:
         return results
     runs = results["runs"]
@@ -196,8 +202,12 @@ def judged(hop: Mapping[str, Any]) -> list[str]:
         verdict = hop["verdict"].replace("_", "-")
         if hop["rows_needed"] is not None:
             verdict += f" (needs {hop['rows_needed']:,} rows)"
-    interval = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
-    return [f"{change['difference']:+.4f}", interval, str(hop["worse"]), str(hop["better"]), p, verdict]
+    return [*changed(change), str(hop["worse"]), str(hop["better"]), p, verdict]
+
+
+def changed(f1: Mapping[str, float]) -> list[str]:
+    """Return a difference of F1 and its interval."""
+    return [f"{f1['difference']:+.4f}", f"[{f1['low']:+.4f}, {f1['high']:+.4f}]"]
 
 
 def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -268,6 +278,44 @@ def screen(found: Mapping[str, Any]) -> str:
     return table(["validation F1", "student", "quantized"], rows)
 
 
+def headline(found: Mapping[str, Any]) -> str:
+    """Return README's table: MB, F1 on test, and its change against the teacher, of HEADLINE's models and runs."""
+    references = found["references"]
+    to_teacher = against(references["teacher"], "baseline")["f1"]
+    change = {"difference": -to_teacher["difference"], "low": -to_teacher["high"], "high": -to_teacher["low"]}
+    cells = {
+        "teacher": [*brief(references["teacher"]), "", ""],
+        "baseline": [*brief(references["baseline"]), " ".join(changed(change)), ""],
+    }
+    rows = []
+    for name, title in HEADLINE.items():
+        runs = [run["quantized"] for run in found["runs"] if run["name"] == name]
+        rows.append([f"{title} ({len(runs)} seeds)", *over_seeds(runs)] if runs else [title, *cells[name]])
+    return table(["", "MB", "F1", "change against the teacher", "non-inferior"], rows)
+
+
+def brief(model: Mapping[str, Any]) -> list[str]:
+    """Return a model's MB, and its F1 on test with its interval."""
+    size, _, f1, _ = sized(model)
+    return [size, f1]
+
+
+def over_seeds(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return MB, F1 as mean ± standard deviation, the mean change against the teacher and its range, and verdicts."""
+    hops = [against(each, "teacher") for each in models]
+    changes = [hop["f1"]["difference"] for hop in hops]
+    change = f"{mean(changes):+.4f} ({min(changes):+.4f} to {max(changes):+.4f})"
+    kept = sum(hop["verdict"] == "non_inferior" for hop in hops)
+    f1 = spread("f1", [each["estimates"]["f1"]["value"] for each in models])
+    return [f"{models[0]['bytes'] / 1e6:.2f}", f1, change, f"{kept} of {len(hops)}"]
+
+
+def against(model: Mapping[str, Any], before: str) -> Mapping[str, Any]:
+    """Return a model's hop from another one."""
+    found: Mapping[str, Any] = next(hop for hop in model["hops"] if hop["before"] == before)
+    return found
+
+
 def losses(found: Mapping[str, Any]) -> str:
     """Return mean ± standard deviation over the seeds of the quantized student, for each way to train it."""
     rows = [[NAMES[model], *scores([found["references"][model]])] for model in ("baseline", "teacher")]
@@ -336,6 +384,7 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "curves": curves,
     "sweep": sweep,
     "ladder": ladder,
+    "headline": headline,
     "screen": screen,
     "losses": losses,
     "compressed": compressed,
