@@ -103,13 +103,12 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
     """Return a set of results by part. Runs with several seeds are several parts: one for each way to show them."""
     if source == "embedded":
         layout = Layout(root)
-        made_from = store.read_json(layout.metrics("prepare"))["source"]
-        if made_from != "synthetic":
+        splits = store.read_json(layout.metrics("prepare"))
+        if splits["source"] != "synthetic":
             raise MinnowError(
-                f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run that first"
+                f"metrics/ holds results of {splits['source']!r} data, not of the preset embedded: run that first"
             )
         found = {model: store.read_json(layout.metrics(model)) for model in JUDGED}
-        splits = store.read_json(layout.metrics("prepare"))
         return {"models": found, "hops": [store.read_json(layout.metrics("hops"))], "prepare": splits}
     results: Mapping[str, Any] = store.read_json(root / RESULTS / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
