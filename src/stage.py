@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> int:
             "stage.py",
             f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
         )
+    from minnow import run_cache
     from minnow.errors import MinnowError, nearest, reason
 
     stages, tools = names("stages"), names("tools")
@@ -84,7 +85,8 @@ def main(arguments: list[str]) -> int:
             return fail(
                 name, f"given {' '.join(rest)!r}; it takes {', '.join(takes) or 'no arguments'}"
             )
-        run(ROOT, *rest)
+        if name not in run_cache.STAGES or not run_cache.restored(ROOT):
+            run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(
             name,

@@ -13,6 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from minnow.core.files import write_json
 from minnow.errors import MinnowError
+from minnow.experiments import run_tables
 from minnow.layout import JUDGED, Layout
 from minnow.tools import results
 
@@ -77,7 +78,7 @@ def test_rendering_twice_changes_nothing_and_check_agrees(tmp_path: Path) -> Non
 
 
 def test_readme_shows_the_embedded_presets_metrics(tmp_path: Path) -> None:
-    write_json(tmp_path / "metrics" / "hops.json", {"hops": []})
+    write_json(Layout(tmp_path).evidence("hops"), {"hops": []})
     for model in JUDGED:
         write_json(tmp_path / "metrics" / f"{model}.json", METRICS)
     write_json(Layout(tmp_path).metrics("prepare"), {"source": "synthetic"})
@@ -202,10 +203,10 @@ def test_a_hop_that_only_some_seeds_have_names_its_seed(tmp_path: Path) -> None:
 
 def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
-    assert results.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
-    assert results.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
+    assert run_tables.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
+    assert run_tables.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
     assert (
-        results.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1]
+        run_tables.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1]
         == "better"
     )
 
@@ -215,7 +216,7 @@ def test_of_a_rival_only_is_said_who_beats_whom() -> None:
     that.
     """
     rival = hop("baseline", "teacher", 0.0, "inconclusive", rows_needed=21_000)
-    assert results.judged(rival)[-1] == "not shown better"
+    assert run_tables.judged(rival)[-1] == "not shown better"
 
 
 def test_other_test_sets_tell_what_was_removed(tmp_path: Path) -> None:
@@ -320,6 +321,26 @@ def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -
         for line in lines
     )
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
+
+
+def test_the_headline_gives_teacher_and_baseline_intervals_and_seeds_their_spread(tmp_path: Path) -> None:
+    runs = [compressed_run("forward_kl", f1) for f1 in (0.93, 0.95)] + [compressed_run("forward_kl, 256 wide", 0.94)]
+    found = compressed_results(*runs)
+    found["references"]["teacher"]["hops"] = [hop("baseline", "teacher", 0.06, "non_inferior")]
+    lines = rendered(tmp_path, "headline", **found)
+    assert "| teacher: MiniLM, 6 layers, fine-tuned | 4.01 | 0.9500 [0.9400, 0.9600] |  |  |" in lines
+    baseline = "0.9500 [0.9400, 0.9600] | -0.0600 [-0.0700, -0.0500] |  |"
+    assert f"| character n-grams, logistic regression | 4.01 | {baseline}" in lines
+    spread = "0.9400 ± 0.0141 | -0.0100 (-0.0200 to +0.0000) | 0 of 2 |"
+    assert f"| **student, 4 bits** (2 seeds) | 4.01 | {spread}" in lines
+
+
+def test_every_page_of_docs_is_rendered(tmp_path: Path) -> None:
+    project(tmp_path, "mine", models={"teacher": METRICS})
+    page = tmp_path / "docs" / "another.md"
+    page.write_text(MARKED.format(name="mine"))
+    results.main(tmp_path)
+    assert "| teacher | 0.9000 |" in page.read_text()
 
 
 def test_seeds_are_told_apart(tmp_path: Path) -> None:

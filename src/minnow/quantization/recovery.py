@@ -150,9 +150,7 @@ def recover(
     if kept:
         saved = load_for_inference(out, Runtime(run.device, torch.bfloat16))
         check_same(logits, predict_logits(saved, encoded, device=run.device))
-    return pl.concat(
-        [curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve]
-    )
+    return pl.concat([curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve])
 
 
 def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:

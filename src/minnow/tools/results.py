@@ -1,5 +1,5 @@
-"""results: render the tables of README.md and docs/results.md from the committed JSON, between
-their markers.
+"""results: render the tables of README.md and docs/*.md from the committed JSON, between their
+markers.
 
 `<!-- results:hannousse.models -->` … `<!-- /results -->` encloses a table: a set of results and the
 part of it to show. The set is `embedded` (metrics/*.json) or a file of docs/results/; the part is a
@@ -7,55 +7,21 @@ key of RENDERERS.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from minnow.core.files import read_json, replacing
 from minnow.errors import MinnowError, listed, nearest
-from minnow.layout import JUDGED, SPLITS, Layout
-from minnow.report import verdicts
-from minnow.report.markdown import table
+from minnow.experiments import compression_tables, run_tables
+from minnow.layout import JUDGED, Layout
 
-DOCUMENTS = ("README.md", "docs/results.md")
+DOCUMENTS = ("README.md", "docs/*.md")
 RESULTS = "docs/results"
 OPENING, CLOSING = "<!-- results:", "<!-- /results -->"
 BLOCK = re.compile(
     rf"(?P<open>{OPENING}(?P<name>[^>]*?) -->\n)(?P<table>.*?)(?P<close>{CLOSING})", re.DOTALL
 )
-COLUMNS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "roc_auc",
-    "tpr_at_fpr_1pct",
-    "ece",
-    "validation_f1",
-    "size_mb",
-    "parameters",
-    "compression_x",
-)
-# The columns of a table over several seeds, for which there is less room.
-SEED_COLUMNS = (
-    "accuracy",
-    "f1",
-    "roc_auc",
-    "tpr_at_fpr_1pct",
-    "ece",
-    "validation_f1",
-    "size_mb",
-    "compression_x",
-)
-# In the order of the tables, with the words that they use.
-NAMES = {
-    "baseline": "character n-grams",
-    "teacher": "teacher",
-    "no_teacher": "student without teacher",
-    "student": "student",
-    "quantized": "quantized",
-}
 
 
 def main(root: Path, check: str = "") -> None:
@@ -67,9 +33,7 @@ def main(root: Path, check: str = "") -> None:
     """
     if check not in ("", "check"):
         raise MinnowError(f"unknown argument {check!r}; allowed: check, or nothing")
-    for document in (root / name for name in DOCUMENTS):
-        if not document.exists():
-            continue
+    for document in (file for pattern in DOCUMENTS for file in sorted(root.glob(pattern))):
         text = document.read_text(encoding="utf-8")
         rendered = render(text, root, document.name)
         if rendered == text:
@@ -129,20 +93,17 @@ def load(root: Path, source: str) -> Mapping[str, Any]:
     """
     if source == "embedded":
         layout = Layout(root)
-        made_from = read_json(layout.metrics("prepare"))["source"]
-        if made_from != "synthetic":
+        splits = read_json(layout.metrics("prepare"))
+        if splits["source"] != "synthetic":
             raise MinnowError(
-                f"metrics/ holds results of {made_from!r} data, not of the preset embedded: run"
-                " that first"
+                f"metrics/ holds results of {splits['source']!r} data, not of the preset embedded:"
+                " run that first"
             )
-        hops = read_json(layout.metrics("hops"))
-        return {
-            "models": {model: read_json(layout.metrics(model)) for model in JUDGED},
-            "hops": [hops],
-        }
+        found = {model: read_json(layout.metrics(model)) for model in JUDGED}
+        return {"models": found, "hops": [read_json(layout.evidence("hops"))], "prepare": splits}
     results: Mapping[str, Any] = read_json(root / RESULTS / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
-        return {"screen": results, "losses": results, "compressed": results}
+        return {"headline": results, "screen": results, "losses": results, "compressed": results}
     if "runs" not in results:
         return results
     runs = results["runs"]
@@ -161,307 +122,17 @@ def with_control(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run["hops"], "hops": [*run["hops"]["hops"], *extra]}
 
 
-def models(found: Mapping[str, Mapping[str, float]]) -> str:
-    """Return one row per model, with the headline metrics."""
-    rows = [
-        [title, *(number(name, found[model][name]) for name in COLUMNS)]
-        for model, title in shown(found)
-    ]
-    return table(["model", *COLUMNS], rows)
-
-
-def number(name: str, value: float | None) -> str:
-    """Return a metric as its column shows it."""
-    if value is None:
-        return "n/a"
-    if name == "parameters":
-        return f"{value:,}"
-    return f"{value:.1f}" if name in ("size_mb", "compression_x") else f"{value:.4f}"
-
-
-def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per model: each metric's mean over the seeds, ± its standard deviation where
-    it differs.
-    """
-    rows = []
-    for model, title in NAMES.items():
-        per_seed = [metrics_of(run, model) for run in runs]
-        columns = (
-            [each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS
-        )
-        cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
-        rows.append([title, *cells])
-    return table(["model", *SEED_COLUMNS], rows)
-
-
-def metrics_of(run: Mapping[str, Any], model: str) -> Mapping[str, float]:
-    """Return a model's metrics in one run; of a control those that are known."""
-    if model in run["models"]:
-        found: Mapping[str, float] = run["models"][model]
-        return found
-    control = run["controls"].get(model, {"models": {}})["models"].get(model, {})
-    return {name: estimate["value"] for name, estimate in control.items()}
-
-
-def spread(name: str, values: Sequence[float]) -> str:
-    """Return `mean ± standard deviation`, or the value that all share."""
-    if not values:
-        return "n/a"
-    middle = number(name, mean(values))
-    return middle if len(set(values)) == 1 else f"{middle} ± {stdev(values):.4f}"
-
-
-def hops(reports: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per hop, and per seed where there are several: difference of F1, flips, and
-    the verdict.
-    """
-    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for seed, report in enumerate(reports):
-        for hop in report["hops"]:
-            found.setdefault((hop["before"], hop["after"]), {})[str(seed)] = hop
-    several = len(reports) > 1
-    rows = []
-    for (before, after), by_seed in found.items():
-        hops_ = list(by_seed.values())
-        if several and len(hops_) == len(reports) and all(each == hops_[0] for each in hops_):
-            by_seed = {"all": hops_[0]}
-        rows += [
-            [f"{NAMES[before]} → {NAMES[after]}", *([seed] if several else []), *judged(hop)]
-            for seed, hop in by_seed.items()
-        ]
-    seed_column = ["seed"] if several else []
-    return table(
-        ["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows
-    )
-
-
-def judged(hop: Mapping[str, Any]) -> list[str]:
-    """Return a hop's cells."""
-    change = hop["f1"]
-    p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
-    if hop["before"] in verdicts.RIVALS:
-        verdict, _ = verdicts.label(hop)
-    elif hop["better_than_before"]:
-        verdict = "better"
-    else:
-        verdict = hop["verdict"].replace("_", "-")
-        if hop["rows_needed"] is not None:
-            verdict += f" (needs {hop['rows_needed']:,} rows)"
-    interval = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
-    return [
-        f"{change['difference']:+.4f}",
-        interval,
-        str(hop["worse"]),
-        str(hop["better"]),
-        p,
-        verdict,
-    ]
-
-
-def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard
-    deviation.
-    """
-    rows = []
-    for name, facts in runs[0]["extra"].items():
-        for model, title in NAMES.items():
-            found = [
-                run["extra"][name]["models"][model]
-                for run in runs
-                if model in run["extra"][name]["models"]
-            ]
-            if found:
-                cells = [
-                    spread(key, [each[key]["value"] for each in found])
-                    for key in ("accuracy", "f1", "roc_auc")
-                ]
-                rows.append(
-                    [
-                        name,
-                        f"{facts['rows']:,}",
-                        str(facts["removed_seen"]),
-                        f"{facts['leak']:.1%}",
-                        title,
-                        *cells,
-                    ]
-                )
-    header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
-    return table(header, rows)
-
-
-def prepare(report: Mapping[str, Any]) -> str:
-    """Return rows, classes and domains of each split."""
-    rows = []
-    for split in SPLITS:
-        kept, domains = report["kept"][split], report["domains"][split]
-        rows.append(
-            [
-                split,
-                *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains)),
-            ]
-        )
-    return table(["split", "rows", "phishing", "safe", "domains"], rows)
-
-
-def curves(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return validation F1 after each epoch of each training."""
-    trained = {("teacher", ""): runs[0]["curves"]["teacher"]}
-    trained |= {("student", f", seed {run['seed']}"): run["curves"]["student"] for run in runs}
-    epochs = max(len(curve) for curve in trained.values())
-    rows = [
-        [
-            NAMES[model] + seed,
-            *(f"{epoch['validation_f1']:.4f}" for epoch in curve),
-            *[""] * (epochs - len(curve)),
-        ]
-        for (model, seed), curve in trained.items()
-    ]
-    return table(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
-
-
-def sweep(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return best validation F1 per seed for each batch size and dropout rate, and the mean over
-    seeds.
-    """
-    every = sorted({run["seed"] for run in found})
-    best = {
-        (run["batch_size"], run["dropout"], run["seed"]): max(run["validation_f1"]) for run in found
-    }
-    rows = []
-    for batch, dropout in dict.fromkeys(key[:2] for key in best):
-        scores = [best[batch, dropout, seed] for seed in every]
-        rate = "the teacher's (0.1)" if dropout is None else str(dropout)
-        rows.append(
-            [str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"]
-        )
-    return table(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
-
-
-def ladder(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per way to quantize one student: bytes, both F1, and the hop from its teacher."""
-    rows = []
-    for each in found:
-        f1, cells = each["estimates"]["f1"], judged(each["hop"])
-        size, test = (
-            f"{each['bytes'] / 1e6:.2f}",
-            f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]",
-        )
-        rows.append(
-            [each["name"], size, f"{each['validation_f1']:.4f}", test, *cells[:2], cells[-1]]
-        )
-    return table(
-        ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows
-    )
-
-
-def screen(found: Mapping[str, Any]) -> str:
-    """Return what validation says of each way to train a student, baseline and teacher first."""
-    rows = [
-        [NAMES[model], f"{found['references'][model]['validation_f1']:.4f}", ""]
-        for model in ("baseline", "teacher")
-    ]
-    for run in found["runs"]:
-        rows.append(
-            [
-                run["name"],
-                *(f"{run[model]['validation_f1']:.4f}" for model in ("student", "quantized")),
-            ]
-        )
-    return table(["validation F1", "student", "quantized"], rows)
-
-
-def losses(found: Mapping[str, Any]) -> str:
-    """Return mean ± standard deviation over the seeds of the quantized student, for each way to
-    train it.
-    """
-    rows = [
-        [NAMES[model], *scores([found["references"][model]])] for model in ("baseline", "teacher")
-    ]
-    for name in dict.fromkeys(run["name"] for run in found["runs"]):
-        rows.append(
-            [name, *scores([run["quantized"] for run in found["runs"] if run["name"] == name])]
-        )
-    return table(
-        ["model", "seeds", "MB", "validation F1", "F1", "roc_auc", "F1, exact 1,000"], rows
-    )
-
-
-def scores(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table's cells for one model, or for one of several seeds."""
-    tested = [[each["estimates"][key]["value"] for each in models] for key in ("f1", "roc_auc")]
-    exact = [each["elsewhere"]["estimates"]["f1"]["value"] for each in models]
-    columns = [[each["validation_f1"] for each in models], *tested, exact]
-    return [
-        str(len(models)),
-        f"{models[0]['bytes'] / 1e6:.2f}",
-        *(spread("f1", column) for column in columns),
-    ]
-
-
-def compressed(found: Mapping[str, Any]) -> str:
-    """Return one row per run, with its seed where there are several: bytes, scores, hops from
-    teacher and baseline.
-    """
-    rows = [
-        [
-            NAMES[model],
-            *sized(found["references"][model]),
-            "",
-            "",
-            "",
-            exact(found["references"][model]),
-        ]
-        for model in ("baseline", "teacher")
-    ]
-    names = [run["name"] for run in found["runs"]]
-    for run in found["runs"]:
-        each = run[run["model"]]
-        hops_by_origin = {hop["before"]: hop for hop in each["hops"]}
-        against, rival = judged(hops_by_origin["teacher"]), hops_by_origin.get("baseline")
-        over = "" if rival is None else " ".join(judged(rival)[:2])
-        name = titled(run, several=names.count(run["name"]) > 1)
-        rows.append([name, *sized(each), " ".join(against[:2]), against[-1], over, exact(each)])
-    test = ["F1", "roc_auc", "against teacher", "verdict", "against n-grams", "F1, exact 1,000"]
-    return table(["student", "MB", "validation F1", *test], rows)
-
-
-def titled(run: Mapping[str, Any], *, several: bool) -> str:
-    """Return a run's name, with its seed where there are several, and what came of a recovery that
-    did not pay.
-    """
-    seed = f", seed {run['changes']['distill.seed']}" if several else ""
-    recovery = run.get("recovery")
-    return f"{run['name']}{seed}{'' if recovery is None or recovery['kept'] else ' (not kept)'}"
-
-
-def sized(model: Mapping[str, Any]) -> list[str]:
-    """Return bytes, F1 on validation, and F1 and ROC AUC on test with their intervals."""
-    tested = (model["estimates"][key] for key in ("f1", "roc_auc"))
-    cells = [f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]" for each in tested]
-    return [f"{model['bytes'] / 1e6:.2f}", f"{model['validation_f1']:.4f}", *cells]
-
-
-def exact(model: Mapping[str, Any]) -> str:
-    """Return F1 on the exact 1,000 rows with its interval."""
-    f1 = model["elsewhere"]["estimates"]["f1"]
-    return f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]"
-
-
-def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return key and title of the models that are there, in the order of the tables."""
-    return [(model, title) for model, title in NAMES.items() if model in found]
-
-
 RENDERERS: dict[str, Callable[[Any], str]] = {
-    "models": models,
-    "seeds": seeds,
-    "hops": hops,
-    "elsewhere": elsewhere,
-    "prepare": prepare,
-    "curves": curves,
-    "sweep": sweep,
-    "ladder": ladder,
-    "screen": screen,
-    "losses": losses,
-    "compressed": compressed,
+    "models": run_tables.models,
+    "seeds": run_tables.seeds,
+    "hops": run_tables.hops,
+    "elsewhere": run_tables.elsewhere,
+    "prepare": run_tables.prepare,
+    "curves": run_tables.curves,
+    "sweep": compression_tables.sweep,
+    "ladder": compression_tables.ladder,
+    "headline": compression_tables.headline,
+    "screen": compression_tables.screen,
+    "losses": compression_tables.losses,
+    "compressed": compression_tables.compressed,
 }

@@ -1,0 +1,202 @@
+"""Runs of benchmarks/real_data.py, and the metrics of the embedded preset, as tables."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from minnow.layout import SPLITS
+from minnow.report import verdicts
+from minnow.report.markdown import table
+
+COLUMNS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "tpr_at_fpr_1pct",
+    "ece",
+    "validation_f1",
+    "size_mb",
+    "parameters",
+    "compression_x",
+)
+# The columns of a table over several seeds, for which there is less room.
+SEED_COLUMNS = (
+    "accuracy",
+    "f1",
+    "roc_auc",
+    "tpr_at_fpr_1pct",
+    "ece",
+    "validation_f1",
+    "size_mb",
+    "compression_x",
+)
+# In the order of the tables, with the words that they use.
+NAMES = {
+    "baseline": "character n-grams",
+    "teacher": "teacher",
+    "no_teacher": "student without teacher",
+    "student": "student",
+    "quantized": "quantized",
+}
+
+
+def models(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Return one row per model, with the headline metrics."""
+    rows = [
+        [title, *(number(name, found[model][name]) for name in COLUMNS)]
+        for model, title in shown(found)
+    ]
+    return table(["model", *COLUMNS], rows)
+
+
+def number(name: str, value: float | None) -> str:
+    """Return a metric as its column shows it."""
+    if value is None:
+        return "n/a"
+    if name == "parameters":
+        return f"{value:,}"
+    return f"{value:.1f}" if name in ("size_mb", "compression_x") else f"{value:.4f}"
+
+
+def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per model: each metric's mean over the seeds, ± its standard deviation where
+    it differs.
+    """
+    rows = []
+    for model, title in NAMES.items():
+        per_seed = [metrics_of(run, model) for run in runs]
+        columns = (
+            [each[name] for each in per_seed if each.get(name) is not None] for name in SEED_COLUMNS
+        )
+        cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
+        rows.append([title, *cells])
+    return table(["model", *SEED_COLUMNS], rows)
+
+
+def metrics_of(run: Mapping[str, Any], model: str) -> Mapping[str, float]:
+    """Return a model's metrics in one run; of a control those that are known."""
+    if model in run["models"]:
+        found: Mapping[str, float] = run["models"][model]
+        return found
+    control = run["controls"].get(model, {"models": {}})["models"].get(model, {})
+    return {name: estimate["value"] for name, estimate in control.items()}
+
+
+def spread(name: str, values: Sequence[float]) -> str:
+    """Return `mean ± standard deviation`, or the value that all share."""
+    if not values:
+        return "n/a"
+    middle = number(name, mean(values))
+    return middle if len(set(values)) == 1 else f"{middle} ± {stdev(values):.4f}"
+
+
+def hops(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row per hop, and per seed where there are several: difference of F1, flips, and
+    the verdict.
+    """
+    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for seed, report in enumerate(reports):
+        for hop in report["hops"]:
+            found.setdefault((hop["before"], hop["after"]), {})[str(seed)] = hop
+    several = len(reports) > 1
+    rows = []
+    for (before, after), by_seed in found.items():
+        hops_ = list(by_seed.values())
+        if several and len(hops_) == len(reports) and all(each == hops_[0] for each in hops_):
+            by_seed = {"all": hops_[0]}
+        rows += [
+            [f"{NAMES[before]} → {NAMES[after]}", *([seed] if several else []), *judged(hop)]
+            for seed, hop in by_seed.items()
+        ]
+    seed_column = ["seed"] if several else []
+    return table(
+        ["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows
+    )
+
+
+def judged(hop: Mapping[str, Any]) -> list[str]:
+    """Return a hop's cells."""
+    change = hop["f1"]
+    p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
+    if hop["before"] in verdicts.RIVALS:
+        verdict, _ = verdicts.label(hop)
+    elif hop["better_than_before"]:
+        verdict = "better"
+    else:
+        verdict = hop["verdict"].replace("_", "-")
+        if hop["rows_needed"] is not None:
+            verdict += f" (needs {hop['rows_needed']:,} rows)"
+    return [*changed(change), str(hop["worse"]), str(hop["better"]), p, verdict]
+
+
+def changed(f1: Mapping[str, float]) -> list[str]:
+    """Return a difference of F1 and its interval."""
+    return [f"{f1['difference']:+.4f}", f"[{f1['low']:+.4f}, {f1['high']:+.4f}]"]
+
+
+def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard
+    deviation.
+    """
+    rows = []
+    for name, facts in runs[0]["extra"].items():
+        for model, title in NAMES.items():
+            found = [
+                run["extra"][name]["models"][model]
+                for run in runs
+                if model in run["extra"][name]["models"]
+            ]
+            if found:
+                cells = [
+                    spread(key, [each[key]["value"] for each in found])
+                    for key in ("accuracy", "f1", "roc_auc")
+                ]
+                rows.append(
+                    [
+                        name,
+                        f"{facts['rows']:,}",
+                        str(facts["removed_seen"]),
+                        f"{facts['leak']:.1%}",
+                        title,
+                        *cells,
+                    ]
+                )
+    header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
+    return table(header, rows)
+
+
+def prepare(report: Mapping[str, Any]) -> str:
+    """Return rows, classes and domains of each split."""
+    rows = []
+    for split in SPLITS:
+        kept, domains = report["kept"][split], report["domains"][split]
+        rows.append(
+            [
+                split,
+                *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains)),
+            ]
+        )
+    return table(["split", "rows", "phishing", "safe", "domains"], rows)
+
+
+def curves(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return validation F1 after each epoch of each training."""
+    trained = {("teacher", ""): runs[0]["curves"]["teacher"]}
+    trained |= {("student", f", seed {run['seed']}"): run["curves"]["student"] for run in runs}
+    epochs = max(len(curve) for curve in trained.values())
+    rows = [
+        [
+            NAMES[model] + seed,
+            *(f"{epoch['validation_f1']:.4f}" for epoch in curve),
+            *[""] * (epochs - len(curve)),
+        ]
+        for (model, seed), curve in trained.items()
+    ]
+    return table(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
+
+
+def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return key and title of the models that are there, in the order of the tables."""
+    return [(model, title) for model, title in NAMES.items() if model in found]
