@@ -125,11 +125,11 @@ LOSSES: dict[str, Changes] = {
     "+ relations": {"distill.relation_weight": 1.0},
     # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows
     # take on Hannousse.
-    "+ 1 altered copy": {"distill.augmentation.copies": 1},
-    "+ 2 altered copies": {"distill.augmentation.copies": 2},
-    "+ URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
+    "+ 1 altered copy": {"teacher_unlabelled.copies": 1},
+    "+ 2 altered copies": {"teacher_unlabelled.copies": 2},
+    "+ URLs of the other set": {"teacher_unlabelled.file": f"{RAW}/{OTHERS}"},
     "+ URLs of the other set, 5 epochs": {
-        "distill.unlabelled": f"{RAW}/{OTHERS}",
+        "teacher_unlabelled.file": f"{RAW}/{OTHERS}",
         f"{STUDENT}.training.epochs": 5,
     },
     "forward_kl, 9 epochs": {f"{STUDENT}.training.epochs": 9},

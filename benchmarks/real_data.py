@@ -194,7 +194,7 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
             changed, "teacher_eval"
         )  # evaluate needs the teacher's logits, not its metrics
         clone.reproduce(
-            {**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}},
+            {**changed, **{f"+extra.{name}": path for name, path in further.items()}},
             "evaluate",
         )
         run = {name: read_json(layout.metrics(name)) for name in TOLD}

@@ -161,35 +161,35 @@ def test_labels_go_to_the_logits_by_id() -> None:
     assert extra.with_labels(logits, rows).columns == ["id", "label", "logit_0", "logit_1"]
 
 
-# --- evaluate.extra in params.yaml ----------------------------------------------------------------
+# --- extra in params.yaml ----------------------------------------------------------------
 
 
 def test_names_and_files_come_as_they_stand() -> None:
     files = {"hannousse-2021": "data/raw/file/h.csv", "PSU_1000": "data/raw/file/p.csv.gz"}
-    assert validated(ExtraParams, files, "evaluate.extra").files == files
-    assert validated(ExtraParams, {}, "evaluate.extra").files == {}
+    assert validated(ExtraParams, files, "extra").files == files
+    assert validated(ExtraParams, {}, "extra").files == {}
 
 
 @pytest.mark.parametrize("given", [None, ["a"]])
 def test_what_is_no_block_hears_how_to_say_none(given: object) -> None:
     with pytest.raises(
-        MinnowError, match=r"evaluate\.extra is .*: must be a block of names.*, \{\} for none"
+        MinnowError, match=r"extra is .*: must be a block of names.*, \{\} for none"
     ):
-        validated(ExtraParams, given, "evaluate.extra")
+        validated(ExtraParams, given, "extra")
 
 
 @pytest.mark.parametrize("name", ["a b", "../up", "a/b", "", "a.b", "é", "a\n", "x" * 99 + "!"])
 def test_names_that_are_no_plain_file_names_are_refused(name: str) -> None:
     with pytest.raises(
-        MinnowError, match=r"evaluate\.extra: .* use letters, digits, - and _ alone"
+        MinnowError, match=r"extra: .* use letters, digits, - and _ alone"
     ):
-        validated(ExtraParams, {name: "data/raw/file/h.csv"}, "evaluate.extra")
+        validated(ExtraParams, {name: "data/raw/file/h.csv"}, "extra")
 
 
 @pytest.mark.parametrize(
     "given", [None, [], "data/raw/file/h.csv", {"a": 1}, {"a": None}, {1: "x"}]
 )
 def test_what_is_no_mapping_of_names_to_files_is_refused(given: object) -> None:
-    with pytest.raises(MinnowError, match=r"params.yaml: evaluate\.extra") as caught:
-        validated(ExtraParams, given, "evaluate.extra")
+    with pytest.raises(MinnowError, match=r"params.yaml: extra") as caught:
+        validated(ExtraParams, given, "extra")
     assert "\n" not in str(caught.value)

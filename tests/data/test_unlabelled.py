@@ -38,7 +38,7 @@ from minnow.training.targets import NO_LABEL, Targets, hard_loss
 
 Run = Callable[[Path, str], tuple[int, str]]
 MORE = "data/raw/embedded/more.csv"
-COPIES = {"distill.augmentation.copies": 1}
+COPIES = {"teacher_unlabelled.copies": 1}
 
 
 def split(*texts: str) -> pl.DataFrame:
@@ -382,7 +382,7 @@ def test_by_default_it_writes_an_empty_table_and_loads_no_torch(project: Path) -
 
 
 def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_path: Path) -> None:
-    edit(project, {"distill.unlabelled": MORE, **COPIES})
+    edit(project, {"teacher_unlabelled.file": MORE, **COPIES})
     layout = Layout(project)
     before = tree(project)
     teacher_unlabelled.main(project)
@@ -417,10 +417,10 @@ def test_an_augmentation_that_fails_is_not_blamed_on_the_file(
     def nothing(*_: object, **__: object) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(("id", "text", "copy_of", "key"), pl.String))
 
-    edit(project, {"distill.unlabelled": MORE, **COPIES})
+    edit(project, {"teacher_unlabelled.file": MORE, **COPIES})
     monkeypatch.setattr(augmentation, "copies", nothing)
     with pytest.raises(
-        MinnowError, match=r"^distill\.augmentation: no row of train could be altered"
+        MinnowError, match=r"^teacher_unlabelled\.copies: no row of train could be altered"
     ):
         teacher_unlabelled.main(project)
 
@@ -432,10 +432,10 @@ def test_the_student_learns_from_more_text_and_is_what_it_was_without(project: P
     more = student_of(project)
     assert more != plain
     assert student_of(project) == more
-    edit(project, {"distill.augmentation.seed": 1})
+    edit(project, {"teacher_unlabelled.seed": 1})
     teacher_unlabelled.main(project)
     assert student_of(project) != more
-    edit(project, {"distill.augmentation.copies": 0})  # whatever still lies there
+    edit(project, {"teacher_unlabelled.copies": 0})  # whatever still lies there
     assert student_of(project) == plain
 
 
@@ -477,42 +477,42 @@ def test_another_text_is_another_checkpoint(project: Path, monkeypatch: pytest.M
 
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
-        {"distill.unlabelled": "data/raw/embedded/mroe.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/mroe.csv"},
         "teacher_unlabelled",
         ["mroe.csv is missing; did you mean"],
     ),
     (
-        {"distill.unlabelled": "elsewhere/more.csv"},
+        {"teacher_unlabelled.file": "elsewhere/more.csv"},
         "teacher_unlabelled",
         ["must lie in data/raw/embedded/"],
     ),
     (
-        {"distill.unlabelled": "data/raw/embedded/seen.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/seen.csv"},
         "teacher_unlabelled",
         ["unlabelled: no row is left", "in_t"],
     ),
     (
-        {"distill.unlabelled": "data/raw/embedded/url.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/url.csv"},
         "teacher_unlabelled",
         ["no column 'text'", "it has: url"],
     ),
     (
-        {"distill.unlabelled": 3},
+        {"teacher_unlabelled.file": 3},
         "teacher_unlabelled",
-        ["distill.unlabelled is 3", "must be a valid string"],
+        ["teacher_unlabelled.file is 3", "must be a valid string"],
     ),
     (
-        {"distill.augmentation.copies": -1},
+        {"teacher_unlabelled.copies": -1},
         "teacher_unlabelled",
         ["copies is -1", "greater than or equal to 0"],
     ),
     (
-        {"distill.augmentation.copies": 21},
+        {"teacher_unlabelled.copies": 21},
         "teacher_unlabelled",
         ["copies is 21", "less than or equal to 20"],
     ),
     (
-        {"distill.augmentation.copy": 1},
+        {"teacher_unlabelled.copy": 1},
         "teacher_unlabelled",
         ["copy is unknown", "did you mean 'copies'"],
     ),
@@ -572,19 +572,19 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
 
 
 def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) -> None:
-    edit(project, {**COPIES, "distill.unlabelled": MORE})
+    edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
     teacher_unlabelled.main(project)
     control.main(project, "no_teacher")
     run = definitions.read_control(Layout(project), "no_teacher")
     gone = {
         "distill.soft_weight": 0.0,
-        "distill.unlabelled": None,
-        "distill.augmentation.copies": 0,
+        "teacher_unlabelled.file": None,
+        "teacher_unlabelled.copies": 0,
     }
     assert run.facts["changed"] == gone
     edit(
         project,
-        {"distill.augmentation.copies": 0, "distill.unlabelled": None, "distill.soft_weight": 0.0},
+        {"teacher_unlabelled.copies": 0, "teacher_unlabelled.file": None, "distill.soft_weight": 0.0},
     )
     distill.main(project)
     control.predict_student(project)
@@ -596,7 +596,7 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
 def test_the_control_with_a_random_split_labels_more_text_anew(
     project: Path, tmp_path: Path
 ) -> None:
-    edit(project, {**COPIES, "distill.unlabelled": MORE})
+    edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
     control.main(project, "random_split")
     other = Path(shutil.copytree(project, tmp_path / "other"))
     edit(other, {"data.split": "random"}, "embedded")
