@@ -92,3 +92,10 @@ def saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, fol
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def named(model: PreTrainedModel, zero: str, one: str) -> PreTrainedModel:
+    """Return the model with other names for its labels."""
+    model.config.id2label = {0: zero, 1: one}
+    model.config.label2id = {zero: 0, one: 1}
+    return model

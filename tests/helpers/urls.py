@@ -7,6 +7,7 @@ from minnow.data.alterations import Pool
 from minnow.data.url_parts import Url
 from minnow.text import urls
 
+NOTHING = pl.Series("domain", [], dtype=pl.String)
 ODD = [
     "",
     "localhost",
@@ -47,3 +48,9 @@ def pool() -> Pool:
 def parsed(text: str) -> Url:
     """Return a URL in parts."""
     return Url.of(text, urls.registered_domain(urls.host(pl.Series([text]))).item())
+
+
+def with_domains(*texts: str) -> pl.DataFrame:
+    """Return texts with their registered domains."""
+    column = pl.Series("text", texts, dtype=pl.String)
+    return pl.DataFrame({"text": column, "domain": urls.registered_domain(urls.host(column))})
