@@ -110,7 +110,7 @@ class Clone:
             )
 
     def reproduce(self, changed: Mapping[str, Any], stage: str, *options: str) -> None:
-        """Put the committed params.yaml back, set these params in it, and bring a stage up to date."""
+        """Put the committed params.yaml back, set these params, and bring a stage up to date."""
         self.restore("params.yaml")
         self.run("dvc", "exp", "run", *options, *flags(changed), stage)
 

@@ -99,7 +99,7 @@ def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: t
         packed=packed,
     )
     loaded = folders.load_model(out, device_map={"": device})
-    resident = sum(each.nbytes for each in [*loaded.parameters(), *loaded.buffers()])
+    resident = sum(tensor.nbytes for tensor in [*loaded.parameters(), *loaded.buffers()])
     return Row(read_json(out / MANIFEST)["bytes_by_part"], resident)
 
 

@@ -584,7 +584,11 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
     assert run.facts["changed"] == gone
     edit(
         project,
-        {"teacher_unlabelled.copies": 0, "teacher_unlabelled.file": None, "distill.soft_weight": 0.0},
+        {
+            "teacher_unlabelled.copies": 0,
+            "teacher_unlabelled.file": None,
+            "distill.soft_weight": 0.0,
+        },
     )
     distill.main(project)
     control.predict_student(project)

@@ -43,7 +43,7 @@ EXTRA["deberta-v2"] = {
 
 
 def classifier(kind: str = "bert", *, layers: int = 2, **options: Any) -> PreTrainedModel:
-    """Return a classifier whose weights, norms and biases too, are far from their initial values."""
+    """Return a classifier whose weights, norms and biases too, are far from their first values."""
     config = _config(kind, layers, options)
     return _shaken(AutoModelForSequenceClassification.from_config(config))
 

@@ -119,7 +119,7 @@ def complaint(stage: str, code: int, stderr: str) -> str:
 def refused(
     root: Path, run: Callable[[Path, str], tuple[int, str]], command: str, *words: str
 ) -> str:
-    """Run a command that must fail in one line with these words, and leave the project as it was."""
+    """Run a command that must fail in one line with these words and leave the project alone."""
     before = tree(root)
     code, stderr = run(root, command)
     name, entry = (command.split() or [""])[0], entry_point()

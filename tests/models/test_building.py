@@ -1,5 +1,6 @@
 """Models and tokenizers built from nothing: their shape, and the same ones from the same seed."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -66,7 +67,8 @@ def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
     )
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
     pretrained.check_fits(model, tokenizer, whose="student")
-    batch = tokenizer(
+    # Of a copy: padding would stay in what the tokenizer that all tests share writes.
+    batch = copy.deepcopy(tokenizer)(
         ["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt"
     )
     batch.pop("token_type_ids", None)

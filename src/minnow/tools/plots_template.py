@@ -34,7 +34,8 @@ PAGE = """<!doctype html>
 }})();
 (function (embed) {{
   // As SVG, and without the link that hands the data to an editor on the web.
-  window.vegaEmbed = (place, plot) => embed(place, plot, {{ renderer: "svg", actions: {{ editor: false }} }});
+  const options = {{ renderer: "svg", actions: {{ editor: false }} }};
+  window.vegaEmbed = (place, plot) => embed(place, plot, options);
 }})(window.vegaEmbed);
 </script>
 </head>
