@@ -17,7 +17,9 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 def prose(text: str) -> list[str]:
     """Return the paragraphs and the items of lists, each on one line, without code, tables and comments."""
-    lines = ["" if line.startswith(("|", "#")) else line for line in BLOCK.sub("\n", text).splitlines()]
+    lines = [
+        "" if line.startswith(("|", "#")) else line for line in BLOCK.sub("\n", text).splitlines()
+    ]
     items = re.split(r"\n\s*\n|\n\s*(?:[-*]|\d+\.) ", "\n".join(lines))
     return [" ".join(item.split()) for item in items if item.strip()]
 
@@ -33,7 +35,9 @@ def sentences(text: str) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """Return what a link can name in a page: its headings, as GitHub writes them."""
-    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("\n", page.read_text(encoding="utf-8")), re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.+)$", BLOCK.sub("\n", page.read_text(encoding="utf-8")), re.MULTILINE
+    )
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -41,13 +45,19 @@ def anchors(page: Path) -> set[str]:
 def test_no_line_is_wider_than_a_screen(page: Path) -> None:
     """Tables are rendered, and a URL cannot be broken."""
     lines = page.read_text(encoding="utf-8").splitlines()
-    wide = [line for line in lines if len(line) > WIDTH and not line.startswith("|") and "://" not in line]
+    wide = [
+        line
+        for line in lines
+        if len(line) > WIDTH and not line.startswith("|") and "://" not in line
+    ]
     assert not wide
 
 
 @every_page
 def test_no_sentence_is_a_paragraph(page: Path) -> None:
-    assert not [found for found in sentences(page.read_text(encoding="utf-8")) if len(found) >= SENTENCE]
+    assert not [
+        found for found in sentences(page.read_text(encoding="utf-8")) if len(found) >= SENTENCE
+    ]
 
 
 @every_page

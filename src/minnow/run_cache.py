@@ -32,7 +32,7 @@ def restored(root: Path) -> bool:
 
     with Repo(str(root)) as repo:
         (stage,) = repo.stage.collect(name)
-        if stage.outs_cached():
+        if not any(out.use_cache and out.changed_cache() for out in stage.outs):
             return False
         stage.save_deps()
         for run in earlier_runs(repo, stage):

@@ -91,7 +91,7 @@ def test_temporary_experiments_run_the_code_of_their_own_checkout(project: Path)
     """
     stage = project / "src" / "minnow" / "stages" / "compare.py"
     good = stage.read_text()
-    stage.write_text(good.replace("store.write_json(", "print('own code'); store.write_json("))
+    stage.write_text(good.replace("    write_json(", "    print('own code')\n    write_json("))
     run(project, "git", "commit", "--all", "--quiet", "--message", "says so")
     output = run(project, "dvc", "exp", "run", "--temp", "-S", "compare.model=teacher")
     assert "own code" in output
@@ -169,7 +169,7 @@ def wait_for(condition: object, seconds: float = 120.0) -> None:
 
 def test_a_killed_run_leaves_no_orphan_and_goes_on_to_the_same_bytes(project: Path) -> None:
     """`kill -9` of dvc in the middle of a training; the next run takes up its checkpoint."""
-    training = project / "src" / "minnow" / "training.py"
+    training = project / "src" / "minnow" / "training" / "loop.py"
     text = training.read_text()
     assert "CHECKPOINT_SECONDS = 60.0" in text
     training.write_text(text.replace("CHECKPOINT_SECONDS = 60.0", "CHECKPOINT_SECONDS = 0.0"))

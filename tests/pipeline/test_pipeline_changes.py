@@ -36,9 +36,9 @@ def test_more_text_runs_the_teacher_on_that_alone_and_once(project: Path) -> Non
     (project / "data/raw/embedded/more.csv").write_text("\n".join(["text", *NEW_URLS]) + "\n")
     more = (
         "-S",
-        "distill.unlabelled=data/raw/embedded/more.csv",
+        "teacher_unlabelled.file=data/raw/embedded/more.csv",
         "-S",
-        "distill.augmentation.copies=1",
+        "teacher_unlabelled.copies=1",
     )
     run(project, "dvc", "repro", "prepare")  # the folder changed, not what comes out of it
     output = run(project, "dvc", "exp", "run", *more, "distill")
@@ -63,7 +63,7 @@ def test_no_teacher_and_pure_imitation_both_run(project: Path) -> None:
 
 
 def test_stored_states_of_the_teacher_outlive_a_new_weight(project: Path) -> None:
-    stored = ["-S", "distill.hidden_states=stored", "-S", "distill.stored_layers=[1]"]
+    stored = ["-S", "teacher_states.layers=[1]"]
     weights = [["-S", f"distill.relation_weight={weight}"] for weight in (1.0, 2.0)]
     output = run(project, "dvc", "exp", "run", *stored, *weights[0], "distill")
     assert stages_run(output) == ["teacher_states", "distill"]
@@ -100,7 +100,14 @@ def test_recovery_trains_what_was_quantized(project: Path) -> None:
             project / "models/packed" / name
         ).read_bytes()
     output = run(
-        project, "dvc", "exp", "run", "-S", "recover.epochs=1", "-S", "recover.learning_rate=0.002"
+        project,
+        "dvc",
+        "exp",
+        "run",
+        "-S",
+        "recover.training.epochs=1",
+        "-S",
+        "recover.training.learning_rate=0.002",
     )
     assert set(stages_run(output)) - AFTER_RECOVER == {"recover"}
     told = json.loads((project / "models/quantized/manifest.json").read_text())["recovery"]
@@ -129,11 +136,11 @@ def test_an_evaluation_knob_trains_and_runs_no_model(project: Path) -> None:
     knobs = ["-S", "evaluate.margin=0.01", "-S", "evaluate.threshold.fpr=0.1"]
     output = run(project, "dvc", "exp", "run", *knobs)
     assert set(stages_run(output)) == {"teacher_eval", "evaluate", "report", "package", "compare"}
-    decision = json.loads((project / "metrics/calibration.json").read_text())["models"][
+    decision = json.loads((project / "metrics/evidence/calibration.json").read_text())["models"][
         "quantized"
     ]["decision"]
     assert decision["validation_fpr"] <= 0.1
-    assert json.loads((project / "metrics/hops.json").read_text())["margin"] == 0.01
+    assert json.loads((project / "metrics/evidence/hops.json").read_text())["margin"] == 0.01
 
 
 def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> None:
@@ -144,12 +151,10 @@ def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> Non
         for number, text in enumerate([*(f"http://{url}" for url in seen), *NEW_URLS])
     ]
     (project / "data/raw/embedded/new.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    output = run(
-        project, "dvc", "exp", "run", "-S", "+evaluate.extra.new=data/raw/embedded/new.csv"
-    )
+    output = run(project, "dvc", "exp", "run", "-S", "+extra.new=data/raw/embedded/new.csv")
     again = {f"predict_extra@{model}" for model in JUDGED} | {"evaluate", "report", "package"}
     assert set(stages_run(output)) - {"prepare", "teacher_unlabelled", "compare"} == again
-    found = json.loads((project / "metrics/extra.json").read_text())["new"]
+    found = json.loads((project / "metrics/evidence/extra.json").read_text())["new"]
     assert (found["rows"], found["removed_seen"]) == (len(NEW_URLS), 5)
     assert set(found["models"]) == set(JUDGED)
 
@@ -159,5 +164,5 @@ def test_a_control_is_made_on_demand_before_it_is_evaluated(project: Path) -> No
     order = stages_run(output)
     assert order.index("control@no_teacher") < order.index("evaluate")
     assert not {"teacher", "teacher_logits", "distill"} & set(order)
-    found = json.loads((project / "metrics/controls.json").read_text())["no_teacher"]
+    found = json.loads((project / "metrics/evidence/controls.json").read_text())["no_teacher"]
     assert [(hop["before"], hop["after"]) for hop in found["hops"]] == [("no_teacher", "student")]

@@ -206,7 +206,9 @@ def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     assert run_tables.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
     assert run_tables.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
     assert (
-        run_tables.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[-1]
+        run_tables.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[
+            -1
+        ]
         == "better"
     )
 
@@ -323,12 +325,18 @@ def test_compressed_students_stand_beside_teacher_and_baseline(tmp_path: Path) -
     assert any(line.startswith("| character n-grams | 4.01 | 0.9500 |") for line in lines)
 
 
-def test_the_headline_gives_teacher_and_baseline_intervals_and_seeds_their_spread(tmp_path: Path) -> None:
-    runs = [compressed_run("forward_kl", f1) for f1 in (0.93, 0.95)] + [compressed_run("forward_kl, 256 wide", 0.94)]
+def test_the_headline_gives_teacher_and_baseline_intervals_and_seeds_their_spread(
+    tmp_path: Path,
+) -> None:
+    runs = [compressed_run("forward_kl", f1) for f1 in (0.93, 0.95)] + [
+        compressed_run("forward_kl, 256 wide", 0.94)
+    ]
     found = compressed_results(*runs)
     found["references"]["teacher"]["hops"] = [hop("baseline", "teacher", 0.06, "non_inferior")]
     lines = rendered(tmp_path, "headline", **found)
-    assert "| teacher: MiniLM, 6 layers, fine-tuned | 4.01 | 0.9500 [0.9400, 0.9600] |  |  |" in lines
+    assert (
+        "| teacher: MiniLM, 6 layers, fine-tuned | 4.01 | 0.9500 [0.9400, 0.9600] |  |  |" in lines
+    )
     baseline = "0.9500 [0.9400, 0.9600] | -0.0600 [-0.0700, -0.0500] |  |"
     assert f"| character n-grams, logistic regression | 4.01 | {baseline}" in lines
     spread = "0.9400 ± 0.0141 | -0.0100 (-0.0200 to +0.0000) | 0 of 2 |"
