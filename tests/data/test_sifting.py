@@ -39,4 +39,4 @@ def test_a_class_without_rows_is_refused_with_the_losses() -> None:
         "one class only: 0 safe and 2 phishing rows are left of the 9 read (dropped: 3 empty);"
         " give more"
     )
-    assert sifting.losses({"empty": 0}) == "none"
+    assert sifting.listed_losses({"empty": 0}) == "none"

@@ -27,10 +27,18 @@ from minnow.core.tables import read_logits, read_table, write_table
 from minnow.data import augmentation, cleaning, files, sources, synthetic, unlabelled
 from minnow.data.splits import row_ids
 from minnow.distill import losses
+from minnow.distill.params import check_teacher_rows
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS, Layout
 from minnow.models import inference
-from minnow.stages import control, distill, prepare, teacher_logits, teacher_unlabelled
+from minnow.stages import (
+    control,
+    distill,
+    prepare,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
 from minnow.stages import teacher as teacher_module
 from minnow.text import urls
 from minnow.training import checkpoints, fitting, loop
@@ -359,6 +367,9 @@ def project(taught: Path, tmp_path: Path) -> Path:
 
 
 def student_of(root: Path) -> bytes:
+    """Return the student's weights, from the rows that the teacher labels by these params."""
+    teacher_states.main(root)
+    teacher_unlabelled.main(root)
     distill.main(root)
     return (Layout(root).model("student") / "model.safetensors").read_bytes()
 
@@ -435,7 +446,7 @@ def test_the_student_learns_from_more_text_and_is_what_it_was_without(project: P
     edit(project, {"teacher_unlabelled.seed": 1})
     teacher_unlabelled.main(project)
     assert student_of(project) != more
-    edit(project, {"teacher_unlabelled.copies": 0})  # whatever still lies there
+    edit(project, {"teacher_unlabelled.copies": 0})
     assert student_of(project) == plain
 
 
@@ -468,9 +479,8 @@ def test_another_text_is_another_checkpoint(project: Path, monkeypatch: pytest.M
         checkpoints, "checkpoint_of", lambda *given: named.append(given[3]) or sys.exit(1)
     )
     edit(project, COPIES)
-    teacher_unlabelled.main(project)
     with pytest.raises(SystemExit):
-        distill.main(project)
+        student_of(project)
     layout = Layout(project)
     assert {layout.unlabelled_texts, layout.unlabelled_logits} <= set(named[0])
 
@@ -489,7 +499,7 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"teacher_unlabelled.file": "data/raw/embedded/seen.csv"},
         "teacher_unlabelled",
-        ["unlabelled: no row is left", "in_t"],
+        ["teacher_unlabelled.file: no row is left", "in_t"],
     ),
     (
         {"teacher_unlabelled.file": "data/raw/embedded/url.csv"},
@@ -517,15 +527,14 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
         ["copy is unknown", "did you mean 'copies'"],
     ),
     (
-        {"distill.augmentation": 1},
-        "distill",
-        ["distill.augmentation is 1", "a block with the keys copies, seed"],
+        {"teacher_unlabelled": 1},
+        "teacher_unlabelled",
+        ["teacher_unlabelled is 1", "a block with the keys file, copies, seed"],
     ),
-    ({"distill.unlabeled": MORE}, "distill", ["unlabeled is unknown", "did you mean 'unlabelled'"]),
     (
-        {**COPIES, "distill.soft_weight": 0.0},
-        "distill",
-        ["with soft_weight 0 there is nothing to learn", "copies to 0"],
+        {"teacher_unlabelled.fil": MORE},
+        "teacher_unlabelled",
+        ["fil is unknown", "did you mean 'file'"],
     ),
     ({**COPIES}, "distill", ["data/unlabelled/texts.parquet is missing; `dvc repro` makes it"]),
 ]
@@ -533,8 +542,19 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
 
 def test_the_inside_of_the_teacher_is_something_to_learn_from(project: Path) -> None:
     """A student may learn rows without labels from white-box terms alone."""
-    edit(project, {**COPIES, "distill.soft_weight": 0.0, "distill.hidden_weight": 1.0})
-    assert distill.Params.load(project).distill.more_text
+    edit(project, {"distill.soft_weight": 0.0, "distill.hidden_weight": 1.0})
+    terms = distill.Params.load(project).distill
+    check_teacher_rows(terms, more_texts=True, stored_states=False)
+    with pytest.raises(MinnowError, match=r"^teacher_states\.layers stores hidden states of the"):
+        check_teacher_rows(terms, more_texts=True, stored_states=True)
+
+
+def test_without_a_term_of_the_teachers_its_rows_are_refused(project: Path, run: Run) -> None:
+    edit(project, {**COPIES, "distill.soft_weight": 0.0})
+    teacher_states.main(project)
+    teacher_unlabelled.main(project)
+    words = ["distill.soft_weight is 0", "nothing to learn", "teacher_unlabelled.copies to 0"]
+    refused(project, run, "distill", *words)
 
 
 @pytest.mark.parametrize(("changes", "stage", "words"), REFUSED)
@@ -557,10 +577,7 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     params = teacher_unlabelled.Params.model_validate(
         {
             "preset": "file",
-            "wanted": {
-                "unlabelled": "data/raw/file/more.csv",
-                "augmentation": {"copies": 0, "seed": 0},
-            },
+            "teacher_unlabelled": {"file": "data/raw/file/more.csv", "copies": 0, "seed": 0},
             "data": FILE,
             "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
         }
@@ -590,7 +607,7 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
             "distill.soft_weight": 0.0,
         },
     )
-    distill.main(project)
+    student_of(project)
     control.predict_student(project)
     table = read_table(Layout(project).split("test"))
     wanted = read_logits(Layout(project).logits_of("student", "test"), table["id"].to_list())
@@ -604,8 +621,9 @@ def test_the_control_with_a_random_split_labels_more_text_anew(
     control.main(project, "random_split")
     other = Path(shutil.copytree(project, tmp_path / "other"))
     edit(other, {"data.split": "random"}, "embedded")
-    for stage in (prepare, teacher_module, teacher_logits, teacher_unlabelled, distill):
+    for stage in (prepare, teacher_module, teacher_logits):
         stage.main(other)
+    student_of(other)
     control.predict_student(other)
     kept = Layout(project).control("random_split") / "student" / "test.parquet"
     assert kept.read_bytes() == Layout(other).logits_of("student", "test").read_bytes()

@@ -473,7 +473,8 @@ def test_a_base_without_a_network(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     root = new_project(tmp_path / "hub", "hub")
-    for folder in ("data/prepared", "data/logits", "models"):
+    folders = ("data/prepared", "data/logits", "data/states", "data/unlabelled", "models")
+    for folder in folders:
         shutil.copytree(built / folder, root / folder)
     base = {
         "teacher": "google-bert/bert-base-uncased",

@@ -28,7 +28,7 @@ def class_counts(rows: pl.DataFrame) -> dict[str, int]:
     return {name: int((rows["label"] == label).sum()) for label, name in enumerate(CLASSES)}
 
 
-def losses(dropped: Mapping[str, int]) -> str:
+def listed_losses(dropped: Mapping[str, int]) -> str:
     """Return the rows dropped per reason, in words."""
     return listed([f"{count} {reason}" for reason, count in dropped.items() if count]) or "none"
 
@@ -51,6 +51,6 @@ def require_both_classes(
         return
     left = " and ".join(f"{count} {name}" for name, count in kept.items())
     raise MinnowError(
-        f"one class only: {left} rows are left of the {read} read (dropped: {losses(dropped)});"
-        f" {remedy}"
+        f"one class only: {left} rows are left of the {read} read"
+        f" (dropped: {listed_losses(dropped)}); {remedy}"
     )

@@ -12,7 +12,7 @@ import polars as pl
 
 from minnow.data import augmentation, cleaning
 from minnow.data.reports import Copies, FileTexts, UnlabelledReport
-from minnow.data.sifting import filtered, losses
+from minnow.data.sifting import filtered, listed_losses
 from minnow.data.splits import row_ids
 from minnow.errors import MinnowError
 from minnow.text import urls
@@ -118,8 +118,9 @@ def _require_rows(file: FileTexts) -> None:
     if file.kept:
         return
     raise MinnowError(
-        f"no row is left of the {file.rows_read} read (dropped: {losses(file.dropped)}); give URLs"
-        " that stand in no split, of other registered domains than those of validation and test"
+        f"no row is left of the {file.rows_read} read (dropped: {listed_losses(file.dropped)});"
+        " give URLs that stand in no split, of other registered domains than those of validation"
+        " and test"
     )
 
 
