@@ -21,9 +21,8 @@ from minnow.models.batching import Encoded
 from minnow.models.inference import predict_logits
 from minnow.models.params import BuildParams
 from minnow.models.schemes import EightBit, FourBit, Scheme
-from minnow.quantization import budget, sensitivity
+from minnow.quantization import budget, quantize, sensitivity
 from minnow.quantization.budget import Choice, Option
-from minnow.quantization.quantize import quantize
 from minnow.release import provenance
 
 CPU = torch.device("cpu")
