@@ -235,7 +235,7 @@ def test_the_size_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_layer_that_the_teacher_lacks_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         MinnowError,
-        match="teacher_states.layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for",
+        match=r"teacher_states\.layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for",
     ):
         store_states(folder, tmp_path / "states", TABLE, [0, 4, 9], FLOAT32)
 

@@ -1,4 +1,4 @@
-"""White-box distillation: which layers, in which tokens, online or stored; killed and gone on with."""
+"""White-box distillation: which layers, in which tokens, online or stored; killed and gone on."""
 
 import hashlib
 import math

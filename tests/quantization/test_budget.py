@@ -150,10 +150,9 @@ def student(
     model = building.build(shape.model_copy(update={"hidden_size": 128}), tokenizer)
     with torch.no_grad():
         heads.classification_layer(model).weight.normal_()
-    folders.save(
-        model, tokenizer, tmp_path_factory.mktemp("models") / "student", facts={"base": None}
-    )
-    return tmp_path_factory.getbasetemp() / "models0" / "student"
+    folder = tmp_path_factory.mktemp("models") / "student"
+    folders.save(model, tokenizer, folder, facts={"base": None})
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -485,7 +485,7 @@ def test_a_killed_recovery_goes_on_to_the_same_bytes(
 def test_the_stage_passes_the_packed_student_through(
     student: Student, tmp_path: Path, run: Callable[[Path, str], tuple[int, str]]
 ) -> None:
-    """Byte for byte, whatever the modes of the files in DVC's cache; without a model being loaded."""
+    """Byte for byte, whatever the modes of the files in DVC's cache; no model is loaded."""
     layout = Layout(new_project(tmp_path / "project"))
     shutil.copytree(student.folders.packed, layout.model("packed"))
     for file in layout.model("packed").iterdir():

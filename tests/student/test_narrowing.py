@@ -245,7 +245,7 @@ def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
-    """Against finite differences: each part is scaled by 1 ± ε for one text at a time, in float64."""
+    """Against finite differences: each part times 1 ± ε for one text at a time, in float64."""
     model = classifier(kind).double()
     texts, truth, epsilon = sample(5), labels(5), 1e-5
     found = importance.importance(model, texts, truth, [1])

@@ -137,7 +137,7 @@ def _digest(text: str, folders: Iterable[Path]) -> str:
 
 # What is kept
 def keep(layout: Layout, name: str, facts: Mapping[str, Any]) -> None:
-    """Write what evaluation reads of the control's scratch, all or nothing, and remove the scratch."""
+    """Write what evaluation reads of the control's scratch, all or nothing; remove the scratch."""
     scratch = Layout(layout.control_scratch(name))
     with replacing(layout.control(name)) as out:
         for split in KEPT_SPLITS:

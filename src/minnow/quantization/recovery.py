@@ -205,8 +205,8 @@ def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
             else "give quantize.budget_mb less"
         )
         raise MinnowError(
-            f"recover.lora has rank {adapted.rank} and the student has no 4-bit layer to adapt: {remedy},"
-            " or set recover.lora to null, which trains what is float already"
+            f"recover.lora has rank {adapted.rank} and the student has no 4-bit layer to adapt:"
+            f" {remedy}, or set recover.lora to null, which trains what is float already"
         )
     model = float_copy(packed)
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
