@@ -36,7 +36,17 @@ from minnow.layout import Layout
 from minnow.models import building, folders
 from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
-from minnow.stages import distill, predict, prepare, quantize, recover, teacher, teacher_logits
+from minnow.stages import (
+    distill,
+    predict,
+    prepare,
+    quantize,
+    recover,
+    teacher,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
 from minnow.student import vocabularies
 
 TEXTS = synthetic.generate(300, seed=1)[0]
@@ -648,7 +658,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a tiny teacher of 700 tokens, its logits, and a WordPiece base."""
     root = new_project(tmp_path_factory.mktemp("taught"))
     edit(root, {"teacher.vocabulary": 700}, "embedded")
-    for stage in (prepare, teacher, teacher_logits):
+    for stage in (prepare, teacher, teacher_logits, teacher_states, teacher_unlabelled):
         stage.main(root)
     base = bert()
     saved(

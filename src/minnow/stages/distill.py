@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from minnow.core.runtime import Runtime
     from minnow.training.loop import Guide
 
+# What dvc.yaml lists of the package, on which the name of a checkpoint depends.
+CODE = ("core", "models", "training", "student", "distill", "stages/distill.py")
+
 
 class Params(StageParams):
     """What `distill` reads of params.yaml."""
@@ -77,7 +80,9 @@ def main(root: Path) -> None:
         run=run,
         seed=distill.seed,
         desc="student",
-        checkpoint=checkpoints.checkpoint_of(layout, "student", params.model_dump_json(), inputs),
+        checkpoint=checkpoints.checkpoint_of(
+            layout, "student", params.model_dump_json(), inputs, CODE
+        ),
         guide=guide,
     )
     with replacing(layout.model("student")) as out:

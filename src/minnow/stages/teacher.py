@@ -9,6 +9,9 @@ from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
 from minnow.teacher.params import TeacherParams
 
+# What dvc.yaml lists of the package, on which the name of a checkpoint depends.
+CODE = ("core", "models", "training", "teacher", "stages/teacher.py")
+
 
 class Params(StageParams):
     """What `teacher` reads of params.yaml."""
@@ -38,6 +41,7 @@ def main(root: Path) -> None:
         "teacher",
         params.model_dump_json(),
         [layout.split("train"), layout.split("validation")],
+        CODE,
     )
     if teacher.method == "none":
         curve = curve_of([])
