@@ -109,7 +109,10 @@ def _product(left: "Tensor", right: "Tensor") -> "Tensor":
     import torch
 
     exact = (torch.float32, torch.float64)
-    arrays = [(each if each.dtype in exact else each.float()).numpy() for each in (left, right)]
+    arrays = [
+        (factor if factor.dtype in exact else factor.float()).detach().numpy()
+        for factor in (left, right)
+    ]
     return torch.from_numpy(np.matmul(*arrays))
 
 

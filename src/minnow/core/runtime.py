@@ -76,7 +76,7 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the dtype that `precision` asks for; for `auto` bfloat16 where it is clearly faster."""
+    """Return the dtype that `precision` asks for; `auto` takes the one that is clearly faster."""
     if precision == "auto":
         return faster_dtype(device.type)
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
