@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> int:
             f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
         )
     from minnow import run_cache
+    from minnow.core import kernels
     from minnow.errors import MinnowError, nearest, reason
 
     stages, tools = names("stages"), names("tools")
@@ -78,6 +79,8 @@ def main(arguments: list[str]) -> int:
         return fail("stage.py", f"{given}; stages: {', '.join(stages)}; tools: {', '.join(tools)}")
     name, *rest = arguments
     package = "stages" if name in stages else "tools"
+    if name in stages:
+        kernels.prepare(ROOT)
     try:
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]

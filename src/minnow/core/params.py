@@ -23,6 +23,7 @@ from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Kernels = Literal["native", "portable"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 # How pydantic marks what a value could have been that may be text or a number.
@@ -58,6 +59,15 @@ class RuntimeParams(Block):
     device: Literal["auto", "cpu", "cuda"]
     precision: Precision
     threads: Annotated[int, Field(ge=1)] | None
+    kernels: Kernels
+
+    @model_validator(mode="after")
+    def _portable_is_for_cpus(self) -> Self:
+        if self.kernels == "portable" and self.device == "cuda":
+            raise ValueError(
+                "kernels 'portable' are for CPUs: set device to cpu or kernels to native"
+            )
+        return self
 
 
 class StageParams(BaseModel):

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from minnow.core import kernels
 from minnow.core.files import MANIFEST, write_manifest
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError
@@ -114,6 +115,7 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     if adapted is not None:
         del model.config.transformers_weights
         adapters.connect(model, adapted.layers, adapted.scale)
+    kernels.hold_back(model)
     model.eval()
     return model
 

@@ -86,7 +86,7 @@ def main(root: Path) -> None:
         guide=guide,
     )
     with replacing(layout.model("student")) as out:
-        folders.save(model, tokenizer, out, facts=facts)
+        folders.save(model, tokenizer, out, facts={**facts, **run.facts})
     write_table(layout.plot("student_training"), curve)
     checkpoints.discard_checkpoints(layout, "student")
 

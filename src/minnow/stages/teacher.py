@@ -63,6 +63,6 @@ def main(root: Path) -> None:
 
         model = qlora.merged(model)
     with replacing(layout.model("teacher")) as out:
-        folders.save(model, tokenizer, out, facts=facts)
+        folders.save(model, tokenizer, out, facts={**facts, **run.facts})
     write_table(layout.plot("teacher_training"), curve)
     checkpoints.discard_checkpoints(layout, "teacher")
