@@ -119,11 +119,27 @@ class Layout:
         return self.metrics_folder / f"{name}.json"
 
     @property
+    def evidence_folder(self) -> Path:
+        """What evaluation found out beside the headline metrics, a file each, written whole."""
+        return self.metrics_folder / "evidence"
+
+    def evidence(self, name: str) -> Path:
+        return self.evidence_folder / f"{name}.json"
+
+    @property
     def plots(self) -> Path:
         return self.metrics_folder / "plots"
 
     def plot(self, name: str) -> Path:
         return self.plots / f"{name}.csv"
+
+    @property
+    def evaluation_plots(self) -> Path:
+        """The tables of evaluation's figures, written whole."""
+        return self.plots / "evaluate"
+
+    def evaluation_plot(self, name: str) -> Path:
+        return self.evaluation_plots / f"{name}.csv"
 
     @property
     def checkpoints(self) -> Path:
