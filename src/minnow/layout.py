@@ -60,6 +60,11 @@ class Layout:
         return self.root / "data" / "states" / "teacher"
 
     @property
+    def teacher_states_index(self) -> Path:
+        """Which layers are stored, none by default."""
+        return self.teacher_states / "states.json"
+
+    @property
     def unlabelled(self) -> Path:
         """Texts that the teacher alone labelled, its logits of them, and how they came about."""
         return self.root / "data" / "unlabelled"
@@ -120,10 +125,10 @@ class Layout:
 
     @property
     def evidence_folder(self) -> Path:
-        """What evaluation found out beside the headline metrics, a file each, written whole."""
         return self.metrics_folder / "evidence"
 
     def evidence(self, name: str) -> Path:
+        """What evaluation found out about all models together."""
         return self.evidence_folder / f"{name}.json"
 
     @property
@@ -135,7 +140,7 @@ class Layout:
 
     @property
     def evaluation_plots(self) -> Path:
-        """The tables of evaluation's figures, written whole."""
+        """A table a figure, with a column for the model."""
         return self.plots / "evaluate"
 
     def evaluation_plot(self, name: str) -> Path:

@@ -214,7 +214,7 @@ def test_a_killed_run_goes_on_unless_something_changed(
     assert not Layout(project).control("random_split").exists()
     first = [
         "prepare",
-        "controls",
+        "scratch",
         "teacher",
         "teacher_logits",
         "teacher_states",

@@ -70,7 +70,7 @@ def digest(rows: list[str], labels: list[int]) -> str:
 
 def test_a_seed_gives_the_same_rows_in_another_process() -> None:
     script = (
-        "import hashlib; from minnow.synthetic import generate;"
+        "import hashlib; from minnow.data.synthetic import generate;"
         "print(hashlib.sha256(repr(generate(2000, seed=0)).encode()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -421,7 +421,7 @@ def test_other_maps_are_another_start(
     monkeypatch.setattr(
         nn.Linear, "reset_parameters", lambda self: (original(self), self.weight.data.mul_(2))[0]
     )
-    monkeypatch.setattr("test_whitebox.student_of", lambda **options: student)
+    monkeypatch.setitem(globals(), "student_of", lambda **options: student)
     with monkeypatch.context() as plain:
         plain.setattr(nn.Linear, "reset_parameters", original)
         torch.manual_seed(1)

@@ -213,7 +213,7 @@ def test_stored_logits_carry_ids_and_are_those_of_the_folder(tmp_path: Path) -> 
 
 
 def test_it_does_without_torch() -> None:
-    code = "import sys; import minnow.baseline; sys.exit('torch' in sys.modules)"
+    code = "import sys; import minnow.evaluation.baseline; sys.exit('torch' in sys.modules)"
     source = SRC
     assert (
         subprocess.run(

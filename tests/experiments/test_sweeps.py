@@ -16,6 +16,7 @@ from minnow.errors import MinnowError
 from minnow.experiments import sweep_charts, sweeps
 from minnow.experiments.sweeps import Point, Run
 from minnow.tools import dvc
+from minnow.tools import sweeps as sweeps_tool
 from minnow.tools.sweeps import main
 
 # --- What DVC 3.67.1 printed for a sweep of a toy pipeline, its params and metrics cut short ------
@@ -428,7 +429,7 @@ def test_the_plot_has_a_row_per_parameter_and_a_bar_only_for_several_runs() -> N
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, shown: Any) -> None:
-    monkeypatch.setattr(sweeps, "experiments", lambda root, options: shown)
+    monkeypatch.setattr(sweeps_tool, "experiments", lambda root, options: shown)
 
 
 def test_the_tool_prints_and_writes_the_same_every_time(

@@ -23,7 +23,7 @@ from minnow.errors import MinnowError
 from minnow.models import building, folders, heads, schemes
 from minnow.models.batching import encode
 from minnow.models.params import BuildParams
-from minnow.quantization.quantize import quantize
+from minnow.quantization import quantize
 
 CPU = torch.device("cpu")
 
@@ -233,7 +233,8 @@ start, student, quantized = Path("start"), Path("student"), Path("quantized")
 folders.save(folders.load_model(start), folders.load_tokenizer(start), student)
 scheme = schemes.scheme("nf4", double_quantization=True)
 probe = encode(folders.load_tokenizer(student), {texts!r})
-quantize(student, quantized, scheme, keep_float=["classifier"], probe=probe, device=torch.device("cpu"))
+cpu = torch.device("cpu")
+quantize(student, quantized, scheme, keep_float=["classifier"], probe=probe, device=cpu)
 """
     environment = {
         **os.environ,

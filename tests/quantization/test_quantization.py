@@ -26,7 +26,7 @@ from minnow.models.inference import predict_logits
 from minnow.models.packed import check_layers
 from minnow.models.params import BuildParams
 from minnow.models.schemes import EightBit, FourBit, Scheme
-from minnow.quantization.quantize import quantize
+from minnow.quantization import quantize
 
 CPU = torch.device("cpu")
 KEEP = ["classifier", "pre_classifier"]

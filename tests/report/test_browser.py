@@ -12,10 +12,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import helpers_results as made_up
 import pytest
 import yaml
 
+from helpers import results as made_up
 from helpers.browser import Seen, chromium, framed, measured, see
 from helpers.paths import ROOT
 from minnow.core.tables import write_table

@@ -8,11 +8,11 @@ import sys
 from collections import Counter
 from xml.etree import ElementTree
 
-import helpers_results as made_up
 import polars as pl
 import pytest
 import vl_convert
 
+from helpers import results as made_up
 from helpers.paths import ROOT
 from minnow.layout import JUDGED
 from minnow.report import charts, svg

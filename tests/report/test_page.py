@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import helpers_results as made_up
 import polars as pl
 import pytest
 
+from helpers import results as made_up
 from helpers.paths import ROOT
 from helpers.stage import new_project
 from minnow.core.files import write_json

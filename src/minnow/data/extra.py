@@ -14,10 +14,10 @@ from minnow.data.params import DataParams
 from minnow.data.sources import Source, watched
 from minnow.errors import MinnowError, listed
 from minnow.layout import Layout
-from minnow.stages.predict_extra import Params
 
 if TYPE_CHECKING:
     from minnow.data.files import Columns
+    from minnow.stages.predict_extra import Params
 
 
 # What `data.sifted` drops for the sake of other splits than the one there is here.
@@ -88,7 +88,7 @@ def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
+def load(params: "Params", layout: Layout) -> "dict[str, ExtraSet]":
     """Return the sets by name.
 
     Raises:
@@ -100,7 +100,7 @@ def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
     unlabelled = read_table(layout.unlabelled_texts)
     sets: dict[str, ExtraSet] = {}
     for name, given in params.extra.files.items():
-        path = watched(given, f"evaluate.extra.{name}", layout, params.preset)
+        path = watched(given, f"extra.{name}", layout, params.preset)
         try:
             source = load_file(path, None, columns=columns(params.data))
             each = extra_set(
@@ -111,7 +111,7 @@ def load(params: Params, layout: Layout) -> "dict[str, ExtraSet]":
                 move_scheme=params.data.move_scheme,
             )
         except MinnowError as error:
-            raise MinnowError(f"evaluate.extra.{name}: {error}") from None
+            raise MinnowError(f"extra.{name}: {error}") from None
         file = path.relative_to(os.path.normpath(layout.root)).as_posix()
         sets[name] = ExtraSet(each.rows, {"file": file, **each.report})
     return sets

@@ -106,7 +106,7 @@ def _copies(kept: pl.DataFrame, splits: Splits, *, number: int, seed: int) -> pl
     )
     if made.is_empty():
         raise MinnowError(
-            "distill.augmentation: no row of train could be altered into another URL; set copies"
+            "teacher_unlabelled.copies: no row of train could be altered into another URL; set copies"
             " to 0"
         )
     return made.select(ids(made["key"]).alias("id"), "text", "copy_of")

@@ -1,26 +1,38 @@
 """The loss of distillation: the block `distill`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field
 
-from minnow.core.params import Seed
-from minnow.stages.teacher_states import StatesParams
-from minnow.stages.teacher_unlabelled import UnlabelledParams
+from minnow.core.params import Block, Seed
+from minnow.errors import MinnowError
 
 if TYPE_CHECKING:
     from minnow.training.targets import Loss
 
 
-class DistillParams(StatesParams, UnlabelledParams):
+class Terms(Block):
+    """What of teacher and student is compared inside them, and with which weight; 0 is nothing."""
+
+    hidden_weight: Annotated[float, Field(ge=0)] = 0.0
+    hidden_measure: Literal["cosine", "mse"] = "cosine"
+    attention_weight: Annotated[float, Field(ge=0)] = 0.0
+    relation_weight: Annotated[float, Field(ge=0)] = 0.0
+    relation_heads: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to compare."""
+        return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
+
+
+class DistillParams(Terms):
     """The loss: soft_weight · `loss` on the logits + (1 − soft_weight) · cross-entropy; mse has no
     temperature.
 
     To that the white-box terms are added, each times its weight. Rows that only the teacher
     labelled have no cross-entropy.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
     beta: Annotated[float, Field(gt=0, lt=1)]
@@ -33,11 +45,6 @@ class DistillParams(StatesParams, UnlabelledParams):
     relation_heads: Annotated[int, Field(ge=1)] | None
     layer_map: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
     seed: Seed
-
-    @property
-    def inside(self) -> bool:
-        """Whether there is a white-box term."""
-        return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
 
     @property
     def loss_name(self) -> str:
@@ -56,17 +63,21 @@ class DistillParams(StatesParams, UnlabelledParams):
             soft_weight=self.soft_weight,
         )
 
-    @model_validator(mode="after")
-    def _teacher_for_its_rows(self) -> Self:
-        if self.more_text and not self.soft_weight and not self.inside:
-            raise ValueError(
-                "with soft_weight 0 there is nothing to learn from rows that only the teacher"
-                " labels; set unlabelled to null and augmentation.copies to 0, or raise soft_weight"
-                " or a white-box weight"
-            )
-        if self.more_text and self.inside and self.hidden_states == "stored":
-            raise ValueError(
-                "hidden_states 'stored' holds those of the training split alone; with unlabelled or"
-                " augmentation set it to 'online'"
-            )
-        return self
+
+def check_teacher_rows(distill: DistillParams, *, more_texts: bool, stored_states: bool) -> None:
+    """Refuse a loss from which rows that only the teacher labelled could teach nothing.
+
+    Raises:
+        MinnowError: there are such rows, and no term of the loss or no hidden state for them.
+    """
+    if more_texts and not distill.soft_weight and not distill.any:
+        raise MinnowError(
+            "distill.soft_weight is 0, so that there is nothing to learn from rows that only the"
+            " teacher labels; set teacher_unlabelled.file to null and teacher_unlabelled.copies to"
+            " 0, or raise distill.soft_weight or a white-box weight"
+        )
+    if more_texts and distill.any and stored_states:
+        raise MinnowError(
+            "teacher_states.layers stores hidden states of the training split alone; set it to null,"
+            " or teacher_unlabelled.file to null and teacher_unlabelled.copies to 0"
+        )

@@ -223,7 +223,7 @@ def check_layers(model: PreTrainedModel, layers: Collection[int]) -> None:
     total = len(layers_of(model))
     if outside := [layer for layer in sorted(layers) if layer > total]:
         raise MinnowError(
-            f"distill.stored_layers names layer {listed(outside)}; the teacher has layers 1 to"
+            f"teacher_states.layers names layer {listed(outside)}; the teacher has layers 1 to"
             f" {total}, and 0 for its embeddings"
         )
 
@@ -252,7 +252,7 @@ def _write_states(
                 if not bool(real.isfinite().all()):
                     raise MinnowError(
                         f"the teacher's hidden states of layer {layer} are infinite or undefined in"
-                        f" {dtype}; use distill.hidden_states: online"
+                        f" {dtype}; use teacher_states.layers: null"
                     )
                 files[layer][places[mask].numpy()] = real.view(torch.int16).numpy()
             bar.update(len(rows))

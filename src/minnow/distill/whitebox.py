@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -18,6 +17,7 @@ from minnow.core.files import check_manifest
 from minnow.core.runtime import Runtime
 from minnow.distill import alignment, losses, states
 from minnow.distill.alignment import Tokens
+from minnow.distill.params import Terms
 from minnow.distill.states import States, Teacher, Watch
 from minnow.errors import MinnowError, listed
 from minnow.models import anatomy, folders
@@ -27,24 +27,6 @@ from minnow.training.loop import Guide
 # MiniLMv2.
 RELATION_WIDTH = 16
 Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is compared, and with which weight; all weights 0 is nothing. The fields stand in
-    params.yaml.
-    """
-
-    hidden_weight: float = 0.0
-    hidden_measure: Literal["cosine", "mse"] = "cosine"
-    attention_weight: float = 0.0
-    relation_weight: float = 0.0
-    relation_heads: int | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to compare."""
-        return self.hidden_weight > 0 or self.attention_weight > 0 or self.relation_weight > 0
 
 
 @dataclass(frozen=True)

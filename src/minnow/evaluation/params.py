@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from minnow.core.params import Block, Names, Seed, Share
-from minnow.stages.predict_extra import ExtraParams
 
 
 class ThresholdParams(Block):
@@ -15,15 +14,12 @@ class ThresholdParams(Block):
 
 
 class EvaluateParams(Block):
-    """How the models are judged. Nothing is trained for it, and no model run but on a new set in
-    `extra`.
-    """
+    """How the models are judged. Nothing is trained for it, and no model run."""
 
     threshold: ThresholdParams
     margin: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=1000)]
     seed: Seed
-    extra: ExtraParams
 
 
 Controls = Names[Literal["no_teacher", "random_split"]]

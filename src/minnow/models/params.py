@@ -1,4 +1,4 @@
-"""The shape of a model that is built: the block `build` of teacher and student."""
+"""What a model is made of: the blocks `build` and `lora`."""
 
 from typing import Annotated, Literal, Self
 
@@ -26,3 +26,10 @@ class BuildParams(Block):
                 f"heads is {self.heads}, which does not divide hidden_size {self.hidden_size}"
             )
         return self
+
+
+class LoraParams(Block):
+    """Adapters of 4-bit layers; `alpha` / `rank` is what their output is multiplied by."""
+
+    rank: Annotated[int, Field(ge=1)]
+    alpha: Annotated[float, Field(gt=0)]

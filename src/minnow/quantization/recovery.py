@@ -37,7 +37,7 @@ from minnow.models.folders import (
 from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.quantization.quantize import check_same
-from minnow.training import fitting
+from minnow.training.curves import curve_of
 from minnow.training.fitting import fit_tables
 from minnow.training.params import TrainingParams
 from minnow.training.targets import Loss
@@ -151,7 +151,7 @@ def recover(
         saved = load_for_inference(out, Runtime(run.device, torch.bfloat16))
         check_same(logits, predict_logits(saved, encoded, device=run.device))
     return pl.concat(
-        [fitting.curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve]
+        [curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve]
     )
 
 

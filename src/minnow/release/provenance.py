@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minnow.core.files import read_json
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
-from minnow.stages.package import Params
+
+if TYPE_CHECKING:
+    from minnow.stages.package import Params
 
 
 def of_model(
@@ -128,10 +130,9 @@ def recovered(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("recovery", {}).get("kept"))
 
 
-def origin(params: Params, layout: Layout) -> "Origin":
+def origin(params: "Params", layout: Layout) -> "Origin":
     """Return what the model was made from, by params and by the manifests of teacher and student."""
-    pass  # no import left
-
+    unlabelled = read_json(layout.unlabelled_report)
     return Origin(
         teacher=base(read_json(layout.manifest("teacher"))),
         student=base(read_json(layout.manifest("student"))),
@@ -147,6 +148,6 @@ def origin(params: Params, layout: Layout) -> "Origin":
         recovered=recovered(read_json(layout.manifest("quantized"))),
         budget=read_json(layout.manifest("quantized")).get("budget"),
         file=None if params.data.path is None else PurePosixPath(params.data.path).name,
-        states=params.distill.inside,
-        unlabelled=read_json(layout.unlabelled_report) if params.distill.more_text else None,
+        states=params.distill.any,
+        unlabelled=unlabelled if unlabelled["rows"] else None,
     )

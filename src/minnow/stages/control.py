@@ -27,6 +27,8 @@ class Params(StageParams):
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
     teacher: Annotated[TeacherParams, "presets.*.teacher"]
     student: Annotated[StudentParams, "presets.*.student"]
+    teacher_states: Annotated[teacher_states.TeacherStatesParams, "teacher_states"]
+    teacher_unlabelled: Annotated[teacher_unlabelled.TeacherUnlabelledParams, "teacher_unlabelled"]
     distill: Annotated[DistillParams, "distill"]
 
 
@@ -36,7 +38,12 @@ def predict_student(root: Path) -> None:
 
 
 STEPS: dict[str, list[Step]] = {
-    "no_teacher": [distill_module.main, predict_student],
+    "no_teacher": [
+        teacher_states.main,
+        teacher_unlabelled.main,
+        distill_module.main,
+        predict_student,
+    ],
     "random_split": [
         prepare.main,
         require_carved,

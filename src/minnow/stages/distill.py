@@ -1,15 +1,13 @@
 """distill: train the student on the teacher's stored logits and the labels."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from minnow.core.files import replacing
+from minnow.core.files import read_json, replacing
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.distill.params import DistillParams
+from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.layout import Layout
-from minnow.student.origin import origin
 from minnow.student.params import StudentParams
 
 if TYPE_CHECKING:
@@ -32,12 +30,17 @@ def main(root: Path) -> None:
     """Write the student's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
     from minnow.core.runtime import start
-    from minnow.models import folders
-    from minnow.student import layers
-    from minnow.training import checkpoints, fitting
 
     distill = params.distill
+    more = read_table(layout.unlabelled_texts)
+    stored = bool(read_json(layout.teacher_states_index)["layers"])
+    check_teacher_rows(distill, more_texts=not more.is_empty(), stored_states=stored)
     run = start(params.runtime, seed=distill.seed)
+    from minnow.models import folders
+    from minnow.student import layers
+    from minnow.student.origin import origin
+    from minnow.training import checkpoints, fitting
+
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
     texts = train["text"].to_list()
@@ -51,14 +54,17 @@ def main(root: Path) -> None:
         layout.split("validation"),
         layout.logits_of("teacher", "train"),
     ]
-    if distill.more_text:
-        more = read_table(layout.unlabelled_texts)
+    if not more.is_empty():
         more_logits = read_logits(layout.unlabelled_logits, more["id"].to_list())
         train, teacher_logits = fitting.with_unlabelled(
             train, teacher_logits, more["text"].to_list(), more_logits
         )
         inputs += [layout.unlabelled_texts, layout.unlabelled_logits]
-    guide = guide_of(params, model, tokenizer, layout, train, run)
+    guide = (
+        guide_of(params, model, tokenizer, layout, train, run, stored=stored)
+        if distill.any
+        else None
+    )
     inputs += [layout.manifest("teacher")] if guide else []
     curve = fitting.fit_tables(
         model,
@@ -87,32 +93,29 @@ def guide_of(
     layout: Layout,
     train: "pl.DataFrame",
     run: "Runtime",
+    *,
+    stored: bool,
 ) -> "Guide | None":
-    """Return the white-box terms that params ask for, None if none; they run the teacher, or read
-    what it stored.
+    """Return the white-box terms that params ask for; they run the teacher, or read what it
+    stored.
     """
     from minnow.distill import whitebox
     from minnow.models import folders
     from minnow.student import layers
 
-    student, distill, teacher = params.student, params.distill, layout.model("teacher")
-    terms = whitebox.Terms(
-        **{field.name: getattr(distill, field.name) for field in fields(whitebox.Terms)}
-    )
-    if not terms.any:
-        return None
+    student, teacher = params.student, layout.model("teacher")
     copied = None
     if student.init == "teacher" and student.layers is not None:
         total = folders.load_config(teacher).num_hidden_layers
         copied = layers.chosen_layers(student.layers, total, student.copy_layers)
     return whitebox.guide(
-        terms,
+        params.distill,
         model,
         tokenizer,
         teacher,
         train,
         run,
-        given_map=distill.layer_map,
+        given_map=params.distill.layer_map,
         copied=copied,
-        stored=layout.teacher_states if distill.hidden_states == "stored" else None,
+        stored=layout.teacher_states if stored else None,
     )

@@ -46,7 +46,7 @@ class ExtraParams(Block):
 class Params(StageParams):
     """What `predict_extra` reads of params.yaml."""
 
-    extra: Annotated[ExtraParams, "evaluate.extra"]
+    extra: Annotated[ExtraParams, "extra"]
     data: Annotated[DataParams, "presets.*.data"]
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
 
@@ -73,16 +73,20 @@ def predict(
     model: str, sets: "dict[str, ExtraSet]", out: Path, given: RuntimeParams, layout: Layout
 ) -> None:
     """Write the model's logits of each set into the folder `out`, with the labels."""
-    from minnow.core.runtime import start
     from minnow.data.extra import with_labels
-    from minnow.evaluation import baseline
-    from minnow.models import inference
 
     tables = {name: each.rows for name, each in sets.items()}
     if model == BASELINE:
+        from minnow.evaluation import baseline
+
         baseline.store_logits(layout.model(model), out, tables)
     else:
-        inference.store_logits(layout.model(model), out, tables, start(given))
+        from minnow.core.runtime import start
+
+        run = start(given)
+        from minnow.models import inference
+
+        inference.store_logits(layout.model(model), out, tables, run)
     for name, rows in tables.items():
         path = out / layout.extra_set(model, name).name
         write_table(path, with_labels(read_table(path), rows))

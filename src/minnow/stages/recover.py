@@ -13,20 +13,25 @@ from minnow.core.params import Block, RuntimeParams, Seed, StageParams
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.distill.params import DistillParams
 from minnow.layout import Layout
-from minnow.training import fitting
+from minnow.models.params import LoraParams
+from minnow.training.params import TrainingParams
+
+
+class RecoveryTrainingParams(TrainingParams):
+    """As any training; 0 epochs is none."""
+
+    epochs: Annotated[int, Field(ge=0)]
 
 
 class RecoverParams(Block):
-    """Adapters of the 4-bit layers, and how they are trained; the loss is distillation's."""
+    """How what stays trainable is trained, and the adapters of the 4-bit layers, if any.
 
-    epochs: Annotated[int, Field(ge=0)]
-    rank: Annotated[int, Field(ge=0)]
-    alpha: Annotated[float, Field(gt=0)]
+    The loss is distillation's.
+    """
+
+    training: RecoveryTrainingParams
+    lora: LoraParams | None
     adapters: Literal["merged", "shipped"]
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
     seed: Seed
 
 
@@ -45,10 +50,12 @@ def main(root: Path) -> None:
     params, layout = Params.load(root), Layout(root)
     packed, out = layout.model("packed"), layout.model("quantized")
     check_manifest(packed)
-    if params.recover.epochs == 0:
+    if params.recover.training.epochs == 0:
+        from minnow.training.curves import curve_of
+
         with replacing(out) as folder:
             shutil.copytree(packed, folder, copy_function=shutil.copyfile)
-        write_table(layout.plot("recovery_training"), fitting.curve_of([]))
+        write_table(layout.plot("recovery_training"), curve_of([]))
     else:
         recover(params, layout)
 
@@ -56,12 +63,12 @@ def main(root: Path) -> None:
 def recover(params: Params, layout: Layout) -> None:
     """Train, and write what is better."""
     from minnow.core.runtime import start
+
+    chosen, lora = params.recover, params.recover.lora
+    run = start(params.runtime, seed=chosen.seed)
     from minnow.quantization import recovery
     from minnow.training import checkpoints
-    from minnow.training.params import TrainingParams
 
-    given, distill = params.recover, params.distill
-    run = start(params.runtime, seed=given.seed)
     folders = recovery.Folders(layout.model("packed"), layout.model("student"))
     check_manifest(folders.student)
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
@@ -74,11 +81,15 @@ def recover(params: Params, layout: Layout) -> None:
             train,
             validation,
             teacher_logits=read_logits(logits, train["id"].to_list()),
-            loss=distill.logit_loss,
-            training=TrainingParams(**given.model_dump(include=set(TrainingParams.model_fields))),
-            adapted=recovery.Adapters(given.rank, given.alpha, given.adapters == "shipped"),
+            loss=params.distill.logit_loss,
+            training=chosen.training,
+            adapted=recovery.Adapters(
+                rank=0 if lora is None else lora.rank,
+                alpha=1.0 if lora is None else lora.alpha,
+                shipped=chosen.adapters == "shipped",
+            ),
             run=run,
-            seed=given.seed,
+            seed=chosen.seed,
             checkpoint=checkpoints.checkpoint_of(
                 layout, "recovery", params.model_dump_json(), inputs
             ),

@@ -7,7 +7,6 @@ from minnow.core.files import replacing
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
-from minnow.teacher.origin import origin
 from minnow.teacher.params import TeacherParams
 
 
@@ -22,12 +21,14 @@ def main(root: Path) -> None:
     """Write the teacher's folder and its training curve."""
     params, layout = Params.load(root), Layout(root)
     from minnow.core.runtime import start
-    from minnow.models import folders
-    from minnow.teacher import qlora
-    from minnow.training import checkpoints, fitting, targets
 
     teacher = params.teacher
     run = start(params.runtime, seed=teacher.seed)
+    from minnow.models import folders
+    from minnow.teacher.origin import origin
+    from minnow.training import checkpoints, fitting, targets
+    from minnow.training.curves import curve_of
+
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     model, tokenizer, facts = origin(
         teacher, train["text"].to_list(), layout.base(params.preset), run
@@ -39,7 +40,7 @@ def main(root: Path) -> None:
         [layout.split("train"), layout.split("validation")],
     )
     if teacher.method == "none":
-        curve = fitting.curve_of([])
+        curve = curve_of([])
     else:
         curve = fitting.fit_tables(
             model,
@@ -54,6 +55,8 @@ def main(root: Path) -> None:
             checkpoint=checkpoint,
         )
     if teacher.method == "qlora":
+        from minnow.teacher import qlora
+
         model = qlora.merged(model)
     with replacing(layout.model("teacher")) as out:
         folders.save(model, tokenizer, out, facts=facts)

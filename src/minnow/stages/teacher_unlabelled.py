@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from minnow.core.files import replacing, write_json
 from minnow.core.params import Block, RuntimeParams, Seed, StageParams
@@ -23,36 +23,26 @@ if TYPE_CHECKING:
     from minnow.data.unlabelled import Unlabelled
 
 
-KEY = "distill.unlabelled"
+KEY = "teacher_unlabelled.file"
 
 
-class AugmentationParams(Block):
-    """Altered copies of the URLs that there are."""
+class TeacherUnlabelledParams(Block):
+    """A file of URLs without labels, and altered copies of the URLs that there are."""
 
+    file: str | None
     copies: Annotated[int, Field(ge=0, le=20)]
     seed: Seed
 
-
-class UnlabelledParams(Block):
-    """A file of URLs without labels, and altered copies; the block's other keys are read, and
-    refused, by distill.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    unlabelled: str | None
-    augmentation: AugmentationParams
-
     @property
-    def more_text(self) -> bool:
+    def any(self) -> bool:
         """Whether there is any text that the teacher alone labels."""
-        return self.unlabelled is not None or self.augmentation.copies > 0
+        return self.file is not None or self.copies > 0
 
 
 class Params(StageParams):
     """What `teacher_unlabelled` reads of params.yaml."""
 
-    wanted: Annotated[UnlabelledParams, "distill"]
+    teacher_unlabelled: Annotated[TeacherUnlabelledParams, "teacher_unlabelled"]
     data: Annotated[DataParams, "presets.*.data"]
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
 
@@ -86,29 +76,24 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
     """
     from minnow.data import sources, unlabelled
 
-    wanted = params.wanted
-    if not wanted.more_text:
+    texts = params.teacher_unlabelled
+    if not texts.any:
         return unlabelled.nothing()
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    path = (
-        None
-        if wanted.unlabelled is None
-        else watched(wanted.unlabelled, KEY, layout, params.preset)
-    )
+    path = None if texts.file is None else watched(texts.file, KEY, layout, params.preset)
     try:
         found = unlabelled.gathered(
             # Generated data have no column; theirs is then called as that of prepared splits.
             None if path is None else sources.load_texts(path, params.data.text_column or "text"),
             splits,
             move_scheme=params.data.move_scheme,
-            copies=wanted.augmentation.copies,
-            seed=wanted.augmentation.seed,
+            copies=texts.copies,
+            seed=texts.seed,
         )
     except MinnowError as error:
-        told = str(error)
-        raise MinnowError(
-            f"{KEY}: {told}" if path and not told.startswith("distill.") else told
-        ) from None
+        message = str(error)
+        of_file = path is not None and not message.startswith("teacher_unlabelled.")
+        raise MinnowError(f"{KEY}: {message}" if of_file else message) from None
     if path is None:
         return found
     name = path.relative_to(os.path.normpath(layout.root)).as_posix()

@@ -27,7 +27,7 @@ def origin(
     `texts`), and its base.
     """
     from minnow.models import building, pretrained
-    from minnow.teacher import labels, qlora
+    from minnow.teacher import labels
 
     if teacher.build is not None and teacher.vocabulary is not None:
         tokenizer = building.train_tokenizer(
@@ -38,6 +38,8 @@ def origin(
     checkpoint = pretrained.locate(teacher.base, teacher.revision, folder)
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=teacher.max_length)
     if teacher.lora is not None:
+        from minnow.teacher import qlora
+
         model = qlora.load(
             checkpoint, device=run.device, rank=teacher.lora.rank, alpha=teacher.lora.alpha
         )

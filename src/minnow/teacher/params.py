@@ -5,17 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from minnow.core.params import Block, Seed
-from minnow.models.params import BuildParams
+from minnow.models.params import BuildParams, LoraParams
 from minnow.training.params import TrainingParams
-
-
-class LoraParams(Block):
-    """The adapters of a base that is trained in 4 bits; `alpha` / `rank` is what their output is
-    multiplied by.
-    """
-
-    rank: Annotated[int, Field(ge=1)]
-    alpha: Annotated[float, Field(gt=0)]
 
 
 class TeacherParams(Block):

@@ -1,6 +1,6 @@
 """From tables and a model to a trained model and its curve."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from minnow.core.runtime import Runtime
 from minnow.core.selection import validation_f1
 from minnow.models.batching import encode
 from minnow.models.folders import count_parameters
+from minnow.training.curves import curve_of
 from minnow.training.loop import Guide, fit
 from minnow.training.params import TrainingParams
 from minnow.training.targets import NO_LABEL, Loss, Targets
@@ -92,12 +93,3 @@ def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:
     weights = [*model.parameters(), *(guide.parameters() if guide else [])]
     trained = sum(weight.numel() for weight in weights if weight.requires_grad)
     return 4 * (COPIES_IN_CHECKPOINTS * trained + COPIES_OF_OUT * count_parameters(model))
-
-
-COLUMNS = {"epoch": pl.Int64, "loss": pl.Float64, "validation_f1": pl.Float64}
-
-
-def curve_of(history: Sequence[Mapping[str, float | None]]) -> pl.DataFrame:
-    """Return the curve of what `training.fit` tells, epoch by epoch; of nothing, its columns alone."""
-    rows = [{name: row[name] for name in COLUMNS} for row in history]
-    return pl.DataFrame(rows, schema=COLUMNS).with_columns(pl.col("loss", "validation_f1").round(4))
