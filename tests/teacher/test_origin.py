@@ -24,7 +24,7 @@ from helpers.origins import (
 )
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
-from minnow.evaluation.metrics import margin, predicted
+from minnow.evaluation.metrics import margins_of, predicted
 from minnow.models import building, folders
 from minnow.models.batching import encode
 from minnow.models.heads import head_modules
@@ -136,7 +136,7 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     assert set(called) == {"phishing", "ok"}
     expected = ["phishing" if name == "phishing" else "safe" for name in called]
     our_names: Any = taken.config.id2label
-    assert [our_names[label] for label in predicted(margin(ours.numpy())).tolist()] == expected
+    assert [our_names[label] for label in predicted(margins_of(ours.numpy())).tolist()] == expected
     assert pl.read_csv(layout.plot("teacher_training")).is_empty()
 
     warnings = [

@@ -1,7 +1,7 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with
-where it stands:
+A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names` or a `Raw`, marked
+with where it stands:
 
     class Params(StageParams):
         student: Annotated[StudentParams, "presets.*.student"]
@@ -51,6 +51,12 @@ class Names(RootModel[list[NameT]], Generic[NameT]):
         if len(set(self.root)) < len(self.root):
             raise ValueError(f"names {listed(self.root, 20)}, one of them twice")
         return self
+
+
+class Raw(RootModel[Any]):
+    """A block that a stage shows as it stands, and does not read."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 class RuntimeParams(Block):
@@ -113,7 +119,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def _block(annotation: Any) -> type[BaseModel]:
     assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Block | Names), annotation
+    assert issubclass(annotation, Block | Names | Raw), annotation
     return annotation
 
 
