@@ -42,7 +42,7 @@ def prepare(root: Path) -> None:
     A params.yaml that cannot be read sets nothing: the stage itself says what is wrong with it.
     """
     try:
-        document = params.read(root / "params.yaml")
+        document = params.read_params(root / "params.yaml")
         preset = params.active_preset(document)
         chosen = params.pick(document, f"presets.{preset}.runtime.kernels")
     except MinnowError:

@@ -37,6 +37,8 @@ class PrepareReport:
     """
 
     source: str
+    file: str | None
+    move_scheme: bool
     split: str
     seed: int
     rows_read: int

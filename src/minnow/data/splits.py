@@ -6,6 +6,7 @@ All of it is pure, and nothing depends on the order of the rows.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import PurePosixPath
 
 import polars as pl
 
@@ -53,6 +54,8 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     _require_filled(kept)
     report = PrepareReport(
         source=params.source,
+        file=None if params.path is None else PurePosixPath(params.path).name,
+        move_scheme=params.move_scheme,
         split=params.split,
         seed=params.seed,
         rows_read=rows.height,

@@ -362,6 +362,8 @@ class DataReport(Foreign):
     cleaned: Mapping[str, int] = field(default_factory=dict)
     id: str | None = None
     commit: str | None = None
+    file: str | None = None
+    move_scheme: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ and their bits. Pure.
 
 from collections.abc import Sequence
 
+from typing import Any
+
 from minnow.evaluation.results import SensitivePart, SliceScore
 from minnow.layout import JUDGED
 from minnow.report.charts import (
@@ -58,7 +60,7 @@ def slices(scores: Sequence[SliceScore]) -> Spec:
     """Return a row per slice with a mark per model; hollow and pale where the slice is small."""
     # Two slices may share a label; their number keeps them apart.
     labels = [f"{number}|{slice_label(score)}" for number, score in enumerate(scores)]
-    values = [
+    values: list[dict[str, Any]] = [
         {"slice": label, "model": model, "score": value, "small": score.small}
         for label, score in zip(labels, scores, strict=True)
         for model in JUDGED
@@ -114,7 +116,7 @@ def tenth_below(score: float) -> float:
 def sensitivity(parts: Sequence[SensitivePart], bits: Sequence[str]) -> Spec:
     """Return a row per part with a mark for each number of bits, at the damage that it does."""
     labels = [plain(part.name, 60) for part in parts]
-    values = [
+    values: list[dict[str, Any]] = [
         {"part": label, "bits": number, "kl": part.in_bits[number].kl}
         for label, part in zip(labels, parts, strict=True)
         for number in bits
