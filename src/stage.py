@@ -51,7 +51,9 @@ def end_with_parent() -> None:
 
 
 def names(kind: str) -> list[str]:
-    """Return the modules of the package `minnow.<kind>`, which are the names that this file takes."""
+    """Return the modules of the package `minnow.<kind>`, which are the names that this file
+    takes.
+    """
     return sorted(file.stem for file in (SRC / "minnow" / kind).glob("[!_]*.py"))
 
 

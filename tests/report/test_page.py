@@ -111,32 +111,42 @@ SMALL, LARGE, WIDE, UP = (-0.004, 0.003), (-0.03, -0.01), (-0.02, 0.01), (0.001,
     [
         (
             SMALL, BEATS, BEATS,
-            "The quantized student keeps the teacher’s F1 within the margin of 0.005; both beat the plain baseline.",
+            "The quantized student keeps the teacher’s F1 within the margin of"
+            " 0.005; both beat the plain baseline.",
         ),
-        (UP, BEATS, BEATS, "The quantized student is better than the teacher; both beat the plain baseline."),
+        (
+            UP, BEATS, BEATS,
+            "The quantized student is better than the teacher; both beat the plain"
+            " baseline.",
+        ),
         (
             LARGE, BEATS, OPEN,
-            "The quantized student is not shown to beat the plain baseline, which the teacher beats; the quantized "
+            "The quantized student is not shown to beat the plain baseline, which"
+            " the teacher beats; the quantized "
             "student loses more of the teacher’s F1 than the margin of 0.005 allows.",
         ),
         (
             SMALL, OPEN, BEATS,
-            "The teacher is not shown to beat the plain baseline, which the quantized student beats; the quantized "
+            "The teacher is not shown to beat the plain baseline, which the"
+            " quantized student beats; the quantized "
             "student keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             SMALL, OPEN, WORSE,
-            "Neither the teacher nor the quantized student is shown to beat the plain baseline; the quantized student "
+            "Neither the teacher nor the quantized student is shown to beat the"
+            " plain baseline; the quantized student "
             "keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             WIDE, WORSE, WORSE,
-            "The teacher and the quantized student are both worse than the plain baseline; 4,508 test rows cannot tell "
+            "The teacher and the quantized student are both worse than the plain"
+            " baseline; 4,508 test rows cannot tell "
             "whether the quantized student keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             SMALL, BEATS, WORSE,
-            "The quantized student is worse than the plain baseline, which the teacher beats; the quantized student "
+            "The quantized student is worse than the plain baseline, which the"
+            " teacher beats; the quantized student "
             "keeps the teacher’s F1 within the margin of 0.005.",
         ),
     ],

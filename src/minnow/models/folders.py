@@ -170,7 +170,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def count_parameters(model: PreTrainedModel) -> int:
-    """Return the number of weights, those packed into 4 bits or into rows of bytes counted singly."""
+    """Return the number of weights, those packed into 4 bits or into rows of bytes counted
+    singly.
+    """
     packed = [each for each in model.modules() if isinstance(each, embeddings.QuantizedEmbedding)]
     return int(model.num_parameters()) + sum(each.rows * each.width for each in packed)
 

@@ -3,7 +3,6 @@ and their bits. Pure.
 """
 
 from collections.abc import Sequence
-
 from typing import Any
 
 from minnow.evaluation.results import SensitivePart, SliceScore

@@ -75,7 +75,9 @@ def control_section(name: str, result: ControlResult, margin: float) -> dict[str
 
 
 def against_pipeline(model: str, moved: AgainstPipeline) -> str:
-    """Return in a sentence how far a control's model lies from the pipeline's, on other test rows."""
+    """Return in a sentence how far a control's model lies from the pipeline's, on other test
+    rows.
+    """
     f1 = moved.f1
     sure = "" if f1.low > 0 or f1.high < 0 else "; the interval holds zero"
     return (

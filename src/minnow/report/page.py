@@ -37,9 +37,9 @@ TEMPLATE = "report.html.j2"
 class Findings:
     """Everything that the page shows.
 
-    `headline` is by model, `plots` by figure or training. `formats` are what each part of the quantized student is stored in, by name. `missed` is
-    phishing that the quantized student took for safe, `alarms` the reverse, the most confident
-    first.
+    `headline` is by model, `plots` by figure or training. `formats` are what each part of the
+    quantized student is stored in, by name. `missed` is phishing that the quantized student took
+    for safe, `alarms` the reverse, the most confident first.
     """
 
     preset: str

@@ -151,7 +151,9 @@ def rows_wanted(rows: int | None) -> str:
 
 
 def chance_of_slices(watched_slices: int) -> str:
-    """Return what chance does to a list of slices that are shown to be hurt, in a sentence or two."""
+    """Return what chance does to a list of slices that are shown to be hurt, in a sentence or
+    two.
+    """
     looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
     return (
         f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than"

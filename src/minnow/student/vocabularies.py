@@ -370,7 +370,9 @@ def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
 
 
 def _counts_from_padding(model: PreTrainedModel) -> bool:
-    """Say whether the first position's number depends on the padding token's id, as RoBERTa's does."""
+    """Say whether the first position's number depends on the padding token's id, as RoBERTa's
+    does.
+    """
     return any(
         name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
         for name, module in model.named_modules()
