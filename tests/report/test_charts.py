@@ -14,6 +14,8 @@ import vl_convert
 
 from helpers import results as made_up
 from helpers.paths import ROOT
+from helpers.results import record
+from minnow.evaluation.results import Hop, Hops, Sensitivity, Slices, SliceScore
 from minnow.layout import JUDGED
 from minnow.report import changes, charts, confusion, curves, dots, size_bars, svg
 from minnow.report.formatting import BITS
@@ -37,9 +39,9 @@ def every_chart() -> dict[str, svg.Spec]:
         "shift": changes.shift("student", moved),
         "size": size_bars.size_by_part(SIZES),
         "loss": curves.training(trained, "loss", "loss"),
-        "slices": dots.slices(made_up.slices()["slices"]),
-        "sensitivity": dots.sensitivity(made_up.sensitivity()["parts"], BITS),
-        "forest": changes.forest(made_up.hops()["hops"], 0.005),
+        "slices": dots.slices(record(Slices, made_up.slices()).slices),
+        "sensitivity": dots.sensitivity(record(Sensitivity, made_up.sensitivity()).parts, BITS),
+        "forest": changes.forest(record(Hops, made_up.hops()).hops, 0.005),
     }
 
 
@@ -165,19 +167,19 @@ def test_sizes_stack_to_their_totals() -> None:
 
 
 def test_small_slices_are_hollow_and_the_others_filled() -> None:
-    found = made_up.slices()["slices"]
+    found = record(Slices, made_up.slices()).slices
     marks = [
         mark for mark in drawn(dots.slices(found)).iter("path") if "var(" in mark.get("fill", "")
     ]
     hollow = [mark for mark in marks if mark.get("fill-opacity") == "0"]
     assert len(marks) == len(found) * len(JUDGED)
-    assert len(hollow) == sum(each["small"] for each in found) * len(JUDGED) == 2 * 4
+    assert len(hollow) == sum(score.small for score in found) * len(JUDGED) == 2 * 4
 
 
 def test_a_slice_is_drawn_even_if_another_has_its_name_or_a_model_has_no_score() -> None:
     twins = [made_up.one_slice("host", "same", 200), made_up.one_slice("host", "same", 300)]
-    twins[0]["models"]["teacher"] = None
-    root = drawn(dots.slices(twins))
+    del twins[0]["models"]["teacher"]
+    root = drawn(dots.slices([record(SliceScore, twin) for twin in twins]))
     assert texts(root).count("host: same") == 2
     assert len([mark for mark in root.iter("path") if "var(" in mark.get("fill", "")]) == 7
 
@@ -189,7 +191,7 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
         made_up.hop("teacher", "quantized", -0.01, 0.01),
         made_up.hop("baseline", "quantized", -0.001, 0.002),
     ]
-    root = drawn(changes.forest(hops, 0.005))
+    root = drawn(changes.forest([record(Hop, hop) for hop in hops], 0.005))
     points = [path for path in root.iter("path") if path.get("d", "").count("A") > 1]
     assert [point.get("fill") for point in points] == [
         f"var(--{role})" for role in ("good", "bad", "open", "open")
@@ -222,7 +224,8 @@ def test_names_from_the_data_stay_text() -> None:
         made_up.one_slice(HOSTILE, "x", 200),
     ]
     sizes = {"teacher": {HOSTILE: 5, "total": 5}}
-    for spec in (dots.slices(found), size_bars.size_by_part(sizes)):
+    scores = [record(SliceScore, score) for score in found]
+    for spec in (dots.slices(scores), size_bars.size_by_part(sizes)):
         markup = svg.draw(spec, HOSTILE)
         root = ElementTree.fromstring(markup)
         assert {element.tag for element in root.iter()} <= svg.KEPT_TAGS

@@ -79,7 +79,7 @@ def install(threads: int | None) -> None:
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*[Oo]verriding a previously registered kernel")
+        warnings.filterwarnings("ignore", message="(?s).*verriding a previously registered kernel")
         for name in ("mm", "bmm"):
             library.impl(name, product, "CPU", allow_override=True)
         for name in ("addmm", "baddbmm"):
