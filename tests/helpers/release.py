@@ -14,7 +14,8 @@ from helpers.stage import new_project
 from minnow.core.files import write_json
 from minnow.core.made import Made
 from minnow.evaluation.comparison import mcnemar
-from minnow.evaluation.results import DataReport, Evidence, Headline, from_json
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import DataReport, Evidence, from_json
 from minnow.layout import JUDGED, Layout
 from minnow.models import building, embeddings, folders, heads, schemes
 from minnow.models.batching import encode

@@ -11,7 +11,8 @@ import polars as pl
 from minnow.core.tables import write_table
 from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.plots import by_model
-from minnow.evaluation.results import DataReport, Evidence, Headline, Sensitivity, from_json
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import DataReport, Evidence, Sensitivity, from_json
 from minnow.layout import JUDGED, Layout
 from minnow.quantization.sensitivity import table
 from minnow.report.mistakes import Mistake
@@ -333,28 +334,49 @@ def extra() -> dict[str, Any]:
     }
 
 
+def intervals() -> dict[str, Any]:
+    return {
+        "confidence": 0.95,
+        "resamples": 1000,
+        "seed": 0,
+        "rows": {"safe": 2182, "phishing": 2326},
+        "ece_bins": 15,
+        "models": {model: estimates(f1) for model, f1 in F1.items()},
+    }
+
+
+def calibration() -> dict[str, Any]:
+    models = {model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)}
+    return {"ece_bins": 15, "wanted_fpr": None, "models": models}
+
+
+def controls() -> dict[str, Any]:
+    pair = {"difference": 0.01, "low": -0.01, "high": 0.03}
+    return {
+        "no_teacher": {
+            "facts": {"control": "no_teacher"},
+            "against_pipeline": {"student": {"f1": pair, "roc_auc": pair}},
+            "rows": 100,
+            "models": dict.fromkeys(("no_teacher", "student"), main_estimates(0.9)),
+            "hops": [hop("no_teacher", "student", 0.001, 0.01)],
+        }
+    }
+
+
+def evidence() -> Evidence:
+    """All of metrics/evidence, further sets and controls too."""
+    return findings(extra=extra(), controls=controls()).evidence
+
+
 def findings(**changes: Any) -> Findings:
     """Everything that the page shows; `changes` replaces fields."""
     given: dict[str, Any] = {
         "preset": "embedded",
         "prepare": prepare(),
         "headline": {model: headline(model) for model in JUDGED},
-        "intervals": {
-            "confidence": 0.95,
-            "resamples": 1000,
-            "seed": 0,
-            "rows": {"safe": 2182, "phishing": 2326},
-            "ece_bins": 15,
-            "models": {model: estimates(f1) for model, f1 in F1.items()},
-        },
+        "intervals": intervals(),
         "hops": hops(),
-        "calibration": {
-            "ece_bins": 15,
-            "wanted_fpr": None,
-            "models": {
-                model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)
-            },
-        },
+        "calibration": calibration(),
         "slices": slices(),
         "extra": {},
         "controls": {},

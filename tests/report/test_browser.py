@@ -19,7 +19,7 @@ from helpers import results as made_up
 from helpers.browser import Seen, chromium, framed, measured, see
 from helpers.paths import ROOT
 from minnow.errors import MinnowError
-from minnow.evaluation.results import Hops
+from minnow.evaluation.records import Hops
 from minnow.layout import Layout
 from minnow.report import page, verdicts
 from minnow.tools import plots_template

@@ -15,7 +15,8 @@ import vl_convert
 from helpers import results as made_up
 from helpers.paths import ROOT
 from helpers.results import record
-from minnow.evaluation.results import Hop, Hops, Sensitivity, Slices, SliceScore
+from minnow.evaluation.records import Hop, Hops, Slices, SliceScore
+from minnow.evaluation.results import Sensitivity
 from minnow.layout import JUDGED
 from minnow.report import changes, charts, confusion, curves, dots, size_bars, svg
 from minnow.report.formatting import BITS

@@ -22,16 +22,8 @@ from helpers.stage import new_project
 from minnow.core.files import write_json
 from minnow.core.tables import write_logits, write_table
 from minnow.errors import MinnowError
-from minnow.evaluation.results import (
-    AgainstPipeline,
-    Difference,
-    Hop,
-    Hops,
-    Sensitivity,
-    Slices,
-    as_json,
-    write_evidence,
-)
+from minnow.evaluation.records import AgainstPipeline, Difference, Hop, Hops, Slices
+from minnow.evaluation.results import Sensitivity, as_json, write_evidence
 from minnow.layout import JUDGED, MODELS, Layout
 from minnow.report import formatting, markdown, mistakes, other_rows, page, sections, svg, verdicts
 from minnow.report.mistakes import Mistake

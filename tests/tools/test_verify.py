@@ -10,7 +10,8 @@ import pytest
 from helpers import results as made_up
 from minnow.core.files import write_json
 from minnow.errors import MinnowError
-from minnow.evaluation.results import Headline, as_json, write_evidence
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import as_json, write_evidence
 from minnow.layout import JUDGED, Layout
 from minnow.tools import verify
 

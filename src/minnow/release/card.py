@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from minnow.evaluation.results import (
+from minnow.evaluation.records import (
     WHOLE_WAY,
-    DataReport,
     Estimates,
-    Evidence,
     ExtraResult,
     Headline,
     Hop,
@@ -24,10 +22,8 @@ from minnow.evaluation.results import (
     SliceScore,
     Unmeasured,
     between,
-    read,
-    read_evidence,
-    read_headline,
 )
+from minnow.evaluation.results import DataReport, Evidence, read, read_evidence, read_headline
 from minnow.layout import BASELINE, JUDGED, SPLITS, Layout
 from minnow.release import loading, phrases
 from minnow.release.provenance import Origin

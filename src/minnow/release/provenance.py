@@ -7,7 +7,8 @@ from typing import Any
 
 from minnow.core.files import read_json
 from minnow.core.made import Made
-from minnow.evaluation.results import Calibration, from_json
+from minnow.evaluation.records import Calibration
+from minnow.evaluation.results import from_json
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings

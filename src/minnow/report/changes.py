@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from minnow.evaluation.results import Hop
+from minnow.evaluation.records import Hop
 from minnow.report import formatting, verdicts
 from minnow.report.charts import SIGNED, WIDTH, Chart, axis, by_name, frame, names, rows
 from minnow.report.svg import Spec, paint

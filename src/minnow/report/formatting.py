@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minnow.evaluation.results import Difference, SensitivePart
+from minnow.evaluation.records import Difference
+from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
 from minnow.text.display import plain
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from minnow.errors import shortened
-from minnow.evaluation.results import Measured, Unmeasured
+from minnow.evaluation.records import Measured, Unmeasured
 from minnow.report.formatting import NONE, number
 
 

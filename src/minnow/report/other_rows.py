@@ -4,7 +4,7 @@ and controls. Pure; the template escapes all of it.
 
 from typing import Any
 
-from minnow.evaluation.results import AgainstPipeline, ControlResult, ExtraResult, OtherRows
+from minnow.evaluation.records import AgainstPipeline, ControlResult, ExtraResult, OtherRows
 from minnow.layout import JUDGED
 from minnow.report.formatting import (
     capital,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.evaluation.results import DataReport, Evidence, Headline, Sensitivity
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import DataReport, Evidence, Sensitivity
 from minnow.layout import HOPS
 from minnow.report import (
     background,

@@ -5,7 +5,7 @@ escapes all of it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minnow.evaluation.results import (
+from minnow.evaluation.records import (
     Calibration,
     Calibrations,
     Difference,
@@ -15,14 +15,13 @@ from minnow.evaluation.results import (
     Hop,
     Measured,
     OperatingPoint,
-    PartInBits,
-    Sensitivity,
     SliceHop,
     Slices,
     SliceScore,
     Unmeasured,
     between,
 )
+from minnow.evaluation.results import PartInBits, Sensitivity
 from minnow.layout import BASELINE, HOPS, JUDGED
 from minnow.report import formatting, verdicts
 from minnow.report.formatting import (

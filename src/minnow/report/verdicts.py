@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.results import BEYOND_CHANCE, WHOLE_WAY, Hop, Hops, between
+from minnow.evaluation.records import BEYOND_CHANCE, WHOLE_WAY, Hop, Hops, between
 from minnow.layout import BASELINE
 from minnow.report.formatting import capital, count, number, short
 

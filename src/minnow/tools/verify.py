@@ -13,15 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minnow.errors import MinnowError
-from minnow.evaluation.results import (
-    Estimate,
-    Evidence,
-    Headline,
-    Hop,
-    between,
-    read_evidence,
-    read_headline,
-)
+from minnow.evaluation.records import Estimate, Headline, Hop, between
+from minnow.evaluation.results import Evidence, read_evidence, read_headline
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
 
