@@ -174,7 +174,11 @@ def child(request: str) -> None:
     """Print the resident bytes of one variant as JSON."""
     asked = json.loads(request)
     variant = Variant(asked["name"], Path(asked["folder"]), asked["dtype"])
-    run = start(RuntimeParams(device="auto", precision="float32", threads=asked["threads"]))
+    run = start(
+        RuntimeParams(
+            device="auto", precision="float32", threads=asked["threads"], kernels="native"
+        )
+    )
     import bitsandbytes  # noqa: F401  # counted before loading for every variant, so that it weighs on none
 
     process = psutil.Process()
@@ -243,7 +247,14 @@ def main() -> None:
     if options.child:
         child(options.child)
         return
-    run = start(RuntimeParams(device="auto", precision="float32", threads=options.threads))
+    run = start(
+        RuntimeParams(
+            device="auto",
+            precision="float32",
+            threads=options.threads,
+            kernels="native",
+        )
+    )
     if options.models is not None:
         table(options.models, calls=options.calls, threads=options.threads, device=run.device)
         return

@@ -60,7 +60,14 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     """Return for each way its bytes, its validation F1, its estimates on test and what it lost
     against the teacher.
     """
-    run = runtime.start(RuntimeParams(device="auto", precision="auto", threads=threads))
+    run = runtime.start(
+        RuntimeParams(
+            device="auto",
+            precision="auto",
+            threads=threads,
+            kernels="native",
+        )
+    )
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
     probe = tables["validation"]["text"].to_list()[: quantize.PROBE_ROWS]

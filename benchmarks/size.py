@@ -105,7 +105,7 @@ def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: t
 
 def main() -> None:
     """Print the table."""
-    run = start(RuntimeParams(device="cpu", precision="float32", threads=2))
+    run = start(RuntimeParams(device="cpu", precision="float32", threads=2, kernels="native"))
     print("MB = 10⁶ bytes of all that the folder needs. Random weights.\n")
     print(
         "| student | pieces | embeddings in | embeddings | body | head | other | MB | teacher /"

@@ -579,7 +579,7 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
             "preset": "file",
             "teacher_unlabelled": {"file": "data/raw/file/more.csv", "copies": 0, "seed": 0},
             "data": FILE,
-            "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+            "runtime": {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native"},
         }
     )
     assert teacher_unlabelled.gathered(params, layout).rows["text"].to_list() == ["new.com"]

@@ -39,7 +39,7 @@ PARAMS = {
     "data.text_column": "address",
     "data.label_column": "verdict",
     "data.positive_label": "phishing",
-    "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+    "runtime": {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native"},
     "teacher.revision": None,
     "teacher.max_length": 32,
     "teacher.training": TRAINING,

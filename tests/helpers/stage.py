@@ -27,6 +27,7 @@ TRAINING = {
 TINY = {
     "data.rows": 400,
     "runtime.threads": 1,
+    "runtime.kernels": "native",
     "teacher.build.layers": 2,
     "teacher.build.heads": 2,
     "teacher.build.hidden_size": 64,

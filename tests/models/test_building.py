@@ -79,7 +79,15 @@ def test_equal_seeds_build_equal_models(
     tokenizer: PreTrainedTokenizerBase, shape: BuildParams
 ) -> None:
     def built(seed: int) -> torch.Tensor:
-        runtime.start(RuntimeParams(device="cpu", precision="float32", threads=None), seed=seed)
+        runtime.start(
+            RuntimeParams(
+                device="cpu",
+                precision="float32",
+                threads=None,
+                kernels="native",
+            ),
+            seed=seed,
+        )
         return torch.cat(
             [weight.flatten() for weight in building.build(shape, tokenizer).parameters()]
         )

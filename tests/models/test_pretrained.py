@@ -159,7 +159,7 @@ from pathlib import Path
 from minnow.core import runtime
 from minnow.models import pretrained
 from minnow.core.params import RuntimeParams
-runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1))
+runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1, kernels="native"))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
 tokenizer = pretrained.load_tokenizer(found, max_length=16)
 pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")

@@ -275,7 +275,7 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
     root = new_project(tmp_path / "project", "file")
     checkpoint.folder.rename(root / "data/base/file/tiny")
     wanted = {
-        "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+        "runtime": {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native"},
         "teacher.method": "qlora",
         "teacher.lora": {"rank": 4, "alpha": 8.0},
         "teacher.base": "data/base/file/tiny",

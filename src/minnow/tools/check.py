@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from minnow import stages
 from minnow.core import params
+from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
+from minnow.stages.teacher_unlabelled import TeacherUnlabelledParams
 
 PREFIX = "params.yaml: "
 Places = Sequence[tuple[str, type[BaseModel]]]
@@ -34,7 +36,18 @@ def main(root: Path) -> None:
     complaints = [*unknown_keys(document, places), *invalid_blocks(document, places)]
     if complaints:
         raise MinnowError(PREFIX + "; ".join(dict.fromkeys(complaints)))
+    check_blocks_together(document)
     print(f"params.yaml is valid: preset {active}; presets {listed(presets, 20)}")
+
+
+def check_blocks_together(document: Mapping[str, Any]) -> None:
+    """Refuse what single blocks allow and the stage `distill` would not."""
+    distill = params.validated(DistillParams, document["distill"], "distill")
+    texts = params.validated(
+        TeacherUnlabelledParams, document["teacher_unlabelled"], "teacher_unlabelled"
+    )
+    stored = document["teacher_states"]["layers"] is not None
+    check_teacher_rows(distill, more_texts=texts.any, stored_states=stored)
 
 
 def declared() -> Places:
