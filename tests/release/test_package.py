@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from helpers.paths import ROOT
 from helpers.release import METRICS, SETTINGS, TEXTS, packable
-from helpers.stage import edit, tree
+from helpers.stage import tree
 from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
@@ -77,7 +77,6 @@ def folder(project: Path) -> Path:
 
 
 def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> None:
-    edit(copied, {"distill.augmentation.copies": 3})
     report = {"file": None, "copies": {"asked": 9, "kept": 7}, "rows": 7}
     write_json(Layout(copied).unlabelled_report, report)
     package.main(copied)
@@ -137,14 +136,14 @@ assert not {{"torch", "transformers", "sklearn", "datasets"}} & set(sys.modules)
 
 
 def test_settings_follow_params_and_calibration(copied: Path) -> None:
-    edit(copied, {"data.move_scheme": False}, "embedded")
+    write_json(Layout(copied).metrics("prepare"), {**METRICS["prepare"], "move_scheme": False})
     calibration = METRICS["calibration"]
     models = {
         **calibration["models"],
         "quantized": {**calibration["models"]["quantized"], "temperature": 2.5},
     }
     models["quantized"]["decision"] = {**models["quantized"]["decision"], "threshold": -1.25}
-    write_json(Layout(copied).metrics("calibration"), {**calibration, "models": models})
+    write_json(Layout(copied).evidence("calibration"), {**calibration, "models": models})
     package.main(copied)
     found = settings.read(Layout(copied).release)
     assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
