@@ -195,7 +195,7 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     """As it stands there, in the folder; the first with Minnow on the path, the second without."""
     path = {"PYTHONPATH": str(ROOT / "src")} if place == 0 else {"PYTHONPATH": ""}
     code = blocks(folder)[place]
-    assert ("minnow import" in code) == (place == 0)
+    assert ("import minnow" in code) == (place == 0)
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
