@@ -42,13 +42,13 @@ def test_perfect_separation_ends_at_the_lowest_temperature() -> None:
 
 def test_temperature_mends_calibration_and_moves_no_decision() -> None:
     validation, test = example(4_000, sharpened=3.0), example(4_000, sharpened=3.0, seed=1)
-    found = calibration.calibration(validation=validation, test=test, threshold=0.0)
-    before, after = found["test"]["before"], found["test"]["after"]
-    assert after["ece"] < before["ece"] / 2
-    assert after["nll"] < before["nll"]
-    assert after["brier"] < before["brier"]
-    assert np.array_equal(test[0] > 0, test[0] / found["temperature"] > 0)
-    assert found["decision"]["probability_before_temperature"] == 0.5
+    found = calibration.calibrated(validation=validation, test=test, threshold=0.0)
+    before, after = found.test.before, found.test.after
+    assert after.ece < before.ece / 2
+    assert after.nll < before.nll
+    assert after.brier < before.brier
+    assert np.array_equal(test[0] > 0, test[0] / found.temperature > 0)
+    assert found.decision.probability_before_temperature == 0.5
 
 
 def test_the_default_threshold_is_probability_one_half() -> None:
@@ -58,13 +58,13 @@ def test_the_default_threshold_is_probability_one_half() -> None:
 def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     validation, test = example(3_000, sharpened=1.0), example(3_000, sharpened=1.0, seed=1)
     threshold = calibration.decision_threshold(*validation, 0.05)
-    found = calibration.calibration(validation=validation, test=test, threshold=threshold)[
-        "decision"
-    ]
-    assert 0.045 < found["validation_fpr"] <= 0.05
-    assert found["test_fpr"] == pytest.approx(0.05, abs=0.02)
-    assert found["threshold"] == threshold, "what is written down is what was used"
-    assert found["test_tpr"] == round(metrics.true_positive_rate(*test, threshold), 4)
+    found = calibration.calibrated(
+        validation=validation, test=test, threshold=threshold
+    ).decision
+    assert 0.045 < found.validation_fpr <= 0.05
+    assert found.test_fpr == pytest.approx(0.05, abs=0.02)
+    assert found.threshold == threshold, "what is written down is what was used"
+    assert found.test_tpr == round(metrics.true_positive_rate(*test, threshold), 4)
 
 
 @pytest.mark.parametrize("safe", [2, 7, 303, 648])

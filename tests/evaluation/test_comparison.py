@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from minnow.evaluation import comparison
-from minnow.evaluation.comparison import INCONCLUSIVE, INFERIOR, NON_INFERIOR
+from minnow.evaluation.comparison import INCONCLUSIVE, INFERIOR, NON_INFERIOR, Flips, Ruling
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_non_inferior_is_seldom_said_of_a_model_that_is_not() -> None:
         after = np.where(lost, 1 - before, before)
         found = comparison.flips(before, after, labels)
         resampled = -np.array([lost[draw.integers(200, size=200)].mean() for _ in range(50)])
-        said = comparison.judged(
+        decided = comparison.ruling(
             1.0, 1 - lost.mean(), resampled, flipped=found, labels=labels, margin=0.005
         )
-        wrong += said["verdict"] == NON_INFERIOR
+        wrong += decided.verdict == NON_INFERIOR
     assert wrong == 0
 
 
@@ -105,17 +105,17 @@ def test_mcnemar_equals_the_binomial_tail_and_is_symmetric(worse: int, better: i
 def test_flips_by_hand() -> None:
     before, after = np.array([1, 1, 0, 0, 1, 0]), np.array([1, 0, 1, 1, 1, 0])
     labels = np.array([1, 0, 1, 0, 0, 1])  # row 1 right now, row 2 right now, row 3 wrong now
-    assert comparison.flips(before, after, labels) == {"changed": 3, "worse": 1, "better": 2}
+    assert comparison.flips(before, after, labels) == Flips(changed=3, worse=1, better=2)
 
 
 def test_changes_use_each_models_own_threshold() -> None:
     before, after = np.array([2.0, 0.5, -1.0, -2.0]), np.array([2.0, 0.5, -1.0, -2.0]) + 1
     labels = np.array([1, 1, 0, 0])
     same = comparison.changes(before, after, labels, thresholds=(0.0, 1.0))
-    assert (same["changed"], same["agreement"], same["mcnemar_p"]) == (0, 1.0, 1.0)
-    assert same["mean_abs_dp"] > 0.1
+    assert (same.flips.changed, same.agreement, same.mcnemar_p) == (0, 1.0, 1.0)
+    assert same.mean_abs_dp > 0.1
     moved = comparison.changes(before, after, labels, thresholds=(0.0, -0.5))
-    assert (moved["worse"], moved["better"], moved["agreement"]) == (1, 0, 0.75)
+    assert (moved.flips.worse, moved.flips.better, moved.agreement) == (1, 0, 0.75)
 
 
 def test_flips_explain_the_change_of_accuracy() -> None:
@@ -123,17 +123,17 @@ def test_flips_explain_the_change_of_accuracy() -> None:
     before, after, labels = (draw.integers(0, 2, 300) for _ in range(3))
     found = comparison.flips(before, after, labels)
     assert (
-        found["better"] - found["worse"]
+        found.better - found.worse
         == int((after == labels).sum()) - int((before == labels).sum())
         != 0
     )
-    assert found["changed"] == found["better"] + found["worse"]
+    assert found.changed == found.better + found.worse
 
 
 def test_better_is_said_only_when_the_whole_interval_says_so() -> None:
-    labels, flipped = np.repeat([0, 1], 500), {"changed": 30, "worse": 10, "better": 20}
+    labels, flipped = np.repeat([0, 1], 500), Flips(changed=30, worse=10, better=20)
     for lowest, better in ((0.001, True), (-0.001, False)):
-        found = comparison.judged(
+        found = comparison.ruling(
             0.9, 0.905, np.linspace(lowest, 0.01, 100), flipped=flipped, labels=labels, margin=0.005
         )
-        assert found == {"verdict": NON_INFERIOR, "better_than_before": better, "rows_needed": None}
+        assert found == Ruling(NON_INFERIOR, better_than_before=better, rows_needed=None)

@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from minnow.core.selection import validation_f1
 from minnow.evaluation import metrics
+from minnow.evaluation.results import as_json
 
 # 10 rows, the phishing logit alone (the other is 0): 4 of 5 phishing found, 1 of 5 safe ones
 # accused.
@@ -28,13 +29,9 @@ def random_logits(rows: int = 500) -> tuple[metrics.Array, metrics.Array]:
 def test_a_table_worked_by_hand() -> None:
     # Precision 4/5, recall 4/5. AUC: of 25 pairs (phishing, safe), these stand the wrong way round:
     # 0.5 < 0.75; -1 < 0.75; -1 < -0.5. So 22/25.
-    assert metrics.classification(metrics.margin(LOGITS), LABELS) == {
-        "accuracy": 0.8,
-        "precision": 0.8,
-        "recall": 0.8,
-        "f1": 0.8,
-        "roc_auc": 0.88,
-    }
+    assert metrics.classification(metrics.margins_of(LOGITS), LABELS) == metrics.Scores(
+        accuracy=0.8, precision=0.8, recall=0.8, f1=0.8, roc_auc=0.88
+    )
 
 
 def test_precision_and_recall_are_not_swapped() -> None:
@@ -42,28 +39,28 @@ def test_precision_and_recall_are_not_swapped() -> None:
     # 10/13.
     guesses = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
     result = metrics.classification(guesses - 0.5, LABELS)
-    assert (result["precision"], result["recall"], result["f1"]) == (0.625, 1.0, round(10 / 13, 4))
-    assert result["accuracy"] == 0.7
+    assert (result.precision, result.recall, result.f1) == (0.625, 1.0, round(10 / 13, 4))
+    assert result.accuracy == 0.7
 
 
 def test_equals_scikit_learn() -> None:
     logits, labels = random_logits()
     guesses = logits.argmax(axis=1)
     odds = np.exp(logits.astype(np.float64))
-    assert metrics.classification(metrics.margin(logits), labels) == {
-        "accuracy": round(sk.accuracy_score(labels, guesses), 4),
-        "precision": round(sk.precision_score(labels, guesses), 4),
-        "recall": round(sk.recall_score(labels, guesses), 4),
-        "f1": round(sk.f1_score(labels, guesses), 4),
-        "roc_auc": round(sk.roc_auc_score(labels, odds[:, 1] / odds.sum(axis=1)), 4),
-    }
+    assert metrics.classification(metrics.margins_of(logits), labels) == metrics.Scores(
+        accuracy=round(sk.accuracy_score(labels, guesses), 4),
+        precision=round(sk.precision_score(labels, guesses), 4),
+        recall=round(sk.recall_score(labels, guesses), 4),
+        f1=round(sk.f1_score(labels, guesses), 4),
+        roc_auc=round(sk.roc_auc_score(labels, odds[:, 1] / odds.sum(axis=1)), 4),
+    )
     assert validation_f1(logits, labels) == sk.f1_score(labels, guesses)
 
 
 def test_a_constant_added_to_both_logits_changes_nothing() -> None:
     logits, labels = random_logits()
     found, wanted = (
-        metrics.classification(metrics.margin(each), labels) for each in (logits + 64, logits)
+        metrics.classification(metrics.margins_of(each), labels) for each in (logits + 64, logits)
     )
     assert found == wanted
 
@@ -73,8 +70,8 @@ def test_auc_sees_order_where_probabilities_round_to_1() -> None:
     margins = np.array([1000.0, 50.0, 900.0, 40.0, -1000.0])
     labels = np.array([1, 0, 1, 0, 0])
     logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
-    assert metrics.margin(logits).tolist() == margins.tolist()
-    assert metrics.classification(metrics.margin(logits), labels)["roc_auc"] == 1.0
+    assert metrics.margins_of(logits).tolist() == margins.tolist()
+    assert metrics.classification(metrics.margins_of(logits), labels).roc_auc == 1.0
 
 
 def test_a_tie_is_safe() -> None:
@@ -83,7 +80,7 @@ def test_a_tie_is_safe() -> None:
 
 
 def test_tied_scores_count_half_in_auc() -> None:
-    assert metrics.classification(np.zeros(4), np.array([1, 1, 0, 0]))["roc_auc"] == 0.5
+    assert metrics.classification(np.zeros(4), np.array([1, 1, 0, 0])).roc_auc == 0.5
 
 
 @pytest.mark.parametrize("phishing", [-1.0, 1.0])
@@ -91,10 +88,10 @@ def test_one_class_predicted_throughout_gives_0_and_no_warning(phishing: float) 
     logits = np.array([[0.0, phishing]] * 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = metrics.classification(metrics.margin(logits), np.array([1, 0, 0, 0]))
+        result = metrics.classification(metrics.margins_of(logits), np.array([1, 0, 0, 0]))
         f1 = validation_f1(logits, np.array([1, 0, 0, 0]))
     found = phishing > 0
-    assert (result["precision"], result["recall"], result["f1"]) == (
+    assert (result.precision, result.recall, result.f1) == (
         (0.25, 1.0, 0.4) if found else (0, 0, 0)
     )
     assert f1 == pytest.approx(0.4 if found else 0)
@@ -103,8 +100,8 @@ def test_one_class_predicted_throughout_gives_0_and_no_warning(phishing: float) 
 def test_the_threshold_moves_what_is_called_phishing_and_not_the_order() -> None:
     # Above 0.6 are 3, 2, 1 (phishing) and 0.75 (safe): precision 3/4, recall 3/5.
     result = metrics.classification(MARGINS, LABELS, threshold=0.6)
-    assert (result["precision"], result["recall"], result["accuracy"]) == (0.75, 0.6, 0.7)
-    assert result["roc_auc"] == metrics.classification(MARGINS, LABELS)["roc_auc"]
+    assert (result.precision, result.recall, result.accuracy) == (0.75, 0.6, 0.7)
+    assert result.roc_auc == metrics.classification(MARGINS, LABELS).roc_auc
 
 
 def test_the_threshold_of_a_false_positive_rate_by_hand() -> None:
@@ -120,7 +117,9 @@ def test_the_threshold_of_a_false_positive_rate_by_hand() -> None:
 @pytest.mark.parametrize("fpr", [0.01, 0.03, 0.2, 0.5])
 def test_the_threshold_holds_its_rate_and_no_lower_one_does(fpr: float) -> None:
     logits, labels = random_logits(700)
-    margins = np.round(metrics.margin(logits), 1)  # ties: a step may accuse several rows at once
+    margins = np.round(
+        metrics.margins_of(logits), 1
+    )  # ties: a step may accuse several rows at once
     threshold = metrics.threshold_at_fpr(margins, labels, fpr)
     assert threshold is not None
     assert metrics.false_positive_rate(margins, labels, threshold) <= fpr
@@ -159,7 +158,7 @@ def test_calibration_error_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bins_have_equal_mass_and_keep_ties_together() -> None:
     logits, labels = random_logits(1_500)
-    margins = metrics.margin(logits)
+    margins = metrics.margins_of(logits)
     assert metrics.calibration_bins(margins, labels)[2].tolist() == [100] * 15
     tied = np.round(margins)
     assert sum(metrics.calibration_bins(tied, labels)[2]) == 1_500
@@ -179,7 +178,7 @@ def test_calibration_error_is_near_0_for_true_probabilities_and_not_for_others()
 
 def test_brier_and_log_loss_equal_scikit_learn() -> None:
     logits, labels = random_logits()
-    margins = metrics.margin(logits)
+    margins = metrics.margins_of(logits)
     probabilities = metrics.probability(margins)
     assert metrics.brier(margins, labels) == pytest.approx(
         sk.brier_score_loss(labels, probabilities)
@@ -197,7 +196,7 @@ def test_headline_has_the_promised_keys_and_units() -> None:
         size=2_345_678,
         teacher_size=9_000_000,
     )
-    assert list(result) == [
+    assert list(as_json(result)) == [
         "accuracy",
         "precision",
         "recall",
@@ -206,17 +205,17 @@ def test_headline_has_the_promised_keys_and_units() -> None:
         "tpr_at_fpr_1pct",
         "ece",
         "validation_f1",
-        "parameters",
         "size_mb",
+        "parameters",
         "compression_x",
     ]
-    assert result["size_mb"] == 2.3457
-    assert result["compression_x"] == round(9_000_000 / 2_345_678, 4) == 3.8368
-    assert result["parameters"] == 123
-    assert result["validation_f1"] == 0.2  # one of five, found with four false alarms
-    assert result["f1"] == 0.8
-    assert result["tpr_at_fpr_1pct"] is None, "five safe rows know nothing of one in a hundred"
-    assert result["ece"] == round(metrics.expected_calibration_error(MARGINS, LABELS), 4)
+    assert result.size_mb == 2.3457
+    assert result.compression_x == round(9_000_000 / 2_345_678, 4) == 3.8368
+    assert result.parameters == 123
+    assert result.validation_f1 == 0.2  # one of five, found with four false alarms
+    assert result.f1 == 0.8
+    assert result.tpr_at_fpr_1pct is None, "five safe rows know nothing of one in a hundred"
+    assert result.ece == round(metrics.expected_calibration_error(MARGINS, LABELS), 4)
 
 
 def test_floats_have_four_decimals() -> None:
@@ -224,5 +223,5 @@ def test_floats_have_four_decimals() -> None:
     logits, labels = random_logits(301)
     assert all(
         value == round(value, 4)
-        for value in metrics.classification(metrics.margin(logits), labels).values()
+        for value in vars(metrics.classification(metrics.margins_of(logits), labels)).values()
     )

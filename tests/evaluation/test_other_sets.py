@@ -3,7 +3,6 @@ beside controls.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,8 +15,17 @@ from minnow.errors import MinnowError
 from minnow.evaluation import metrics, other_sets
 from minnow.evaluation.evidence import Method, Outcome
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.results import ControlResult
 from minnow.layout import JUDGED, Layout
 
+FACTS = {
+    "file": "data/raw/embedded/feed.csv",
+    "rows_read": 260,
+    "kept": {"safe": 125, "phishing": 125},
+    "removed_seen": 3,
+    "dropped": {"duplicate": 7},
+    "leak": 0.1,
+}
 METHOD = Method(margin=0.005, resamples=1000, seed=0)
 SKILL = {"baseline": 0.5, "teacher": 1.5, "student": 1.4, "quantized": 1.3}
 
@@ -52,13 +60,13 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def outcomes(layout: Layout, fpr: float | None = None) -> dict[str, Outcome]:
-    return {model: other_sets.outcome(layout, model, fpr) for model in JUDGED}
+    return {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
 
 
 def test_margins_are_joined_by_id(layout: Layout) -> None:
     labels = read_table(layout.split("test"))["label"].to_numpy()
-    wanted = metrics.margin(logits(labels, SKILL["student"], 12))
-    assert np.array_equal(other_sets.outcome(layout, "student", None).test, wanted)
+    wanted = metrics.margins_of(logits(labels, SKILL["student"], 12))
+    assert np.array_equal(other_sets.outcome_of(layout, "student", None).test, wanted)
 
 
 def test_each_model_gets_the_threshold_of_its_own_validation(layout: Layout) -> None:
@@ -79,15 +87,15 @@ def test_a_further_set_is_judged_with_this_pipelines_thresholds(layout: Layout) 
         stored = read_table(layout.extra_set(model, "feed"))
         joined = stored.join(rows, on="id").select("id", "label", "logit_0", "logit_1")
         write_table(layout.extra_set(model, "feed"), joined)
-        write_json(layout.extra_report(model), {"feed": {"removed_seen": 3}})
+        write_json(layout.extra_report(model), {"feed": FACTS})
     models = outcomes(layout, 0.05)
     found = other_sets.on_extra_sets(layout, models, METHOD)["feed"]
-    assert (found["rows"], found["removed_seen"]) == (250, 3)
+    assert (found.rows, found.removed_seen) == (250, 3)
     for number, model in enumerate(JUDGED):
-        margins = metrics.margin(logits(labels, SKILL[model], 50 + number))
+        margins = metrics.margins_of(logits(labels, SKILL[model], 50 + number))
         wanted = metrics.classification(margins, labels, models[model].threshold)
-        assert found["models"][model]["f1"]["value"] == wanted["f1"]
-    assert len(found["hops"]) == 5
+        assert found.models[model].f1.value == wanted.f1
+    assert len(found.hops) == 5
 
 
 def keep_control(
@@ -103,24 +111,24 @@ def keep_control(
     keep(layout, name, {"control": name})
 
 
-def controlled(layout: Layout, names: list[str]) -> dict[str, Any]:
+def controlled(layout: Layout, names: list[str]) -> dict[str, ControlResult]:
     models = outcomes(layout)
-    judgement = other_sets.judge(
+    assessment = other_sets.assess_pipeline(
         layout, models, read_table(layout.split("test"))["label"].to_numpy(), METHOD
     )
-    return other_sets.on_controls(layout, names, models, judgement, None, METHOD)
+    return other_sets.on_controls(layout, names, models, assessment, METHOD)
 
 
 def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layout) -> None:
     rows = {split: read_table(layout.split(split)) for split in ("validation", "test")}
     keep_control(layout, "no_teacher", rows, ("student",))
     found = controlled(layout, ["no_teacher"])["no_teacher"]
-    assert set(found["models"]) == {"no_teacher", "student"}
-    assert [(hop["before"], hop["after"]) for hop in found["hops"]] == [("no_teacher", "student")]
+    assert set(found.models) == {"no_teacher", "student"}
+    assert [(hop.before, hop.after) for hop in found.hops] == [("no_teacher", "student")]
     wanted = metrics.classification(
-        other_sets.outcome(layout, "student", None).test, rows["test"]["label"].to_numpy()
+        other_sets.outcome_of(layout, "student", None).test, rows["test"]["label"].to_numpy()
     )
-    assert found["models"]["student"]["f1"]["value"] == wanted["f1"]
+    assert found.models["student"].f1.value == wanted.f1
 
 
 def test_another_split_is_judged_by_itself(layout: Layout) -> None:
@@ -131,15 +139,13 @@ def test_another_split_is_judged_by_itself(layout: Layout) -> None:
         ("teacher", "student"),
     )
     found = controlled(layout, ["random_split"])["random_split"]
-    assert (found["rows"], set(found["models"])) == (110, {"teacher", "student"})
-    moved = found["against_pipeline"]["teacher"]["f1"]
-    assert moved["low"] < moved["difference"] < moved["high"]
-    ours = other_sets.outcome(layout, "teacher", None).test
+    assert (found.rows, set(found.models)) == (110, {"teacher", "student"})
+    moved = found.against_pipeline["teacher"].f1
+    assert moved.low < moved.difference < moved.high
+    ours = other_sets.outcome_of(layout, "teacher", None).test
     labels = read_table(layout.split("test"))["label"].to_numpy()
-    difference = (
-        found["models"]["teacher"]["f1"]["value"] - metrics.classification(ours, labels)["f1"]
-    )
-    assert moved["difference"] == pytest.approx(difference, abs=1e-4)
+    difference = found.models["teacher"].f1.value - metrics.classification(ours, labels).f1
+    assert moved.difference == pytest.approx(difference, abs=1e-4)
 
 
 def test_a_control_of_other_rows_is_refused_though_its_labels_are_the_same(layout: Layout) -> None:

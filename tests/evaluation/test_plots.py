@@ -10,7 +10,7 @@ from minnow.evaluation import metrics, plots
 from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.plots import CURVE_POINTS, LABEL_NAMES
-from minnow.layout import JUDGED
+from minnow.layout import HOPS, JUDGED
 
 
 def example(rows: int) -> tuple[Array, Array]:
@@ -105,16 +105,43 @@ def test_sizes_by_part_leave_out_the_total() -> None:
     assert table.rows() == [("student", "body", 2.5), ("student", "head", 0.5)]
 
 
-def test_every_model_and_every_hop_gets_its_plots() -> None:
-    margins, labels = example(20)
-    outcomes = {model: outcome(margins) for model in JUDGED}
-    wanted = {
-        f"{kind}_{model}" for kind in ("confusion", "roc", "pr", "calibration") for model in JUDGED
+SIZES = {"teacher": {"body": 1, "total": 1}}
+SLICES = pl.DataFrame({"slice": ["path: with path"], "model": ["teacher"], "score": [0.5]})
+
+
+def tables_of(rows: int) -> tuple[dict[str, Outcome], Array, dict[str, pl.DataFrame]]:
+    """Return outcomes that differ by model, labels, and the tables of their figures."""
+    margins, labels = example(rows)
+    outcomes = {
+        model: outcome(margins * (1 + number) - number, threshold=number / 10)
+        for number, model in enumerate(JUDGED)
     }
-    wanted |= {
-        "sizes",
-        "shift_teacher_student",
-        "shift_student_quantized",
-        "shift_teacher_quantized",
-    }
-    assert set(plots.plot_tables(outcomes, labels, {"teacher": {"body": 1, "total": 1}})) == wanted
+    return outcomes, labels, plots.plot_tables(outcomes, labels, SIZES, SLICES)
+
+
+def test_a_figure_has_one_table_with_its_models_in_order() -> None:
+    outcomes, labels, tables = tables_of(20)
+    assert set(tables) == {"roc", "pr", "calibration", "confusion", "shift", "sizes", "slices"}
+    for name in ("roc", "pr", "calibration", "confusion"):
+        assert tables[name].columns[0] == "model"
+        assert tables[name]["model"].unique(maintain_order=True).to_list() == list(JUDGED)
+    for model, result in outcomes.items():
+        own = {
+            "roc": plots.roc(result.test, labels),
+            "pr": plots.precision_recall(result.test, labels),
+            "calibration": plots.calibration(result.test, labels),
+            "confusion": plots.confusion(result, labels),
+        }
+        for name, table in own.items():
+            assert tables[name].filter(model=model).drop("model").equals(table), (name, model)
+    assert tables["sizes"].equals(plots.size_by_part(SIZES))
+    assert tables["slices"].equals(SLICES)
+
+
+def test_the_table_of_shifts_has_every_hop_by_both_its_ends() -> None:
+    outcomes, _, tables = tables_of(20)
+    hops = tables["shift"].select("before", "after").unique(maintain_order=True)
+    assert hops.rows() == list(HOPS)
+    for before, after in HOPS:
+        own = tables["shift"].filter(before=before, after=after).select("dp", "share")
+        assert own.equals(plots.shift(outcomes[before].test, outcomes[after].test))

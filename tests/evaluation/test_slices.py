@@ -1,8 +1,7 @@
-"""Slices of the test rows: which row lies where, what stands about them, and that no row is lost."""
+"""Slices of the test rows: which row lies where, what is said of them, and that none is lost."""
 
-import json
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,8 +9,10 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from minnow.data import synthetic
-from minnow.evaluation import slices
+from minnow.evaluation import comparison, slices
+from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.results import SliceHop, Slices, SliceScore
 from minnow.text import urls
 
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
@@ -172,6 +173,9 @@ MARGINS = {
     "quantized": np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.4]),
 }
 THRESHOLDS = {"baseline": 0.0, "teacher": 0.0, "student": 0.0, "quantized": 0.5}
+OUTCOMES = {
+    model: Outcome(margins, margins, THRESHOLDS[model]) for model, margins in MARGINS.items()
+}
 CUT = [
     slices.Slice("path", "with path", np.array([1, 1, 1, 0, 0, 0, 0], dtype=bool)),
     slices.Slice("path", "without path", np.array([0, 0, 0, 1, 1, 0, 0], dtype=bool)),
@@ -179,43 +183,45 @@ CUT = [
 ]
 
 
-def hop(before: str, after: str, change: float, worse: int, better: int) -> dict[str, Any]:
-    return {"before": before, "after": after, "change": change, "worse": worse, "better": better}
+def hop(before: str, after: str, change: float, worse: int, better: int) -> SliceHop:
+    """With so few flips p is 0.5 for two of a kind, else 1."""
+    p = 0.5 if {worse, better} == {0, 2} else 1.0
+    return SliceHop(before, after, change, worse=worse, better=better, mcnemar_p=p)
 
 
 def test_a_report_by_hand() -> None:
-    found = slices.report(CUT, LABELS, MARGINS, THRESHOLDS, HOPS)
-    assert found["small_below"] == 100
-    both, safe, phishing = found["slices"]
-    assert both == {
-        "slice": "path",
-        "value": "with path",
-        "rows": 3,
-        "safe": 1,
-        "phishing": 2,
-        "small": True,
-        "measure": "f1",
+    found = slices.report(CUT, LABELS, OUTCOMES, HOPS)
+    assert found.small_below == 100
+    both, safe, phishing = found.slices
+    assert both == SliceScore(
+        slice="path",
+        value="with path",
+        rows=3,
+        safe=1,
+        phishing=2,
+        small=True,
+        measure="f1",
         # student: 1 found, 1 missed, 1 false alarm; quantized: 2 found, 1 false alarm; baseline
         # finds none
-        "models": {"baseline": 0.0, "teacher": 1.0, "student": 0.5, "quantized": 0.8},
-        "hops": [
+        models={"baseline": 0.0, "teacher": 1.0, "student": 0.5, "quantized": 0.8},
+        hops=(
             hop("teacher", "student", -0.5, 2, 0),
             hop("student", "quantized", 0.3, 0, 1),
             hop("teacher", "quantized", -0.2, 1, 0),
-        ],
-    }
-    assert (safe["measure"], safe["rows"], safe["safe"], safe["phishing"]) == (
+        ),
+        hurt=False,
+    )
+    assert (safe.measure, safe.rows, safe.safe, safe.phishing) == (
         "specificity",
         2,
         2,
         0,
     )
-    assert safe["models"] == {"baseline": 0.5, "teacher": 1.0, "student": 0.5, "quantized": 0.0}
-    assert (phishing["measure"], phishing["safe"], phishing["phishing"]) == ("recall", 0, 2)
+    assert safe.models == {"baseline": 0.5, "teacher": 1.0, "student": 0.5, "quantized": 0.0}
+    assert (phishing.measure, phishing.safe, phishing.phishing) == ("recall", 0, 2)
     # a margin on the threshold is below it
-    assert phishing["models"] == {"baseline": 1.0, "teacher": 0.5, "student": 1.0, "quantized": 0.0}
-    assert phishing["hops"][2] == hop("teacher", "quantized", -0.5, 1, 0)
-    assert json.loads(json.dumps(found)) == found
+    assert phishing.models == {"baseline": 1.0, "teacher": 0.5, "student": 1.0, "quantized": 0.0}
+    assert phishing.hops[2] == hop("teacher", "quantized", -0.5, 1, 0)
 
 
 def test_scores_are_scikit_learns() -> None:
@@ -226,32 +232,29 @@ def test_scores_are_scikit_learns() -> None:
         name: random.normal(size=rows) + labels for name in ("teacher", "student")
     }
     thresholds = {"teacher": 0.2, "student": -0.1}
+    outcomes = {name: Outcome(each, each, thresholds[name]) for name, each in margins.items()}
     cut = [
         slices.Slice("some", str(number), random.random(rows) < number / 10)
         for number in range(1, 10)
     ]
     cut += [slices.Slice("one class", str(label), labels == label) for label in (0, 1)]
-    for part, each in zip(
-        cut, slices.report(cut, labels, margins, thresholds, HOPS)["slices"], strict=True
-    ):
-        for name, score in each["models"].items():
+    for part, each in zip(cut, slices.report(cut, labels, outcomes, HOPS).slices, strict=True):
+        for name, score in each.models.items():
             guesses = (margins[name] > thresholds[name])[part.rows].astype(int)
             actual = labels[part.rows]
-            if each["measure"] == "f1":
+            if each.measure == "f1":
                 expected = f1_score(actual, guesses)
             else:
                 expected = recall_score(
-                    actual, guesses, pos_label=1 if each["measure"] == "recall" else 0
+                    actual, guesses, pos_label=1 if each.measure == "recall" else 0
                 )
             assert score == round(expected, 4)
-        (only,) = each["hops"]
-        assert (only["before"], only["after"]) == (
+        (only,) = each.hops
+        assert (only.before, only.after) == (
             "teacher",
             "student",
         ), "the other hops' models are not there"
-        assert each["small"] == (
-            each["safe" if each["measure"] == "specificity" else "phishing"] < 100
-        )
+        assert each.small == ((each.safe if each.measure == "specificity" else each.phishing) < 100)
 
 
 @pytest.mark.parametrize(
@@ -272,10 +275,9 @@ def test_a_slice_is_small_by_the_rows_that_its_measure_counts(
     """A thousand rows do not help an F1 that hangs on a few phishing ones."""
     labels = np.repeat([0, 1], [safe, phishing])
     cut = [slices.Slice("path", "with path", np.ones(len(labels), dtype=bool))]
-    (each,) = slices.report(cut, labels, {"teacher": labels - 0.5}, {"teacher": 0.0}, HOPS)[
-        "slices"
-    ]
-    assert (each["small"], each["models"], each["hops"]) == (small, {"teacher": 1.0}, [])
+    teacher = Outcome(labels - 0.5, labels - 0.5, 0.0)
+    (each,) = slices.report(cut, labels, {"teacher": teacher}, HOPS).slices
+    assert (each.small, each.models, each.hops) == (small, {"teacher": 1.0}, ())
 
 
 def test_flips_of_a_trait_add_up() -> None:
@@ -286,33 +288,80 @@ def test_flips_of_a_trait_add_up() -> None:
         name: random.normal(size=len(actual)) + actual
         for name in ("teacher", "student", "quantized")
     }
-    found = slices.report(
-        slices.cut(split(*texts), NOTHING), actual, margins, dict.fromkeys(margins, 0.5), HOPS
-    )["slices"]
+    outcomes = {name: Outcome(each, each, 0.5) for name, each in margins.items()}
+    found = slices.report(slices.cut(split(*texts), NOTHING), actual, outcomes, HOPS).slices
     right = {name: (each > 0.5) == actual for name, each in margins.items()}
     for name in ("length", "path", "top-level domain"):
         for number, (before, after) in enumerate(HOPS):
-            hops = [each["hops"][number] for each in found if each["slice"] == name]
-            assert sum(each["worse"] for each in hops) == (right[before] & ~right[after]).sum()
-            assert sum(each["better"] for each in hops) == (~right[before] & right[after]).sum()
+            hops = [each.hops[number] for each in found if each.slice == name]
+            assert sum(each.worse for each in hops) == (right[before] & ~right[after]).sum()
+            assert sum(each.better for each in hops) == (~right[before] & right[after]).sum()
 
 
 def test_the_plots_rows() -> None:
-    found = slices.report(CUT[:1], LABELS, MARGINS, THRESHOLDS, HOPS)
+    found = slices.report(CUT[:1], LABELS, OUTCOMES, HOPS)
     table = slices.table(found)
     assert table.columns == ["slice", "model", "score"]
     assert table.rows()[:2] == [
         ("path: with path (2 phishing)", "baseline", 0.0),
         ("path: with path (2 phishing)", "teacher", 1.0),
     ]
-    assert slices.label(
-        slices.report(CUT[1:2], LABELS, MARGINS, THRESHOLDS, HOPS)["slices"][0]
-    ).endswith(" (2 safe)")
-    large = {**found["slices"][0], "small": False}
-    assert slices.table({"slices": [large]})["slice"].unique().to_list() == ["path: with path"]
-    assert slices.table({"slices": []}).rows() == []
+    (safe,) = slices.report(CUT[1:2], LABELS, OUTCOMES, HOPS).slices
+    assert slices.plot_label(safe).endswith(" (2 safe)")
+    large = replace(found.slices[0], small=False)
+    assert slices.table(Slices(100, (large,)))["slice"].unique().to_list() == ["path: with path"]
+    assert slices.table(Slices(100, ())).rows() == []
 
 
 def test_a_label_can_open_no_tag_in_the_plots_page() -> None:
-    each = {"slice": "top-level domain", "value": ".<!--<script>", "small": False, "measure": "f1"}
-    assert slices.label(each) == "top-level domain: .!--script>"
+    (one,) = slices.report(CUT[:1], LABELS, OUTCOMES, HOPS).slices
+    hostile = replace(one, slice="top-level domain", value=".<!--<script>", small=False)
+    assert slices.plot_label(hostile) == "top-level domain: .!--script>"
+
+
+def flipped(worse: int, better: int, rows: int = 400) -> SliceScore:
+    """A slice of phishing alone, of whose rows so many turn wrong and right on the whole way."""
+    before = np.repeat([1.0, -1.0, 1.0], [worse, better, rows - worse - better])
+    after = np.repeat([-1.0, 1.0, 1.0], [worse, better, rows - worse - better])
+    outcomes = {
+        "teacher": Outcome(before, before, 0.0),
+        "quantized": Outcome(after, after, 0.0),
+    }
+    cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
+    (one,) = slices.report(cut, np.ones(rows, dtype=np.int64), outcomes, HOPS).slices
+    return one
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "hurt"),
+    [
+        (12, 3, True),
+        (12, 4, False),  # p = 0.077
+        (3, 12, False),  # for the better
+        (7, 7, False),
+        (6, 0, True),  # 2 / 2⁶ = 0.031
+        (5, 0, False),
+    ],
+)
+def test_a_slice_is_hurt_only_beyond_chance(worse: int, better: int, hurt: bool) -> None:
+    one = flipped(worse, better)
+    (hop,) = one.hops
+    assert (hop.worse, hop.better, one.hurt) == (worse, better, hurt)
+    assert hop.mcnemar_p == round(comparison.mcnemar(worse, better), 4)
+
+
+def test_a_small_slice_is_never_called_hurt() -> None:
+    assert flipped(12, 3, rows=100).hurt
+    assert not flipped(12, 3, rows=99).hurt
+
+
+def test_only_the_whole_way_decides_who_is_hurt() -> None:
+    """What distillation loses, quantization may give back."""
+    rows = 200
+    right, wrong = np.ones(rows), np.repeat([-1.0, 1.0], [20, rows - 20])
+    margins = {"teacher": right, "student": wrong, "quantized": right}
+    outcomes = {model: Outcome(each, each, 0.0) for model, each in margins.items()}
+    cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
+    (one,) = slices.report(cut, np.ones(rows, dtype=np.int64), outcomes, HOPS).slices
+    assert one.hops[0].mcnemar_p < 0.05
+    assert not one.hurt

@@ -2,12 +2,15 @@
 read them.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 import polars as pl
 
-from minnow.layout import JUDGED
+from minnow.core.tables import write_table
+from minnow.evaluation.plots import by_model
+from minnow.layout import JUDGED, Layout
 from minnow.quantization.sensitivity import table
 from minnow.report.mistakes import Mistake
 from minnow.report.page import Findings
@@ -138,25 +141,26 @@ def plots() -> dict[str, pl.DataFrame]:
     tables: dict[str, pl.DataFrame] = {}
     pairs = [("safe", "safe")] * 90 + [("safe", "phishing")] * 9 + [("phishing", "safe")] * 7
     pairs += [("phishing", "phishing")] * 1194
-    for number, model in enumerate(JUDGED):
-        tables[f"roc_{model}"] = curve("fpr", "tpr", 0.12 - number / 100)
-        tables[f"pr_{model}"] = curve("recall", "precision", 12 + number, falling=True)
-        observed = [round(step / 15, 4) for step in range(15)]
-        tables[f"calibration_{model}"] = pl.DataFrame(
-            {
-                "probability": [round(value**1.3, 4) for value in observed],
-                "observed": observed,
-                "rows": [300] * 15,
-            }
-        )
-        tables[f"confusion_{model}"] = pl.DataFrame(
-            pairs, schema=["actual", "predicted"], orient="row"
-        )
-    for before, after in HOPS[:3]:
-        dp = [round(-1 + 2 * (step + 0.5) / 41, 4) for step in range(41)]
-        tables[f"shift_{before}_{after}"] = pl.DataFrame(
-            {"dp": dp, "share": [max(0.0, 0.5 - abs(x)) / 5 for x in dp]}
-        )
+    observed = [round(step / 15, 4) for step in range(15)]
+    reliability = {
+        "probability": [round(value**1.3, 4) for value in observed],
+        "observed": observed,
+        "rows": [300] * 15,
+    }
+    counts = pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")
+    numbers = dict(zip(JUDGED, range(len(JUDGED)), strict=True))
+    tables["roc"] = by_model(numbers, lambda number: curve("fpr", "tpr", 0.12 - number / 100))
+    tables["pr"] = by_model(
+        numbers, lambda number: curve("recall", "precision", 12 + number, falling=True)
+    )
+    tables["calibration"] = by_model(numbers, lambda _: pl.DataFrame(reliability))
+    tables["confusion"] = by_model(numbers, lambda _: counts)
+    dp = [round(-1 + 2 * (step + 0.5) / 41, 4) for step in range(41)]
+    share = [max(0.0, 0.5 - abs(x)) / 5 for x in dp]
+    tables["shift"] = pl.concat(
+        pl.DataFrame({"before": before, "after": after, "dp": dp, "share": share})
+        for before, after in HOPS[:3]
+    )
     for model in ("teacher", "student", "recovery"):
         tables[f"{model}_training"] = pl.DataFrame(
             {"epoch": [1, 2, 3], "loss": [0.41, 0.22, 0.15], "validation_f1": [0.88, 0.91, 0.92]}
@@ -177,6 +181,13 @@ def plots() -> dict[str, pl.DataFrame]:
         ]
     )
     return tables
+
+
+def write_plots(layout: Layout, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write each table where its stage does."""
+    for name, table_of in tables.items():
+        own = name == "sensitivity" or name.endswith("_training")
+        write_table(layout.plot(name) if own else layout.evaluation_plot(name), table_of)
 
 
 def sizes() -> dict[str, dict[str, int]]:

@@ -120,16 +120,16 @@ def test_metrics_come_from_stored_logits_alone(
     )
     for file in layout.model("student").glob("*.safetensors"):
         file.unlink()
-    result = inputs.headline(layout, "student", None)
-    guesses = metrics.predicted(metrics.margin(inputs.logits(layout, "student", "test")))
-    assert result["accuracy"] == (guesses == TABLE["label"].to_numpy()).mean()
-    assert result["validation_f1"] == result["f1"], "the same rows in another order"
-    assert result["compression_x"] == 1.0
-    assert result["parameters"] == classifier().num_parameters()
+    result = inputs.headline_of(layout, "student", None)
+    guesses = metrics.predicted(metrics.margins_of(inputs.logits(layout, "student", "test")))
+    assert result.accuracy == (guesses == TABLE["label"].to_numpy()).mean()
+    assert result.validation_f1 == result.f1, "the same rows in another order"
+    assert result.compression_x == 1.0
+    assert result.parameters == classifier().num_parameters()
 
 
 def test_sizes_by_part_add_up_to_what_lies_on_disk(layout: Layout) -> None:
-    sizes = inputs.sizes(layout, "student")
+    sizes = inputs.bytes_by_part(layout, "student")
     total = sizes.pop("total")
     files = [file for file in layout.model("student").iterdir() if file.name != MANIFEST]
     assert total == sum(sizes.values()) == sum(file.stat().st_size for file in files)

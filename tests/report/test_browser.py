@@ -18,7 +18,6 @@ import yaml
 from helpers import results as made_up
 from helpers.browser import Seen, chromium, framed, measured, see
 from helpers.paths import ROOT
-from minnow.core.tables import write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.report import page, verdicts
@@ -47,8 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
     (root / "dvc.yaml").write_text(yaml.safe_dump({"plots": pipeline_plots()}, sort_keys=False))
-    for name, table in made_up.plots().items():
-        write_table(Layout(root).plot(name), table)
+    made_up.write_plots(Layout(root), made_up.plots())
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     return root
 

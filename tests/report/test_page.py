@@ -581,8 +581,7 @@ def project(root: Path) -> Layout:
     for model in JUDGED:
         write_json(layout.metrics(model), found.headline[model])
     write_json(layout.manifest("quantized"), {"formats": found.formats})
-    for name, table in found.plots.items():
-        write_table(layout.plot(name), table)
+    made_up.write_plots(layout, found.plots)
     texts = ["http://fine.example/", "caught.example", "missed.example/<b>", "alarm.example"]
     split = pl.DataFrame({"id": list("abcd"), "text": texts, "label": [0, 1, 1, 0]})
     write_table(layout.split("test"), split)

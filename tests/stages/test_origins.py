@@ -20,7 +20,7 @@ from helpers.stage import COMMANDS, edit, new_project
 from minnow.core.files import check_manifest, read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.data import synthetic
-from minnow.evaluation.metrics import margin, predicted
+from minnow.evaluation.metrics import margins_of, predicted
 from minnow.layout import MODELS, SPLITS, Layout
 from minnow.models import building, folders
 from minnow.models.batching import encode
@@ -288,7 +288,7 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     assert set(called) == {"phishing", "ok"}
     wanted = ["phishing" if name == "phishing" else "safe" for name in called]
     our_names: Any = taken.config.id2label
-    assert [our_names[label] for label in predicted(margin(ours.numpy())).tolist()] == wanted
+    assert [our_names[label] for label in predicted(margins_of(ours.numpy())).tolist()] == wanted
     assert pl.read_csv(layout.plot("teacher_training")).is_empty()
 
     warnings = [

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minnow.core.files import discard, read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.errors import MinnowError, nearest
 from minnow.layout import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FACTS = "facts.json"
 KEPT_SPLITS = ("validation", "test")
@@ -48,14 +51,14 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class Finished:
-    """What a control left: facts; by split ids and labels; by model and split logits (rows,
-    labels), in that order.
+    """What a control left: facts; by split ids and labels (rows,), in that order; by model and
+    split logits (rows, labels).
     """
 
-    facts: dict[str, Any]
-    ids: dict[str, list[str]]
-    labels: dict[str, Any]
-    logits: dict[str, dict[str, Any]]
+    facts: Mapping[str, Any]
+    ids: Mapping[str, list[str]]
+    labels: "Mapping[str, np.ndarray[Any, Any]]"
+    logits: "Mapping[str, Mapping[str, np.ndarray[Any, Any]]]"
 
 
 def named(name: str) -> Control:
@@ -98,8 +101,10 @@ def discard_stale(layout: Layout, wanted: Iterable[str]) -> None:
 
 
 def labels_file(folder: Path, split: str) -> Path:
+    """Return where a control's folder keeps ids and labels of a split."""
     return folder / Layout(folder).prepared.name / Layout(folder).split(split).name
 
 
 def logits_file(folder: Path, model: str, split: str) -> Path:
+    """Return where a control's folder keeps a model's logits of a split."""
     return folder / model / Layout(folder).logits_of(model, split).name

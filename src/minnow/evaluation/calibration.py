@@ -2,14 +2,13 @@
 decision threshold.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.results import Calibration, Decision, Quality, QualityChange
 
 # Temperatures beyond these say that validation is separated perfectly, or not at all.
 LOWEST, HIGHEST = 0.05, 20.0
@@ -21,22 +20,22 @@ def fit_temperature(margins: Array, labels: Array) -> float:
     Guo, Pleiss, Sun & Weinberger 2017, arXiv 1706.04599, section 4.2. It moves no row over
     probability 0.5.
     """
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda log_t: metrics.log_loss(margins / np.exp(log_t), labels),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
         options={"xatol": 1e-7},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
-def quality(margins: Array, labels: Array) -> dict[str, float]:
-    """Return how well the probabilities fit: ece, brier, and nll in nats."""
-    return {
-        "ece": rounded(metrics.expected_calibration_error(margins, labels)),
-        "brier": rounded(metrics.brier(margins, labels)),
-        "nll": rounded(metrics.log_loss(margins, labels)),
-    }
+def quality(margins: Array, labels: Array) -> Quality:
+    """Return how well the probabilities fit."""
+    return Quality(
+        ece=rounded(metrics.expected_calibration_error(margins, labels)),
+        brier=rounded(metrics.brier(margins, labels)),
+        nll=rounded(metrics.log_loss(margins, labels)),
+    )
 
 
 def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> float:
@@ -59,30 +58,29 @@ def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> floa
     return threshold
 
 
-def calibration(
+def calibrated(
     *, validation: tuple[Array, Array], test: tuple[Array, Array], threshold: float
-) -> dict[str, Any]:
-    """Return a model's temperature, its quality before and after, and what its threshold does on
-    either split.
+) -> Calibration:
+    """Return a model's temperature, its quality before and after, and what its threshold does.
+
+    `validation` and `test` are (margins, labels), each (rows,).
     """
     temperature = fit_temperature(*validation)
-    splits = {"validation": validation, "test": test}
-    return {
-        "temperature": rounded(temperature),
-        **{
-            name: {
-                "before": quality(margins, labels),
-                "after": quality(margins / temperature, labels),
-            }
-            for name, (margins, labels) in splits.items()
-        },
-        "decision": {
-            "threshold": rounded(threshold),
-            "probability_before_temperature": rounded(
-                float(metrics.probability(np.array(threshold)))
-            ),
-            "validation_fpr": rounded(metrics.false_positive_rate(*validation, threshold)),
-            "test_fpr": rounded(metrics.false_positive_rate(*test, threshold)),
-            "test_tpr": rounded(metrics.true_positive_rate(*test, threshold)),
-        },
-    }
+    probability = float(metrics.probability(np.array(threshold)))
+    return Calibration(
+        temperature=rounded(temperature),
+        validation=quality_change(*validation, temperature),
+        test=quality_change(*test, temperature),
+        decision=Decision(
+            threshold=rounded(threshold),
+            probability_before_temperature=rounded(probability),
+            validation_fpr=rounded(metrics.false_positive_rate(*validation, threshold)),
+            test_fpr=rounded(metrics.false_positive_rate(*test, threshold)),
+            test_tpr=rounded(metrics.true_positive_rate(*test, threshold)),
+        ),
+    )
+
+
+def quality_change(margins: Array, labels: Array, temperature: float) -> QualityChange:
+    """Return how well the probabilities fit before and after the temperature."""
+    return QualityChange(quality(margins, labels), quality(margins / temperature, labels))

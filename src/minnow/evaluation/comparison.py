@@ -1,8 +1,7 @@
 """Two models on the same rows: is the difference real, and is it small enough?"""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, norm
@@ -10,13 +9,44 @@ from scipy.stats import binomtest, norm
 from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import CONFIDENCE, interval
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.results import Difference, Verdict
 
-NON_INFERIOR, INFERIOR, INCONCLUSIVE = "non_inferior", "inferior", "inconclusive"
+NON_INFERIOR: Verdict = "non_inferior"
+INFERIOR: Verdict = "inferior"
+INCONCLUSIVE: Verdict = "inconclusive"
 # Below this many changed predictions the bootstrap alone does not decide.
 FEW_FLIPS = 10
 
 
-def verdict(low: float, high: float, margin: float) -> str:
+@dataclass(frozen=True)
+class Flips:
+    """How many predictions changed: `worse` from right to wrong, `better` from wrong to right."""
+
+    changed: int
+    worse: int
+    better: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed row by row between two models; `mean_abs_dp` is of their probabilities."""
+
+    flips: Flips
+    agreement: float
+    mcnemar_p: float
+    mean_abs_dp: float
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The verdict on a difference of f1, and the rows that would settle it where it is open."""
+
+    verdict: Verdict
+    better_than_before: bool
+    rows_needed: int | None
+
+
+def verdict(low: float, high: float, margin: float) -> Verdict:
     """Judge an interval of a difference, after − before: its whole lies above −margin, or below, or
     on both sides.
     """
@@ -62,30 +92,28 @@ def mcnemar(worse: int, better: int) -> float:
     return float(binomtest(better, worse + better).pvalue) if worse + better else 1.0
 
 
-def flips(before: Array, after: Array, labels: Array) -> dict[str, int]:
-    """Return how many predictions changed: `worse` from right to wrong, `better` from wrong to
-    right.
-    """
+def flips(before: Array, after: Array, labels: Array) -> Flips:
+    """Count the flips between two models' predictions (rows,)."""
     changed = before != after
     better = int((changed & (after == labels)).sum())
-    return {"changed": int(changed.sum()), "worse": int(changed.sum()) - better, "better": better}
+    return Flips(int(changed.sum()), worse=int(changed.sum()) - better, better=better)
 
 
-def difference(before: float, after: float, resampled: Array) -> dict[str, float]:
+def difference(before: float, after: float, resampled: Array) -> Difference:
     """Return after − before with its interval from paired resamples of that difference."""
     low, high = interval(resampled)
-    return {"difference": rounded(after - before), "low": rounded(low), "high": rounded(high)}
+    return Difference(rounded(after - before), rounded(low), rounded(high))
 
 
-def judged(
+def ruling(
     before: float,
     after: float,
     resampled: Array,
     *,
-    flipped: Mapping[str, int],
+    flipped: Flips,
     labels: Array,
     margin: float,
-) -> dict[str, Any]:
+) -> Ruling:
     """Return the verdict on a difference of f1 and, where it is open, the rows that would settle
     it.
 
@@ -93,24 +121,23 @@ def judged(
     chance may have kept out of sight would not pass the margin either.
     """
     low, high = interval(resampled)
-    found, rows = verdict(low, high, margin), len(labels)
+    decided, rows = verdict(low, high, margin), len(labels)
     needed = (
         rows_needed(after - before, low, high, margin=margin, rows=rows)
-        if found == INCONCLUSIVE
+        if decided == INCONCLUSIVE
         else None
     )
-    if found == NON_INFERIOR and flipped["changed"] < FEW_FLIPS:
-        unseen = unseen_loss(
-            flipped["worse"], rows=rows, positives=int((labels == 1).sum()), f1=before
-        )
+    if decided == NON_INFERIOR and flipped.changed < FEW_FLIPS:
+        positives = int((labels == 1).sum())
+        unseen = unseen_loss(flipped.worse, rows=rows, positives=positives, f1=before)
         if unseen > margin:
-            found, needed = INCONCLUSIVE, math.ceil(rows * unseen / margin)
-    return {"verdict": found, "better_than_before": low > 0, "rows_needed": needed}
+            decided, needed = INCONCLUSIVE, math.ceil(rows * unseen / margin)
+    return Ruling(decided, better_than_before=low > 0, rows_needed=needed)
 
 
 def changes(
     before: Array, after: Array, labels: Array, *, thresholds: tuple[float, float]
-) -> dict[str, Any]:
+) -> Changes:
     """Return what changed row by row between two models' margins (rows,), each judged at its own
     threshold.
     """
@@ -119,11 +146,10 @@ def changes(
         for margins, at in zip((before, after), thresholds, strict=True)
     ]
     counts = flips(guesses[0], guesses[1], labels)
-    return {
-        **counts,
-        "agreement": rounded(1 - counts["changed"] / len(labels)),
-        "mcnemar_p": rounded(mcnemar(counts["worse"], counts["better"])),
-        "mean_abs_dp": rounded(
-            np.abs(metrics.probability(after) - metrics.probability(before)).mean()
-        ),
-    }
+    moved = np.abs(metrics.probability(after) - metrics.probability(before))
+    return Changes(
+        counts,
+        agreement=rounded(1 - counts.changed / len(labels)),
+        mcnemar_p=rounded(mcnemar(counts.worse, counts.better)),
+        mean_abs_dp=rounded(moved.mean()),
+    )

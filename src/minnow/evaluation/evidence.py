@@ -1,10 +1,7 @@
-"""Every model on the same rows: estimates with intervals, and what each hop cost, in the shapes of
-metrics/*.json.
-"""
+"""Every model on the same rows: estimates with intervals, and what each hop cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -12,11 +9,24 @@ from scipy.stats import binomtest
 from minnow.evaluation import bootstrap, calibration, comparison, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.results import (
+    AgainstPipeline,
+    Calibrations,
+    ClassRows,
+    Difference,
+    Estimate,
+    Estimates,
+    Hop,
+    Hops,
+    Intervals,
+    MainEstimates,
+    OperatingPoint,
+    OtherRows,
+    Unmeasured,
+)
 
 # Share of phishing found at these false-positive rates; validation sets the thresholds.
 OPERATING_POINTS = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
-ESTIMATES = ("accuracy", "f1", "roc_auc", "average_precision", "brier", "ece")
-COMPARED = ("f1", "roc_auc")
 
 
 @dataclass(frozen=True)
@@ -45,99 +55,98 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Assessment:
     """What a set of models is worth on one test set: estimates with intervals per model, and hops
     between models.
 
-    `resampled` holds each estimate of each model in every resample, (resamples,).
+    `resampled` holds each metric of each model in every resample, (resamples,).
     """
 
-    models: dict[str, dict[str, Any]]
-    hops: list[dict[str, Any]]
+    models: dict[str, Estimates]
+    hops: tuple[Hop, ...]
     resampled: dict[str, dict[str, Array]] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
-class Estimated:
-    """A model with its estimates on the rows as they are and in each resample."""
+class Resampled:
+    """A model's metrics by name, on the rows as they are and in each resample (resamples,).
 
+    `fixed` are its thresholds as validation sets them, by name.
+    """
+
+    name: str
     outcome: Outcome
+    fixed: Mapping[str, float]
     point: Mapping[str, float]
-    resampled: Mapping[str, Array]
+    draws: Mapping[str, Array]
 
 
-def judge(
+def assess(
     outcomes: Mapping[str, Outcome],
     *,
     validation_labels: Array,
     labels: Array,
     hops: Sequence[tuple[str, str]],
     method: Method,
-) -> Judgement:
+) -> Assessment:
     """Judge all models on the same rows and the same resamples; `labels` (rows,) are the test
     set's.
     """
     ranked = {name: Ranked.of(outcome.test, labels) for name, outcome in outcomes.items()}
-    fixed = {name: thresholds_of(outcome, validation_labels) for name, outcome in outcomes.items()}
     drawn = drawn_thresholds(
         outcomes, validation_labels, resamples=method.resamples, seed=method.seed
     )
-    resampled = bootstrap.bootstrap(
-        ranked, drawn, labels, resamples=method.resamples, seed=method.seed
+    draws = bootstrap.bootstrap(ranked, drawn, labels, resamples=method.resamples, seed=method.seed)
+    models = {}
+    for name, outcome in outcomes.items():
+        fixed = thresholds_of(outcome, validation_labels)
+        point = bootstrap.point(ranked[name], fixed)
+        models[name] = Resampled(name, outcome, fixed, point, draws[name])
+    return Assessment(
+        {name: estimates_of(model, validation_labels, labels) for name, model in models.items()},
+        tuple(hop_between(models[before], models[after], labels, method) for before, after in hops),
+        draws,
     )
-    estimated = {
-        name: Estimated(outcome, bootstrap.point(ranked[name], fixed[name]), resampled[name])
-        for name, outcome in outcomes.items()
-    }
-    models = {
-        name: {
-            **{key: with_interval(key, each, labels) for key in ESTIMATES},
-            **{
-                key: operating_point(key, each, fixed[name], validation_labels, labels)
-                for key in OPERATING_POINTS
-            },
-        }
-        for name, each in estimated.items()
-    }
-    between = [
-        {
-            "before": before,
-            "after": after,
-            **hop(estimated[before], estimated[after], labels, method),
-        }
-        for before, after in hops
-    ]
-    return Judgement(models, between, resampled)
 
 
-def hop(before: Estimated, after: Estimated, labels: Array, method: Method) -> dict[str, Any]:
-    """Return what changed between two models on the same rows, from their estimates there and in
-    each resample.
+def hop_between(before: Resampled, after: Resampled, labels: Array, method: Method) -> Hop:
+    """Return what changed between two models on the same rows, from their metrics there and in each
+    resample.
     """
+    thresholds = (before.outcome.threshold, after.outcome.threshold)
     changed = comparison.changes(
-        before.outcome.test,
-        after.outcome.test,
-        labels,
-        thresholds=(before.outcome.threshold, after.outcome.threshold),
+        before.outcome.test, after.outcome.test, labels, thresholds=thresholds
     )
-    moved = {key: after.resampled[key] - each for key, each in before.resampled.items()}
-    known = [key for key in (*COMPARED, "tpr_at_fpr_1pct") if key in moved]
-    return {
-        "tpr_at_fpr_1pct": None,
-        **{
-            key: comparison.difference(before.point[key], after.point[key], moved[key])
-            for key in known
-        },
-        **changed,
-        **comparison.judged(
-            before.point["f1"],
-            after.point["f1"],
-            moved["f1"],
-            flipped=changed,
-            labels=labels,
-            margin=method.margin,
-        ),
+    moved = {key: after.draws[key] - drawn for key, drawn in before.draws.items()}
+    differences = {
+        key: comparison.difference(before.point[key], after.point[key], moved[key])
+        for key in ("f1", "roc_auc", "tpr_at_fpr_1pct")
+        if key in moved
     }
+    decided = comparison.ruling(
+        before.point["f1"],
+        after.point["f1"],
+        moved["f1"],
+        flipped=changed.flips,
+        labels=labels,
+        margin=method.margin,
+    )
+    return Hop(
+        before=before.name,
+        after=after.name,
+        f1=differences["f1"],
+        roc_auc=differences["roc_auc"],
+        tpr_at_fpr_1pct=differences.get("tpr_at_fpr_1pct"),
+        changed=changed.flips.changed,
+        worse=changed.flips.worse,
+        better=changed.flips.better,
+        agreement=changed.agreement,
+        mcnemar_p=changed.mcnemar_p,
+        mean_abs_dp=changed.mean_abs_dp,
+        verdict=decided.verdict,
+        better_than_before=decided.better_than_before,
+        rows_needed=decided.rows_needed,
+    )
 
 
 def thresholds_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
@@ -152,7 +161,7 @@ def thresholds_of(outcome: Outcome, validation_labels: Array) -> dict[str, float
     }
     return {
         "decision": outcome.threshold,
-        **{name: at for name, at in points.items() if at is not None},
+        **{name: threshold for name, threshold in points.items() if threshold is not None},
     }
 
 
@@ -166,41 +175,52 @@ def drawn_thresholds(
     paired.
     """
     safe = {name: outcome.validation[validation_labels == 0] for name, outcome in outcomes.items()}
-    found: dict[str, dict[str, float | Array]] = {}
-    wanted: dict[str, dict[str, float]] = {}
-    for name, outcome in outcomes.items():
-        fixed = thresholds_of(outcome, validation_labels)
-        wanted[name] = {key: fpr for key, fpr in OPERATING_POINTS.items() if key in fixed}
-        if outcome.fpr is not None:
-            wanted[name]["decision"] = outcome.fpr
-        found[name] = {
-            "decision": outcome.threshold,
-            **{key: np.empty(resamples) for key in wanted[name]},
-        }
+    rates = {name: rates_of(outcome, validation_labels) for name, outcome in outcomes.items()}
+    drawn = {name: {key: np.empty(resamples) for key in rates[name]} for name in outcomes}
     first = 0
     for weights in bootstrap.draws(
         np.zeros(int((validation_labels == 0).sum())), resamples=resamples, seed=seed + 1
     ):
-        for name, fprs in wanted.items():
+        these = slice(first, first + len(weights))
+        for name, fprs in rates.items():
             for key, fpr in fprs.items():
-                into = found[name][key]
-                assert not isinstance(into, float), "made above"
-                into[first : first + len(weights)] = bootstrap.threshold_draws(
-                    safe[name], weights, fpr=fpr
-                )
+                drawn[name][key][these] = bootstrap.threshold_draws(safe[name], weights, fpr=fpr)
         first += len(weights)
-    return dict(found)
+    return {
+        name: {"decision": outcome.threshold, **drawn[name]} for name, outcome in outcomes.items()
+    }
 
 
-def with_interval(key: str, each: Estimated, labels: Array) -> dict[str, float]:
+def rates_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
+    """Return the false-positive rates for which validation sets a threshold of the model, by the
+    threshold's name.
+    """
+    fixed = thresholds_of(outcome, validation_labels)
+    rates = {name: fpr for name, fpr in OPERATING_POINTS.items() if name in fixed}
+    return rates if outcome.fpr is None else {**rates, "decision": outcome.fpr}
+
+
+def estimates_of(model: Resampled, validation_labels: Array, labels: Array) -> Estimates:
+    """Return all estimates of a model, with intervals."""
+    return Estimates(
+        accuracy=with_interval("accuracy", model, labels),
+        f1=with_interval("f1", model, labels),
+        roc_auc=with_interval("roc_auc", model, labels),
+        average_precision=with_interval("average_precision", model, labels),
+        brier=with_interval("brier", model, labels),
+        ece=with_interval("ece", model, labels),
+        tpr_at_fpr_1pct=operating_point("tpr_at_fpr_1pct", model, validation_labels, labels),
+        tpr_at_fpr_0_1pct=operating_point("tpr_at_fpr_0_1pct", model, validation_labels, labels),
+    )
+
+
+def with_interval(key: str, model: Resampled, labels: Array) -> Estimate:
     """Return an estimate with its interval; where every row is right or every one wrong, with the
     exact one.
     """
-    value, resampled = each.point[key], each.resampled[key]
+    value, draws = model.point[key], model.draws[key]
     low, high = (
-        bootstrap.interval_around(value, resampled)
-        if key == "ece"
-        else bootstrap.interval(resampled)
+        bootstrap.interval_around(value, draws) if key == "ece" else bootstrap.interval(draws)
     )
     if low == high and key not in ("brier", "ece"):
         # Of the rows that the share is one of; F1 and the areas have none of their own, all rows
@@ -210,53 +230,49 @@ def with_interval(key: str, each: Estimated, labels: Array) -> dict[str, float]:
             bootstrap.CONFIDENCE, method="exact"
         )
         low, high = float(exact.low), float(exact.high)
-    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
+    return Estimate(rounded(value), rounded(low), rounded(high))
 
 
 def operating_point(
-    name: str, each: Estimated, fixed: Mapping[str, float], validation_labels: Array, labels: Array
-) -> dict[str, Any]:
+    name: str, model: Resampled, validation_labels: Array, labels: Array
+) -> OperatingPoint | Unmeasured:
     """Return the share of phishing found at a false-positive rate set on validation, and the rate
     that came of it.
     """
-    fpr, outcome = OPERATING_POINTS[name], each.outcome
-    if name not in fixed:
+    fpr, outcome = OPERATING_POINTS[name], model.outcome
+    if name not in model.fixed:
         safe = int((validation_labels == 0).sum())
         needed = round(metrics.LEAST_FALSE_POSITIVES / fpr)
-        reason = (
+        return Unmeasured(
             f"validation has {safe} safe rows; a false-positive rate of {fpr:.1%} needs {needed}"
         )
-        return {"value": None, "reason": reason}
-    return {
-        **with_interval(name, each, labels),
-        "threshold": fixed[name],
-        "validation_fpr": rounded(
-            metrics.false_positive_rate(outcome.validation, validation_labels, fixed[name])
-        ),
-        "test_fpr": rounded(metrics.false_positive_rate(outcome.test, labels, fixed[name])),
-    }
+    threshold, estimate = model.fixed[name], with_interval(name, model, labels)
+    on_validation = metrics.false_positive_rate(outcome.validation, validation_labels, threshold)
+    return OperatingPoint(
+        estimate.value,
+        estimate.low,
+        estimate.high,
+        threshold=threshold,
+        validation_fpr=rounded(on_validation),
+        test_fpr=rounded(metrics.false_positive_rate(outcome.test, labels, threshold)),
+    )
 
 
-def intervals_report(judgement: Judgement, labels: Array, method: Method) -> dict[str, Any]:
-    """Return what metrics/intervals.json holds."""
-    return {
-        "confidence": bootstrap.CONFIDENCE,
-        "resamples": method.resamples,
-        "seed": method.seed,
-        "rows": {"safe": int((labels == 0).sum()), "phishing": int((labels == 1).sum())},
-        "ece_bins": metrics.ECE_BINS,
-        "models": judgement.models,
-    }
+def intervals_report(assessment: Assessment, labels: Array, method: Method) -> Intervals:
+    """Return every model's estimates on the test split."""
+    return Intervals(
+        confidence=bootstrap.CONFIDENCE,
+        resamples=method.resamples,
+        seed=method.seed,
+        rows=ClassRows(safe=int((labels == 0).sum()), phishing=int((labels == 1).sum())),
+        ece_bins=metrics.ECE_BINS,
+        models=assessment.models,
+    )
 
 
-def hops_report(judgement: Judgement, labels: Array, method: Method) -> dict[str, Any]:
-    """Return what metrics/hops.json holds."""
-    return {
-        "confidence": bootstrap.CONFIDENCE,
-        "margin": method.margin,
-        "rows": len(labels),
-        "hops": judgement.hops,
-    }
+def hops_report(assessment: Assessment, labels: Array, method: Method) -> Hops:
+    """Return every hop on the test split."""
+    return Hops(bootstrap.CONFIDENCE, method.margin, len(labels), assessment.hops)
 
 
 def calibration_report(
@@ -265,44 +281,41 @@ def calibration_report(
     validation_labels: Array,
     labels: Array,
     wanted_fpr: float | None,
-) -> dict[str, Any]:
-    """Return what metrics/calibration.json holds: what validation set for each model, and what it
-    does on test.
-    """
+) -> Calibrations:
+    """Return what validation set for each model, and what that does on test."""
     models = {
-        name: calibration.calibration(
+        name: calibration.calibrated(
             validation=(outcome.validation, validation_labels),
             test=(outcome.test, labels),
             threshold=outcome.threshold,
         )
         for name, outcome in outcomes.items()
     }
-    return {"ece_bins": metrics.ECE_BINS, "wanted_fpr": wanted_fpr, "models": models}
+    return Calibrations(metrics.ECE_BINS, wanted_fpr, models)
 
 
-def unpaired(model: str, one: Judgement, other: Judgement) -> dict[str, Any]:
+def unpaired(model: str, one: Assessment, other: Assessment) -> AgainstPipeline:
     """Return other − one of a model on two test sets, with the interval for two independent
     samples.
     """
-    return {
-        key: comparison.difference(
-            one.models[model][key]["value"],
-            other.models[model][key]["value"],
-            other.resampled[model][key] - one.resampled[model][key],
-        )
-        for key in COMPARED
-    }
+
+    def difference(key: str, before: Estimate, after: Estimate) -> Difference:
+        moved = other.resampled[model][key] - one.resampled[model][key]
+        return comparison.difference(before.value, after.value, moved)
+
+    before, after = one.models[model], other.models[model]
+    return AgainstPipeline(
+        f1=difference("f1", before.f1, after.f1),
+        roc_auc=difference("roc_auc", before.roc_auc, after.roc_auc),
+    )
 
 
-def elsewhere(judgement: Judgement, labels: Array) -> dict[str, Any]:
+def elsewhere(assessment: Assessment, labels: Array) -> OtherRows:
     """Return what is told of models on other rows than the test split's: the main estimates and the
     hops.
     """
-    return {
-        "rows": len(labels),
-        "models": {
-            name: {key: found[key] for key in ("accuracy", "f1", "roc_auc")}
-            for name, found in judgement.models.items()
-        },
-        "hops": judgement.hops,
+    models = {
+        name: MainEstimates(estimates.accuracy, estimates.f1, estimates.roc_auc)
+        for name, estimates in assessment.models.items()
     }
+    return OtherRows(len(labels), models, assessment.hops)

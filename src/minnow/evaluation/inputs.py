@@ -1,12 +1,11 @@
 """Stored logits, labels and sizes of one checkout. No model is loaded."""
 
-from typing import Any
-
 import numpy as np
 
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.evaluation import calibration, metrics
+from minnow.evaluation.results import Headline
 from minnow.layout import Layout
 
 
@@ -30,7 +29,7 @@ def size(layout: Layout, model: str) -> int:
     return sum(int(file["bytes"]) for file in read_json(layout.manifest(model))["files"].values())
 
 
-def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float | int | None]:
+def headline_of(layout: Layout, model: str, fpr: float | None) -> Headline:
     """Return the flat metrics of one model, at the threshold that `fpr` asks for."""
     test, validation = (
         (logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation")
@@ -38,14 +37,16 @@ def headline(layout: Layout, model: str, fpr: float | None) -> dict[str, float |
     return metrics.headline(
         test=test,
         validation=validation,
-        threshold=calibration.decision_threshold(metrics.margin(validation[0]), validation[1], fpr),
+        threshold=calibration.decision_threshold(
+            metrics.margins_of(validation[0]), validation[1], fpr
+        ),
         parameters=read_json(layout.manifest(model))["parameters"],
         size=size(layout, model),
         teacher_size=size(layout, "teacher"),
     )
 
 
-def sizes(layout: Layout, model: str) -> dict[str, Any]:
+def bytes_by_part(layout: Layout, model: str) -> dict[str, int]:
     """Return the bytes of a model by part; they add up to all that it needs to run.
 
     A tokenizer's files are taken out of the manifest's `other` as `vocabulary`, as the baseline

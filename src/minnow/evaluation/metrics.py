@@ -7,6 +7,7 @@ which would tie those above 37: they all round to 1. A threshold is a margin too
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.special import expit
 from sklearn import metrics as sk
 
 from minnow.core.selection import validation_f1
+from minnow.evaluation.results import Headline
 
 DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.
@@ -25,7 +27,20 @@ LEAST_FALSE_POSITIVES = 5
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def margin(logits: Array) -> Array:
+@dataclass(frozen=True)
+class Scores:
+    """How well rows are classified at a threshold, phishing being the positive class, and ranked;
+    each in [0, 1].
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    roc_auc: float
+
+
+def margins_of(logits: Array) -> Array:
     """Return the margins of logits (rows, 2), as float64 of shape (rows,)."""
     return np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
 
@@ -40,21 +55,19 @@ def predicted(margins: Array, threshold: float = EVEN) -> Array:
     return (margins > threshold).astype(np.int64)
 
 
-def classification(margins: Array, labels: Array, threshold: float = EVEN) -> dict[str, float]:
-    """Return accuracy, precision, recall and f1 (phishing class) at a threshold, and roc_auc, each
-    in [0, 1].
-    """
+def classification(margins: Array, labels: Array, threshold: float = EVEN) -> Scores:
+    """Return the scores of margins (rows,) at a threshold."""
     guesses = predicted(margins, threshold)
     precision, recall, f1_score, _ = sk.precision_recall_fscore_support(
         labels, guesses, average="binary", pos_label=1, zero_division=0
     )
-    return {
-        "accuracy": rounded(sk.accuracy_score(labels, guesses)),
-        "precision": rounded(precision),
-        "recall": rounded(recall),
-        "f1": rounded(f1_score),
-        "roc_auc": rounded(sk.roc_auc_score(labels, margins)),
-    }
+    return Scores(
+        accuracy=rounded(sk.accuracy_score(labels, guesses)),
+        precision=rounded(precision),
+        recall=rounded(recall),
+        f1=rounded(f1_score),
+        roc_auc=rounded(sk.roc_auc_score(labels, margins)),
+    )
 
 
 def false_positive_rate(margins: Array, labels: Array, threshold: float) -> float:
@@ -104,8 +117,8 @@ def calibration_bins(margins: Array, labels: Array) -> tuple[Array, Array, Array
     rows = np.bincount(bins, minlength=ECE_BINS)
     filled = rows > 0
     mean_of = (
-        np.bincount(bins, weights=each, minlength=ECE_BINS)
-        for each in (probability(margins), labels)
+        np.bincount(bins, weights=weights, minlength=ECE_BINS)
+        for weights in (probability(margins), labels)
     )
     expected, observed = (sums[filled] / rows[filled] for sums in mean_of)
     return expected, observed, rows[filled]
@@ -155,24 +168,29 @@ def headline(
     parameters: int,
     size: int,
     teacher_size: int,
-) -> dict[str, float | int | None]:
-    """Return the flat metrics of one model, the same keys for every model.
+) -> Headline:
+    """Return the flat metrics of one model.
 
     `test` and `validation` are (logits, labels); sizes are bytes of all that the model needs to
     run. validation_f1 is at probability 0.5 whatever the threshold: it chooses between models, not
     how they are used.
     """
-    on_test, on_validation = ((margin(logits), labels) for logits, labels in (test, validation))
-    found, _ = tpr_at_fpr(0.01, validation=on_validation, test=on_test)
-    return {
-        **classification(*on_test, threshold),
-        "tpr_at_fpr_1pct": None if found is None else rounded(found),
-        "ece": rounded(expected_calibration_error(*on_test)),
-        "validation_f1": rounded(validation_f1(*validation)),
-        "parameters": parameters,
-        "size_mb": rounded(size / 1e6),
-        "compression_x": rounded(teacher_size / size),
-    }
+    on_test, on_validation = ((margins_of(logits), labels) for logits, labels in (test, validation))
+    scores = classification(*on_test, threshold)
+    share, _ = tpr_at_fpr(0.01, validation=on_validation, test=on_test)
+    return Headline(
+        accuracy=scores.accuracy,
+        precision=scores.precision,
+        recall=scores.recall,
+        f1=scores.f1,
+        roc_auc=scores.roc_auc,
+        tpr_at_fpr_1pct=None if share is None else rounded(share),
+        ece=rounded(expected_calibration_error(*on_test)),
+        validation_f1=rounded(validation_f1(*validation)),
+        size_mb=rounded(size / 1e6),
+        parameters=parameters,
+        compression_x=rounded(teacher_size / size),
+    )
 
 
 def rounded(value: float) -> float:

@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from minnow.controls import definitions
 from minnow.controls.definitions import Finished
-from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.errors import MinnowError
-from minnow.evaluation import calibration, evidence, inputs, metrics
-from minnow.evaluation.evidence import Judgement, Method, Outcome
+from minnow.evaluation import calibration, evidence, inputs, metrics, results
+from minnow.evaluation.evidence import Assessment, Method, Outcome
+from minnow.evaluation.results import ControlResult, ExtraFacts, ExtraResult
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 
-def outcome(layout: Layout, model: str, fpr: float | None) -> Outcome:
+def outcome_of(layout: Layout, model: str, fpr: float | None) -> Outcome:
     """Return a model's margins and its decision threshold, which validation sets; `fpr` None is
     probability 0.5.
     """
     validation, test = (
-        metrics.margin(inputs.logits(layout, model, split)) for split in ("validation", "test")
+        metrics.margins_of(inputs.logits(layout, model, split)) for split in ("validation", "test")
     )
     threshold = calibration.decision_threshold(
         validation, inputs.labels_of(layout, "validation"), fpr
@@ -29,13 +28,13 @@ def outcome(layout: Layout, model: str, fpr: float | None) -> Outcome:
     return Outcome(validation, test, threshold, fpr)
 
 
-def judge(
+def assess_pipeline(
     layout: Layout, outcomes: Mapping[str, Outcome], labels: metrics.Array, method: Method
-) -> Judgement:
+) -> Assessment:
     """Judge all models and all hops on rows with these labels; thresholds are those of this
     checkout's validation.
     """
-    return evidence.judge(
+    return evidence.assess(
         outcomes,
         validation_labels=inputs.labels_of(layout, "validation"),
         labels=labels,
@@ -46,80 +45,103 @@ def judge(
 
 def on_extra_sets(
     layout: Layout, outcomes: Mapping[str, Outcome], method: Method
-) -> dict[str, Any]:
-    """Return what metrics/extra.json holds: per further test set how it came about, and all models
-    on it.
-    """
-    found = {}
-    for name, facts in read_json(layout.extra_report(BASELINE)).items():
-        table = read_table(layout.extra_set(BASELINE, name))
-        actual = np.asarray(table["label"].to_numpy())
-        # The columns of a set's logits are the label, then the logits.
-        there = {
-            model: read_logits(layout.extra_set(model, name), table["id"].to_list())[:, 1:]
-            for model in outcomes
-        }
-        moved = {
-            model: replace(each, test=metrics.margin(there[model]))
-            for model, each in outcomes.items()
-        }
-        found[name] = {**facts, **evidence.elsewhere(judge(layout, moved, actual, method), actual)}
-    return found
+) -> dict[str, ExtraResult]:
+    """Return by further test set how it came about, and what all models are worth on it."""
+    facts_by_set = results.read(dict[str, ExtraFacts], layout.extra_report(BASELINE))
+    return {
+        name: on_extra_set(layout, name, facts, outcomes, method)
+        for name, facts in facts_by_set.items()
+    }
+
+
+def on_extra_set(
+    layout: Layout,
+    name: str,
+    facts: ExtraFacts,
+    outcomes: Mapping[str, Outcome],
+    method: Method,
+) -> ExtraResult:
+    """Return how a further test set came about, and what all models are worth on it."""
+    table = read_table(layout.extra_set(BASELINE, name))
+    ids, labels = table["id"].to_list(), np.asarray(table["label"].to_numpy())
+    moved = {
+        # the columns of a set's logits are the label, then the logits
+        model: replace(
+            outcome,
+            test=metrics.margins_of(read_logits(layout.extra_set(model, name), ids)[:, 1:]),
+        )
+        for model, outcome in outcomes.items()
+    }
+    rows = evidence.elsewhere(assess_pipeline(layout, moved, labels, method), labels)
+    return ExtraResult(**vars(rows), **vars(facts))
 
 
 def on_controls(
     layout: Layout,
     names: Sequence[str],
     outcomes: Mapping[str, Outcome],
-    judgement: Judgement,
-    fpr: float | None,
+    assessment: Assessment,
     method: Method,
-) -> dict[str, Any]:
-    """Return what metrics/controls.json holds: per control its facts, and its models against those
-    of this pipeline.
+) -> dict[str, ControlResult]:
+    """Return by control its facts, and its models against those of this pipeline.
 
-    A control on this pipeline's own splits is compared row by row; `judgement` is this pipeline's,
-    against whose models one on another split is set, as against another sample.
+    A control on this pipeline's own splits is compared row by row; `assessment` is this
+    pipeline's, against whose models one on another split is set, as against another sample.
     """
-    found = {}
-    for name in names:
-        finished = definitions.read_control(layout, name)
-        theirs = {model: of_control(finished, model, fpr) for model in finished.logits}
-        actual, validation = finished.labels["test"], finished.labels["validation"]
-        if own_split := "teacher" in theirs:
-            compared, hops = theirs, [("teacher", "student")]
-        elif all(
-            finished.ids[split] == inputs.ids_of(layout, split) for split in ("validation", "test")
-        ):
-            compared, hops = (
-                {name: theirs["student"], "student": outcomes["student"]},
-                [(name, "student")],
-            )
-        else:
-            raise MinnowError(
-                f"{layout.control(name)} belongs to other rows; run `dvc repro` so that it is made"
-                " anew"
-            )
-        apart = replace(method, seed=method.seed + 2) if own_split else method
-        judged = evidence.judge(
-            compared, validation_labels=validation, labels=actual, hops=hops, method=apart
-        )
-        against = (
-            {model: evidence.unpaired(model, judgement, judged) for model in theirs}
-            if own_split
-            else {}
-        )
-        told = {"facts": finished.facts, "against_pipeline": against}
-        found[name] = {**told, **evidence.elsewhere(judged, actual)}
-    return found
+    return {name: beside_control(layout, name, outcomes, assessment, method) for name in names}
 
 
-def of_control(finished: Finished, model: str, fpr: float | None) -> Outcome:
+def beside_control(
+    layout: Layout,
+    name: str,
+    outcomes: Mapping[str, Outcome],
+    assessment: Assessment,
+    method: Method,
+) -> ControlResult:
+    """Return a control's facts, and its models against those of this pipeline.
+
+    Raises:
+        MinnowError: it was made from other rows than this pipeline's.
+    """
+    control, fpr = definitions.read_control(layout, name), outcomes["student"].fpr
+    theirs = {model: of_control(control, model, fpr) for model in control.logits}
+    own_split = "teacher" in theirs
+    if own_split:
+        compared, hops = theirs, [("teacher", "student")]
+        method = replace(method, seed=method.seed + 2)
+    else:
+        require_same_rows(control, layout, name)
+        compared = {name: theirs["student"], "student": outcomes["student"]}
+        hops = [(name, "student")]
+    labels = control.labels["test"]
+    assessed = evidence.assess(
+        compared,
+        validation_labels=control.labels["validation"],
+        labels=labels,
+        hops=hops,
+        method=method,
+    )
+    against = {
+        model: evidence.unpaired(model, assessment, assessed) for model in theirs if own_split
+    }
+    rows = evidence.elsewhere(assessed, labels)
+    return ControlResult(**vars(rows), facts=control.facts, against_pipeline=against)
+
+
+def require_same_rows(control: Finished, layout: Layout, name: str) -> None:
+    """Refuse a control that was made from other rows than this pipeline's."""
+    if any(control.ids[split] != inputs.ids_of(layout, split) for split in control.ids):
+        raise MinnowError(
+            f"{layout.control(name)} belongs to other rows; run `dvc repro` so that it is made anew"
+        )
+
+
+def of_control(control: Finished, model: str, fpr: float | None) -> Outcome:
     """Return the margins of a control's model on its own splits, and the threshold that its
     validation sets.
     """
     validation, test = (
-        metrics.margin(finished.logits[model][split]) for split in ("validation", "test")
+        metrics.margins_of(control.logits[model][split]) for split in ("validation", "test")
     )
-    threshold = calibration.decision_threshold(validation, finished.labels["validation"], fpr)
+    threshold = calibration.decision_threshold(validation, control.labels["validation"], fpr)
     return Outcome(validation, test, threshold, fpr)

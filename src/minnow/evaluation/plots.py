@@ -1,7 +1,7 @@
-"""Results to tables: the data behind `dvc plots show`."""
+"""Results to tables: the data of the figures that `dvc plots show` and the report draw."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,21 +17,39 @@ CURVE_POINTS = 400
 # Edges of the histogram of how far a hop moved the probabilities.
 SHIFT_EDGES = np.linspace(-1, 1, 42)
 LABEL_NAMES = np.array(["safe", "phishing"])
+ResultT = TypeVar("ResultT")
 
 
 def plot_tables(
-    outcomes: Mapping[str, Outcome], labels: Array, sizes: Mapping[str, Any]
+    outcomes: Mapping[str, Outcome],
+    labels: Array,
+    sizes: Mapping[str, Mapping[str, int]],
+    slices: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """Return the plots' tables by file name; `labels` (rows,) are those of test."""
-    tables = {"sizes": size_by_part(sizes)}
-    for model, outcome in outcomes.items():
-        tables[f"confusion_{model}"] = confusion(outcome, labels)
-        tables[f"roc_{model}"] = roc(outcome.test, labels)
-        tables[f"pr_{model}"] = precision_recall(outcome.test, labels)
-        tables[f"calibration_{model}"] = calibration(outcome.test, labels)
-    for before, after in HOPS:
-        tables[f"shift_{before}_{after}"] = shift(outcomes[before].test, outcomes[after].test)
-    return tables
+    """Return the table of each figure; `labels` (rows,) are those of test.
+
+    Models are in the order of `outcomes`. `slices` has a row per slice and model.
+    """
+    margins = {model: outcome.test for model, outcome in outcomes.items()}
+    return {
+        "roc": by_model(margins, lambda test: roc(test, labels)),
+        "pr": by_model(margins, lambda test: precision_recall(test, labels)),
+        "calibration": by_model(margins, lambda test: calibration(test, labels)),
+        "confusion": by_model(outcomes, lambda outcome: confusion(outcome, labels)),
+        "shift": shifts(margins),
+        "sizes": size_by_part(sizes),
+        "slices": slices,
+    }
+
+
+def by_model(
+    models: Mapping[str, ResultT], table: Callable[[ResultT], pl.DataFrame]
+) -> pl.DataFrame:
+    """Return the table of every model below each other, with a first column `model`."""
+    return pl.concat(
+        table(result).select(pl.lit(model).alias("model"), pl.all())
+        for model, result in models.items()
+    )
 
 
 def confusion(outcome: Outcome, labels: Array) -> pl.DataFrame:
@@ -64,12 +82,24 @@ def calibration(margins: Array, labels: Array) -> pl.DataFrame:
 
 
 def shift(before: Array, after: Array) -> pl.DataFrame:
-    """Return the middle of each bin of p_after − p_before, in [-1, 1], and the share of rows in it."""
+    """Return the histogram of p_after − p_before: the middle of each bin, in [-1, 1], and the share
+    of rows in it.
+    """
     moved = metrics.probability(after) - metrics.probability(before)
     counts, _ = np.histogram(moved, SHIFT_EDGES)
     middles = (SHIFT_EDGES[1:] + SHIFT_EDGES[:-1]) / 2
     return pl.DataFrame({"dp": middles, "share": counts / len(moved)}).select(
         pl.all().round(metrics.DECIMALS) + 0.0
+    )
+
+
+def shifts(margins: Mapping[str, Array]) -> pl.DataFrame:
+    """Return the histograms of all hops below each other, with first columns `before`, `after`."""
+    return pl.concat(
+        shift(margins[before], margins[after]).select(
+            pl.lit(before).alias("before"), pl.lit(after).alias("after"), pl.all()
+        )
+        for before, after in HOPS
     )
 
 
@@ -85,6 +115,6 @@ def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
 
 
 def thinned(curve: pl.DataFrame) -> pl.DataFrame:
-    """Return at most CURVE_POINTS evenly spaced rows, the first and the last among them, rounded."""
+    """Return at most CURVE_POINTS evenly spaced rows, first and last among them, rounded."""
     rows = np.linspace(0, curve.height - 1, min(CURVE_POINTS, curve.height)).round().astype(int)
     return curve.select(pl.all().gather(rows).round(metrics.DECIMALS))

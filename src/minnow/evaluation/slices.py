@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from minnow.evaluation.comparison import flips
+from minnow.evaluation.comparison import Flips, flips, mcnemar
+from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array, predicted, rounded
+from minnow.evaluation.results import (
+    BEYOND_CHANCE,
+    WHOLE_WAY,
+    Measure,
+    SliceHop,
+    Slices,
+    SliceScore,
+    between,
+)
 from minnow.text.traits import traits
 
 # The rows that a measure counts: with fewer, a single one moves it by more than a point.
-COUNTED = {"f1": "phishing", "recall": "phishing", "specificity": "safe"}
+COUNTED: dict[Measure, str] = {"f1": "phishing", "recall": "phishing", "specificity": "safe"}
 SMALL_BELOW = 100
 
 
@@ -43,54 +52,75 @@ def cut(test: pl.DataFrame, train_domains: pl.Series) -> list[Slice]:
 def report(
     slices: Sequence[Slice],
     labels: Array,
-    margins: Mapping[str, Array],
-    thresholds: Mapping[str, float],
+    outcomes: Mapping[str, Outcome],
     hops: Sequence[tuple[str, str]],
-) -> dict[str, Any]:
+) -> Slices:
     """Return each model's score on each slice and what each hop did to it.
 
-    `labels` and each model's `margins` are (rows,); a row is called phishing above the model's
-    threshold. A hop is left out where one of its models is.
+    `labels` are (rows,). A hop is left out where one of its models is.
     """
-    guesses = {model: predicted(each, thresholds[model]) for model, each in margins.items()}
-    known = [hop for hop in hops if guesses.keys() >= set(hop)]
-    return {
-        "small_below": SMALL_BELOW,
-        "slices": [scored(each, labels, guesses, known) for each in slices],
+    guesses = {
+        model: predicted(outcome.test, outcome.threshold) for model, outcome in outcomes.items()
     }
+    known = [hop for hop in hops if guesses.keys() >= set(hop)]
+    return Slices(SMALL_BELOW, tuple(scored(one, labels, guesses, known) for one in slices))
 
 
 def scored(
-    each: Slice, labels: Array, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
+    one: Slice, labels: Array, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
+) -> SliceScore:
     """Return one slice's rows, and its models and hops by the measure that its classes allow."""
-    actual = labels[each.rows]
-    within_slice = {model: all_guesses[each.rows] for model, all_guesses in guesses.items()}
+    actual = labels[one.rows]
+    here = {model: all_guesses[one.rows] for model, all_guesses in guesses.items()}
     phishing = int((actual == 1).sum())
     classes = {"safe": len(actual) - phishing, "phishing": phishing}
     measure = measure_for(**classes)
-    scores = {model: score(measure, some, actual) for model, some in within_slice.items()}
-    return {
-        "slice": each.name,
-        "value": each.value,
-        "rows": len(actual),
-        **classes,
-        "small": classes[COUNTED[measure]] < SMALL_BELOW,
-        "measure": measure,
-        "models": {model: rounded(value) for model, value in scores.items()},
-        "hops": [
-            {
-                "before": before,
-                "after": after,
-                "change": rounded(scores[after] - scores[before]),
-                **turned(within_slice[before], within_slice[after], actual),
-            }
-            for before, after in hops
-        ],
-    }
+    scores = {model: score(measure, some, actual) for model, some in here.items()}
+    small = classes[COUNTED[measure]] < SMALL_BELOW
+    changes = tuple(
+        turned(
+            before,
+            after,
+            rounded(scores[after] - scores[before]),
+            flips(here[before], here[after], actual),
+        )
+        for before, after in hops
+    )
+    whole_way = between(changes, *WHOLE_WAY)
+    return SliceScore(
+        slice=one.name,
+        value=one.value,
+        rows=len(actual),
+        safe=classes["safe"],
+        phishing=phishing,
+        small=small,
+        measure=measure,
+        models={model: rounded(value) for model, value in scores.items()},
+        hops=changes,
+        hurt=whole_way is not None and not small and beyond_chance(whole_way),
+    )
 
 
-def measure_for(safe: int, phishing: int) -> str:
+def turned(before: str, after: str, change: float, flipped: Flips) -> SliceHop:
+    """Return what a hop did to a slice, from the change of its score and the flips behind it."""
+    return SliceHop(
+        before=before,
+        after=after,
+        change=change,
+        worse=flipped.worse,
+        better=flipped.better,
+        mcnemar_p=rounded(mcnemar(flipped.worse, flipped.better)),
+    )
+
+
+def beyond_chance(hop: SliceHop) -> bool:
+    """Return whether a hop is shown to lower a slice's score: by the p before it was rounded."""
+    return (
+        hop.change < 0 and hop.worse > hop.better and mcnemar(hop.worse, hop.better) < BEYOND_CHANCE
+    )
+
+
+def measure_for(safe: int, phishing: int) -> Measure:
     """Return `f1`; of one class alone, `recall` (phishing found) or `specificity` (safe let
     through).
     """
@@ -99,42 +129,37 @@ def measure_for(safe: int, phishing: int) -> str:
     return "recall" if phishing else "specificity"
 
 
-def score(measure: str, guesses: Array, labels: Array) -> float:
+def score(measure: Measure, guesses: Array, labels: Array) -> float:
     """Return a slice's score; of one class alone both recall and specificity are the share of right
     predictions.
     """
     if measure != "f1":
         return float((guesses == labels).mean())
-    found = np.count_nonzero(guesses & labels)
-    return 2 * found / (np.count_nonzero(guesses) + np.count_nonzero(labels))
+    hits = np.count_nonzero(guesses & labels)
+    return 2 * hits / (np.count_nonzero(guesses) + np.count_nonzero(labels))
 
 
-def turned(before: Array, after: Array, labels: Array) -> dict[str, int]:
-    """Return how many predictions went from right to wrong and the reverse."""
-    counts = flips(before, after, labels)
-    return {"worse": counts["worse"], "better": counts["better"]}
-
-
-def table(found: Mapping[str, Any]) -> pl.DataFrame:
+def table(report: Slices) -> pl.DataFrame:
     """Return a report as rows for a plot: `slice` (`path: with path`; a small one says how small),
     `model`, `score`.
     """
     rows = [
-        (label(each), model, value)
-        for each in found["slices"]
-        for model, value in each["models"].items()
+        (plot_label(one), model, value)
+        for one in report.slices
+        for model, value in one.models.items()
     ]
     return pl.DataFrame(
         rows, schema={"slice": pl.String, "model": pl.String, "score": pl.Float64}, orient="row"
     )
 
 
-def label(each: Mapping[str, Any]) -> str:
+def plot_label(one: SliceScore) -> str:
     """Return a slice's name and value; where it is small, with the rows that its measure counts.
 
     DVC writes what a plot shows into a page's script as it is, hence without what would open a tag
     there.
     """
-    counted = COUNTED[each["measure"]]
-    name = f"{each['slice']}: {each['value']}".replace("<", "")
-    return name + (f" ({each[counted]} {counted})" if each["small"] else "")
+    counted = COUNTED[one.measure]
+    rows = {"safe": one.safe, "phishing": one.phishing}[counted]
+    name = f"{one.slice}: {one.value}".replace("<", "")
+    return name + (f" ({rows} {counted})" if one.small else "")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.layout import HOPS, JUDGED
-from minnow.report import charts, svg
+from minnow.report import changes, charts, curves, dots, size_bars, svg
+from minnow.report import confusion as confusions
 from minnow.report.formatting import BITS, arrow, judged, most_sensitive
 from minnow.text.display import plain
 
@@ -14,14 +15,10 @@ if TYPE_CHECKING:
 
 
 TRAINED = ("teacher", "student")
-CURVES = ("roc", "pr", "calibration")
-# The tables of metrics/plots that are drawn, by name; sizes and slices come with more than their
-# tables say.
-TABLES = (
-    *(f"{kind}_{model}" for kind in (*CURVES, "confusion") for model in JUDGED),
-    *(f"shift_{before}_{after}" for before, after in HOPS),
-    *(f"{model}_training" for model in TRAINED),
-)
+# The tables of metrics/plots that are drawn, those of figures and those of trainings, by name;
+# sizes and slices come with more than their tables say.
+FIGURES = ("roc", "pr", "calibration", "confusion", "shift")
+TRAININGS = tuple(f"{model}_training" for model in TRAINED)
 Plots = Mapping[str, "pl.DataFrame"]
 
 
@@ -51,21 +48,14 @@ def drawn(
     slices: Sequence[Mapping[str, Any]],
     parts: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return all drawings by their place on the page; `plots` are the tables of metrics/plots by
-    name.
+    """Return all drawings by their place on the page; `plots` are the tables of FIGURES and
+    TRAININGS.
     """
     return {
-        "forest": figure(
-            "What each hop does to F1",
-            "The difference on the same rows and its interval. In the shaded part more is lost than"
-            " the margin.",
-            charts.forest(hops["hops"], hops["margin"]),
-        ),
-        "curves": curves(plots),
-        "confusion": [confusion(model, plots[f"confusion_{model}"]) for model in JUDGED],
-        "shifts": [
-            shift(before, after, plots[f"shift_{before}_{after}"]) for before, after in HOPS
-        ],
+        "forest": forest(hops["hops"], hops["margin"]),
+        "curves": by_threshold(plots),
+        "confusion": [confusion(model, plots["confusion"]) for model in JUDGED],
+        "shifts": [shift(before, after, plots["shift"]) for before, after in HOPS],
         "size": size(sizes),
         "training": training(plots),
         "slices": by_slice(slices),
@@ -73,66 +63,70 @@ def drawn(
     }
 
 
-def curves(plots: Plots) -> list[Figure]:
-    """Return ROC, precision-recall and reliability curves of all models."""
-    roc, pr, calibration = (
-        {model: plots[f"{kind}_{model}"] for model in JUDGED} for kind in CURVES
+def forest(hops: Sequence[Mapping[str, Any]], margin: float) -> Figure:
+    """Return what each hop does to F1."""
+    return figure(
+        "What each hop does to F1",
+        "The difference on the same rows and its interval. In the shaded part more is lost than"
+        " the margin.",
+        changes.forest(hops, margin),
     )
+
+
+def by_threshold(plots: Plots) -> list[Figure]:
+    """Return ROC, precision-recall and reliability curves of all models."""
     return [
         figure(
             "ROC",
             "How much phishing is found, by how many safe URLs raise an alarm.",
-            charts.roc(roc),
+            curves.roc(plots["roc"]),
         ),
         figure(
             "Precision and recall",
             "How many alarms are right, by how much is found.",
-            charts.precision_recall(pr),
+            curves.precision_recall(plots["pr"]),
         ),
         figure(
             "Calibration",
             "What happens, by what the model expects. On the diagonal its probabilities are true.",
-            charts.calibration(calibration),
+            curves.calibration(plots["calibration"]),
         ),
     ]
 
 
 def confusion(model: str, table: "pl.DataFrame") -> Figure:
     """Return a model's confusion matrix."""
-    return figure(
-        model, "Test rows by what they are and what the model says.", charts.confusion(model, table)
-    )
+    about = "Test rows by what they are and what the model says."
+    return figure(model, about, confusions.confusion(model, table.filter(model=model)))
 
 
 def shift(before: str, after: str, table: "pl.DataFrame") -> Figure:
     """Return the histogram of what a hop did to the probabilities."""
     about = "Test rows by how far their probability of phishing moved."
-    return figure(arrow(before, after), about, charts.shift(after, table))
+    moved = table.filter(before=before, after=after)
+    return figure(arrow(before, after), about, changes.shift(after, moved))
 
 
 def size(sizes: Mapping[str, Mapping[str, int]]) -> Figure:
     """Return the sizes by part."""
     ordered = {model: sizes[model] for model in judged(sizes)}
-    names = [
-        (charts.part_role(rank), plain(part)) for rank, part in enumerate(charts.parts(ordered))
-    ]
-    return figure(
-        "Size by part", "All that a model needs to run.", charts.size_by_part(ordered), names
-    )
+    parts = size_bars.parts(ordered)
+    legend = [(charts.part_role(rank), plain(part)) for rank, part in enumerate(parts)]
+    about = "All that a model needs to run."
+    return figure("Size by part", about, size_bars.size_by_part(ordered), legend)
 
 
 def training(plots: Plots) -> list[Figure]:
     """Return loss and validation F1 by epoch of the models that were trained here."""
-    tables = {model: plots[f"{model}_training"] for model in TRAINED}
+    tables = {model: plots[name] for model, name in zip(TRAINED, TRAININGS, strict=True)}
     trained = {model: table for model, table in tables.items() if table.height}
     if not trained:
         return []
-    loss, score = (
-        charts.training(trained, *column) for column in (("loss", "loss"), ("validation_f1", "F1"))
-    )
+    loss = curves.training(trained, "loss", "loss")
+    f1 = curves.training(trained, "validation_f1", "F1")
     return [
         figure("Training loss", "Each model’s own loss, by epoch.", loss),
-        figure("F1 on validation", "By epoch; the best epoch is kept.", score),
+        figure("F1 on validation", "By epoch; the best epoch is kept.", f1),
     ]
 
 
@@ -144,9 +138,8 @@ def by_slice(slices: Sequence[Mapping[str, Any]]) -> Figure | None:
         "F1 of each model, or the share that is right where the label says so. Hollow: small"
         " slices."
     )
-    return figure(
-        "Scores by slice", about, charts.slices(slices), [(model, model) for model in JUDGED]
-    )
+    legend = [(model, model) for model in JUDGED]
+    return figure("Scores by slice", about, dots.slices(slices), legend)
 
 
 def sensitivity(parts: Sequence[Mapping[str, Any]]) -> Figure:
@@ -156,4 +149,4 @@ def sensitivity(parts: Sequence[Mapping[str, Any]]) -> Figure:
         " on validation."
     )
     legend = [(charts.part_role(rank), f"{bits} bits") for rank, bits in enumerate(BITS)]
-    return figure("Damage by part", about, charts.sensitivity(most_sensitive(parts), BITS), legend)
+    return figure("Damage by part", about, dots.sensitivity(most_sensitive(parts), BITS), legend)

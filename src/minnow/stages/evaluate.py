@@ -5,7 +5,7 @@ cost.
 from pathlib import Path
 from typing import Annotated
 
-from minnow.core.files import write_json
+from minnow.core.files import replacing, write_json
 from minnow.core.params import StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.evaluation.params import Controls, EvaluateParams
@@ -20,47 +20,37 @@ class Params(StageParams):
 
 
 def main(root: Path) -> None:
-    """Write the metrics of all models but the teacher's, everything that is told of them, and the
-    plots' data.
-    """
+    """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
     from minnow.controls import definitions
-    from minnow.evaluation import evidence, inputs, other_sets, plots, slices
+    from minnow.evaluation import evidence, inputs, other_sets, plots, results, slices
 
     definitions.discard_stale(layout, params.controls.root)
-    given, fpr = params.evaluate, params.evaluate.threshold.fpr
+    settings, fpr = params.evaluate, params.evaluate.threshold.fpr
     for model in (BASELINE, "student", "quantized"):
-        write_json(layout.metrics(model), inputs.headline(layout, model, fpr))
-    method = evidence.Method(margin=given.margin, resamples=given.resamples, seed=given.seed)
-    outcomes = {model: other_sets.outcome(layout, model, fpr) for model in JUDGED}
-    labels = inputs.labels_of(layout, "test")
-    judgement = other_sets.judge(layout, outcomes, labels, method)
-    sizes = {model: inputs.sizes(layout, model) for model in JUDGED}
-    in_slices = slices.report(
-        slices.cut(read_table(layout.split("test")), read_table(layout.split("train"))["domain"]),
-        labels,
-        {model: outcome.test for model, outcome in outcomes.items()},
-        {model: outcome.threshold for model, outcome in outcomes.items()},
-        HOPS,
+        headline = inputs.headline_of(layout, model, fpr)
+        write_json(layout.metrics(model), results.as_json(headline))
+    method = evidence.Method(settings.margin, settings.resamples, settings.seed)
+    outcomes = {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
+    labels, validation_labels = (inputs.labels_of(layout, name) for name in ("test", "validation"))
+    assessment = other_sets.assess_pipeline(layout, outcomes, labels, method)
+    train_domains = read_table(layout.split("train"))["domain"]
+    by_slice = slices.report(
+        slices.cut(read_table(layout.split("test")), train_domains), labels, outcomes, HOPS
     )
-    told = {
-        "intervals": evidence.intervals_report(judgement, labels, method),
-        "hops": evidence.hops_report(judgement, labels, method),
-        "calibration": evidence.calibration_report(
-            outcomes,
-            validation_labels=inputs.labels_of(layout, "validation"),
-            labels=labels,
-            wanted_fpr=fpr,
+    found = results.Evidence(
+        intervals=evidence.intervals_report(assessment, labels, method),
+        hops=evidence.hops_report(assessment, labels, method),
+        calibration=evidence.calibration_report(
+            outcomes, validation_labels=validation_labels, labels=labels, wanted_fpr=fpr
         ),
-        "sizes": sizes,
-        "slices": in_slices,
-        "extra": other_sets.on_extra_sets(layout, outcomes, method),
-        "controls": other_sets.on_controls(
-            layout, params.controls.root, outcomes, judgement, fpr, method
-        ),
-    }
-    for name, value in told.items():
-        write_json(layout.metrics(name), value)
-    tables = {**plots.plot_tables(outcomes, labels, sizes), "slices": slices.table(in_slices)}
-    for name, table in tables.items():
-        write_table(layout.plot(name), table)
+        slices=by_slice,
+        sizes={model: inputs.bytes_by_part(layout, model) for model in JUDGED},
+        extra=other_sets.on_extra_sets(layout, outcomes, method),
+        controls=other_sets.on_controls(layout, params.controls.root, outcomes, assessment, method),
+    )
+    results.write_evidence(layout, found)
+    tables = plots.plot_tables(outcomes, labels, found.sizes, slices.table(by_slice))
+    with replacing(layout.evaluation_plots) as folder:
+        for name, table in tables.items():
+            write_table(folder / layout.evaluation_plot(name).name, table)

@@ -61,7 +61,10 @@ def main(root: Path) -> None:
         **told,
         preset=params.preset,
         headline={model: read_json(layout.metrics(model)) for model in JUDGED},
-        plots={name: table(layout.plot(name)) for name in drawings.TABLES},
+        plots={
+            **{name: table(layout.evaluation_plot(name)) for name in drawings.FIGURES},
+            **{name: table(layout.plot(name)) for name in drawings.TRAININGS},
+        },
         formats=read_json(layout.manifest("quantized"))["formats"],
         missed=missed,
         alarms=alarms,

@@ -19,5 +19,7 @@ def main(root: Path) -> None:
     """Write metrics/teacher.json."""
     params, layout = Params.load(root), Layout(root)
     from minnow.evaluation import inputs
+    from minnow.evaluation.results import as_json
 
-    write_json(layout.metrics("teacher"), inputs.headline(layout, "teacher", params.threshold.fpr))
+    headline = inputs.headline_of(layout, "teacher", params.threshold.fpr)
+    write_json(layout.metrics("teacher"), as_json(headline))

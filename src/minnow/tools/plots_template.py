@@ -1,11 +1,13 @@
-"""plots_template: let `dvc plots show` work without a network.
+"""plots_template: what `dvc plots show` draws with: the report's charts, without a network.
 
-DVC's own page loads Vega from elsewhere. Here a page with Vega inside takes its place, made of the
-copy that vl-convert brings along: other people's code, so it stays out of git, and so does the line
-in .dvc/config.local that names it. A checkout without that line draws as DVC does by itself; were
-it in .dvc/config, DVC would fail until there is a page.
+The templates in .dvc/plots are made of those charts and belong to git. DVC's own page loads Vega
+from elsewhere. Here a page with Vega inside takes its place, made of the copy that vl-convert
+brings along: other people's code, so it stays out of git, and so does the line in .dvc/config.local
+that names it. A checkout without that line draws as DVC does by itself; were it in .dvc/config, DVC
+would fail until there is a page.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,8 @@ from pathlib import Path
 from minnow.core.files import replacing
 from minnow.errors import MinnowError, reason
 
-# Beside the templates of the plots. DVC takes the setting as relative to .dvc.
-FOLDER, SETTING = ".dvc", "plots/page.html"
+# DVC looks for templates in this folder, and takes the setting as relative to .dvc.
+FOLDER, TEMPLATES, SETTING = ".dvc", "plots", "plots/page.html"
 PAGE = """<!doctype html>
 <html lang="en-GB">
 <head>
@@ -34,7 +36,8 @@ PAGE = """<!doctype html>
 }})();
 (function (embed) {{
   // As SVG, and without the link that hands the data to an editor on the web.
-  window.vegaEmbed = (place, plot) => embed(place, plot, {{ renderer: "svg", actions: {{ editor: false }} }});
+  const options = {{ renderer: "svg", actions: {{ editor: false }} }};
+  window.vegaEmbed = (place, plot) => embed(place, plot, options);
 }})(window.vegaEmbed);
 </script>
 </head>
@@ -50,7 +53,7 @@ KEPT = {"refresh_tag": "{refresh_tag}", "plot_divs": "{plot_divs}"}
 
 
 def main(root: Path) -> None:
-    """Write the page and tell DVC of it.
+    """Write the templates and the page, and tell DVC of the page.
 
     Raises:
         MinnowError: the folder is no DVC repository, or DVC cannot write its configuration.
@@ -60,6 +63,9 @@ def main(root: Path) -> None:
         raise MinnowError(
             f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git"
         )
+    for name, text in templates().items():
+        with replacing(folder / TEMPLATES / f"{name}.json") as temporary:
+            temporary.write_text(text, encoding="utf-8")
     page = folder / SETTING
     with replacing(page) as temporary:
         temporary.write_text(page_with(vega()), encoding="utf-8")
@@ -71,6 +77,16 @@ def main(root: Path) -> None:
             f"`dvc config --local plots.html_template` failed: {reason(RuntimeError(error.stderr))}"
         ) from None
     print(f"`dvc plots show` draws with {page.relative_to(root)}, without a network")
+
+
+def templates() -> dict[str, str]:
+    """Return the text of each template by its name."""
+    from minnow.report import dvc_templates
+
+    return {
+        name: json.dumps(template, indent=2, ensure_ascii=False) + "\n"
+        for name, template in dvc_templates.templates().items()
+    }
 
 
 def vega() -> str:
