@@ -1,4 +1,4 @@
-# `make repro` builds everything, `make test` passes the tests; both make .venv first. `make help` lists the rest.
+# `make repro` builds everything, `make test` runs the tests; both make .venv first. `make help` lists the rest.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -28,6 +28,7 @@ $(PLOTS_PAGE): $(STAMP) src/minnow/tools/plots_template.py
 
 repro: install check  ## Run the pipeline: whatever changed, and what depends on it
 	$(VENV)/bin/dvc repro
+	@$(VENV)/bin/python src/stage.py same_results
 
 test: install lint  ## Lint, type-check and run all tests, file by file on every core
 	$(VENV)/bin/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -56,7 +56,7 @@ from minnow.stages import (  # noqa: E402
     teacher_logits,
     teacher_unlabelled,
 )
-from minnow.stages.teacher_unlabelled import UnlabelledParams  # noqa: E402
+from minnow.stages.teacher_unlabelled import TeacherUnlabelledParams  # noqa: E402
 from real_data import (  # noqa: E402
     CASES,
     EXACT,
@@ -125,11 +125,11 @@ LOSSES: dict[str, Changes] = {
     "+ relations": {"distill.relation_weight": 1.0},
     # More text, which the teacher labels, beside forward_kl; and as many steps as 13,000 more rows
     # take on Hannousse.
-    "+ 1 altered copy": {"distill.augmentation.copies": 1},
-    "+ 2 altered copies": {"distill.augmentation.copies": 2},
-    "+ URLs of the other set": {"distill.unlabelled": f"{RAW}/{OTHERS}"},
+    "+ 1 altered copy": {"teacher_unlabelled.copies": 1},
+    "+ 2 altered copies": {"teacher_unlabelled.copies": 2},
+    "+ URLs of the other set": {"teacher_unlabelled.file": f"{RAW}/{OTHERS}"},
     "+ URLs of the other set, 5 epochs": {
-        "distill.unlabelled": f"{RAW}/{OTHERS}",
+        "teacher_unlabelled.file": f"{RAW}/{OTHERS}",
         f"{STUDENT}.training.epochs": 5,
     },
     "forward_kl, 9 epochs": {f"{STUDENT}.training.epochs": 9},
@@ -163,9 +163,9 @@ RECOVERIES: dict[str, Changes] = {
 
 def document(case: str, changes: Changes) -> dict[str, Any]:
     """Return params.yaml with what the case and the run set."""
-    wanted = {**overrides(CASES[case]), **changes}
-    preset = wanted.pop("preset")
-    return {**with_changes(params.read(Layout(PROJECT).params), wanted), "preset": preset}
+    changed = {**overrides(CASES[case]), **changes}
+    preset = changed.pop("preset")
+    return {**with_changes(params.read_params(Layout(PROJECT).params), changed), "preset": preset}
 
 
 def link(source: Path, target: Path) -> None:
@@ -204,10 +204,10 @@ def shared(case: str, clone: Layout, root: Path) -> Layout:
     return layout
 
 
-def with_exact_rows(given: dict[str, Any]) -> dict[str, Any]:
+def with_exact_rows(document: dict[str, Any]) -> dict[str, Any]:
     """Return the params with the exact 1,000 rows of the public original as a further test set."""
-    given["evaluate"]["extra"] = {EXACT: f"{RAW}/{EXACT_FILE}"}
-    return given
+    document["extra"] = {EXACT: f"{RAW}/{EXACT_FILE}"}
+    return document
 
 
 def checkout(
@@ -225,8 +225,8 @@ def checkout(
     shutil.rmtree(root, ignore_errors=True)
     layout = Layout(root)
     layout.root.mkdir(parents=True)
-    given = document(case, changes)
-    layout.params.write_text(yaml.safe_dump(given if rows else with_exact_rows(given)))
+    block = document(case, changes)
+    layout.params.write_text(yaml.safe_dump(block if rows else with_exact_rows(block)))
     for path in (common.model("teacher"), common.model("baseline"), common.raw("file")):
         link(path, root / path.relative_to(common.root))
     layout.base("file").mkdir(parents=True)
@@ -244,7 +244,7 @@ def checkout(
 
 
 def sample(common: Layout, layout: Layout, rows: int) -> None:
-    """Take training rows by chance, always the same ones, and validation; test stays out of reach."""
+    """Take training rows by chance, always the same, and validation; test stays out of reach."""
     table = read_table(common.split("train"))
     kept = np.sort(np.random.default_rng(0).permutation(table.height)[:rows])
     write_table(layout.split("train"), table[kept.tolist()])
@@ -258,7 +258,7 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
 
 def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
     """Distil, unless the student stands there, quantize, and recover."""
-    label_more(layout, common, params.read(layout.params)["distill"])
+    label_more(layout, common)
     if not distilled:
         distill.main(layout.root)
     quantize.main(layout.root)
@@ -267,15 +267,19 @@ def train(layout: Layout, common: Layout, *, distilled: bool) -> None:
 
 def more_text(layout: Layout) -> bool:
     """Return whether a run has text that the teacher alone labels."""
-    return params.validated(
-        UnlabelledParams, params.read(layout.params)["distill"], "distill"
-    ).more_text
+    return texts_of(layout).any
 
 
-def label_more(layout: Layout, common: Layout, given: Changes) -> None:
+def texts_of(layout: Layout) -> TeacherUnlabelledParams:
+    """Return which text a run has the teacher label."""
+    block = params.read_params(layout.params)["teacher_unlabelled"]
+    return params.validated(TeacherUnlabelledParams, block, "teacher_unlabelled")
+
+
+def label_more(layout: Layout, common: Layout) -> None:
     """Let the teacher label more text, once for all runs that want the same."""
-    wanted = [given["unlabelled"], given["augmentation"], read_table(layout.split("train")).height]
-    folder = common.root.parent / f"unlabelled_{digest(wanted)}"
+    asked = [texts_of(layout).model_dump(), read_table(layout.split("train")).height]
+    folder = common.root.parent / f"unlabelled_{digest(asked)}"
     if not folder.exists():
         alone = not layout.split("test").exists()
         if alone:  # to be left out of that text, and for nothing else
@@ -296,7 +300,7 @@ def screened(layout: Layout) -> dict[str, Any]:
     """Return what validation says of each model; test is not looked at."""
     run = runtime.start(
         params.validated(
-            RuntimeParams, params.read(layout.params)["presets"]["file"]["runtime"], ""
+            RuntimeParams, params.read_params(layout.params)["presets"]["file"]["runtime"], ""
         )
     )
     table = {"validation": read_table(layout.split("validation"))}
@@ -329,18 +333,18 @@ def judged(layout: Layout) -> dict[str, Any]:
     return {
         model: {
             **on_validation(layout, model),
-            **told(test, model),
-            "elsewhere": told(exact, model),
+            **shown(test, model),
+            "elsewhere": shown(exact, model),
         }
         for model in (*REFERENCES, *predict.PREDICTED)
     }
 
 
-def told(found: Mapping[str, Any], model: str) -> dict[str, Any]:
+def shown(judged: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return a model's part of what `evaluate` wrote on one test set."""
     return {
-        "estimates": found["models"][model],
-        "hops": [hop for hop in found["hops"] if hop["after"] == model],
+        "estimates": judged["models"][model],
+        "hops": [hop for hop in judged["hops"] if hop["after"] == model],
     }
 
 
@@ -364,13 +368,13 @@ def measured(
         print(f"--- {case}: {name}", flush=True)
         layout = checkout(case, changes, common, root, student=student, rows=rows)
         train(layout, common, distilled=student is not None)
-        found = screened(layout) if rows else judged(layout)
+        measures = screened(layout) if rows else judged(layout)
         curves = {} if student else {"curve": curve(layout, "student")}
         # Where it was not kept, what is judged is the student that did not recover.
         recovery = read_json(layout.manifest("quantized")).get("recovery")
         more = {**curves, **({"recovery": recovery} if recovery else {})}
         write_json(
-            finished, {"name": name, **asked, **more, **found, "code": code(), "run": root.name}
+            finished, {"name": name, **asked, **more, **measures, "code": code(), "run": root.name}
         )
     return read_json(finished)
 
@@ -399,25 +403,24 @@ class Study:
         self.file = PROJECT / "docs" / "results" / f"{case}_{what}.json"
 
     def student(self, changes: Changes) -> Path:
-        """Return the folder of the student of a run on all rows, which is made if it is not there."""
-        found = measured(self.case, "student", {**changes, **self.always}, self.work, self.common)
-        return Layout(self.work / "runs" / found["run"]).model("student")
+        """Return the folder of a run's student on all rows, which is made if it is not there."""
+        run = measured(self.case, "student", {**changes, **self.always}, self.work, self.common)
+        return Layout(self.work / "runs" / run["run"]).model("student")
 
     def add(self, name: str, changes: Changes, *, model: str = "quantized", **options: Any) -> None:
         """Run, or read, and write down what there is so far; the table shows `model`."""
         changed = {**changes, **self.always}
-        found = {
+        run = {
             **measured(self.case, name, changed, self.work, self.common, **options),
             "name": name,
             "model": model,
         }
         references = {
-            model: found.pop(model, None) or on_validation(self.common, model)
-            for model in REFERENCES
+            model: run.pop(model, None) or on_validation(self.common, model) for model in REFERENCES
         }
-        self.runs.append(found)
+        self.runs.append(run)
         write_json(self.file, {"runs": self.runs, "references": references, "machine": machine()})
-        print(name, *(found[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
+        print(name, *(run[model]["validation_f1"] for model in predict.PREDICTED), flush=True)
 
 
 def screen(study: Study, names: Sequence[str]) -> None:
@@ -480,11 +483,11 @@ def draw(study: Study) -> None:
         Point(
             model,
             label,
-            each["bytes"] / 1e6,
-            each["validation_f1"],
-            each["estimates"]["f1"]["value"],
+            entry["bytes"] / 1e6,
+            entry["validation_f1"],
+            entry["estimates"]["f1"]["value"],
         )
-        for (model, each), label in zip(models, labels, strict=True)
+        for (model, entry), label in zip(models, labels, strict=True)
     ]
     with replacing(file) as temporary:
         temporary.write_text(

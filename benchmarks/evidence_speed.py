@@ -46,13 +46,13 @@ def outcomes(labels: Array, validation_labels: Array) -> dict[str, Outcome]:
     draw = np.random.default_rng(1)
     both = [
         {
-            model: (draw.normal(size=len(each)) + skill * (2 * each - 1)).astype(np.float32)
+            model: (draw.normal(size=len(truth)) + skill * (2 * truth - 1)).astype(np.float32)
             for model, skill in SKILL.items()
         }
-        for each in (validation_labels, labels)
+        for truth in (validation_labels, labels)
     ]
     return {
-        model: Outcome(*(each[model].astype(np.float64) for each in both), threshold=0.0)
+        model: Outcome(*(split[model].astype(np.float64) for split in both), threshold=0.0)
         for model in JUDGED
     }
 

@@ -172,9 +172,13 @@ def resident_bytes(variant: Variant, threads: int) -> dict[str, int]:
 
 def child(request: str) -> None:
     """Print the resident bytes of one variant as JSON."""
-    wanted = json.loads(request)
-    variant = Variant(wanted["name"], Path(wanted["folder"]), wanted["dtype"])
-    run = start(RuntimeParams(device="auto", precision="float32", threads=wanted["threads"]))
+    asked = json.loads(request)
+    variant = Variant(asked["name"], Path(asked["folder"]), asked["dtype"])
+    run = start(
+        RuntimeParams(
+            device="auto", precision="float32", threads=asked["threads"], kernels="native"
+        )
+    )
     import bitsandbytes  # noqa: F401  # counted before loading for every variant, so that it weighs on none
 
     process = psutil.Process()
@@ -204,8 +208,10 @@ def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> No
     """Measure and print."""
     urls, _ = generate(2_000, seed=1, label_noise=0.0)
     chosen = list(variants(folder))
-    loaded = {each.name: load(each, device) for each in chosen}
-    encoded = {each.name: encode(folders.load_tokenizer(each.folder), urls) for each in chosen}
+    loaded = {variant.name: load(variant, device) for variant in chosen}
+    encoded = {
+        variant.name: encode(folders.load_tokenizer(variant.folder), urls) for variant in chosen
+    }
     one = latencies(loaded, encoded, rows=1, calls=calls, device=device)
     many = latencies(loaded, encoded, rows=BATCH, calls=max(20, calls // 10), device=device)
     del loaded
@@ -216,14 +222,14 @@ def table(folder: Path, *, calls: int, threads: int, device: torch.device) -> No
         " load | after 20 calls |"
     )
     print("|---|---|---|---|---|---|")
-    for each in chosen:
-        memory = resident_bytes(each, threads)
-        times = f"{milliseconds(one[each.name])} | {milliseconds(many[each.name])}"
+    for variant in chosen:
+        memory = resident_bytes(variant, threads)
+        times = f"{milliseconds(one[variant.name])} | {milliseconds(many[variant.name])}"
         sizes = (
-            f"{disk_bytes(each.folder) / 1e6:.1f} | {memory['loaded'] / 1e6:.0f} |"
+            f"{disk_bytes(variant.folder) / 1e6:.1f} | {memory['loaded'] / 1e6:.0f} |"
             f" {memory['after'] / 1e6:.0f}"
         )
-        print(f"| {each.name} | {times} | {sizes} |", flush=True)
+        print(f"| {variant.name} | {times} | {sizes} |", flush=True)
 
 
 def main() -> None:
@@ -241,7 +247,14 @@ def main() -> None:
     if options.child:
         child(options.child)
         return
-    run = start(RuntimeParams(device="auto", precision="float32", threads=options.threads))
+    run = start(
+        RuntimeParams(
+            device="auto",
+            precision="float32",
+            threads=options.threads,
+            kernels="native",
+        )
+    )
     if options.models is not None:
         table(options.models, calls=options.calls, threads=options.threads, device=run.device)
         return

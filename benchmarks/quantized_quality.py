@@ -60,11 +60,18 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     """Return for each way its bytes, its validation F1, its estimates on test and what it lost
     against the teacher.
     """
-    run = runtime.start(RuntimeParams(device="auto", precision="auto", threads=threads))
+    run = runtime.start(
+        RuntimeParams(
+            device="auto",
+            precision="auto",
+            threads=threads,
+            kernels="native",
+        )
+    )
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
     probe = tables["validation"]["text"].to_list()[: quantize.PROBE_ROWS]
-    outcomes, found = {"teacher": other_sets.outcome(clone, "teacher", None)}, []
+    outcomes, rows = {"teacher": other_sets.outcome(clone, "teacher", None)}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:
             name = "student" if scheme is None else f"{scheme}, embeddings {packed}"
@@ -88,17 +95,17 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
                 "bytes": size,
                 "bytes_by_part": manifest["bytes_by_part"],
             }
-            found.append({**row, "name": name, "validation_f1": chosen_by})
+            rows.append({**row, "name": name, "validation_f1": chosen_by})
     judged = evidence.judge(
         outcomes,
         validation_labels=labels["validation"],
         labels=labels["test"],
-        hops=[("teacher", row["name"]) for row in found],
+        hops=[("teacher", row["name"]) for row in rows],
         method=METHOD,
     )
     return [
         {**row, "estimates": judged.models[row["name"]], "hop": hop}
-        for row, hop in zip(found, judged.hops, strict=True)
+        for row, hop in zip(rows, judged.hops, strict=True)
     ]
 
 

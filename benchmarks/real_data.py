@@ -110,7 +110,7 @@ class Clone:
             )
 
     def reproduce(self, changed: Mapping[str, Any], stage: str, *options: str) -> None:
-        """Put the committed params.yaml back, set these params in it, and bring a stage up to date."""
+        """Put the committed params.yaml back, set these params, and bring a stage up to date."""
         self.restore("params.yaml")
         self.run("dvc", "exp", "run", *options, *flags(changed), stage)
 
@@ -194,7 +194,7 @@ def measure(case: Case, clone: Clone, other_test: Path) -> dict[str, Any]:
             changed, "teacher_eval"
         )  # evaluate needs the teacher's logits, not its metrics
         clone.reproduce(
-            {**changed, **{f"+evaluate.extra.{name}": path for name, path in further.items()}},
+            {**changed, **{f"+extra.{name}": path for name, path in further.items()}},
             "evaluate",
         )
         run = {name: read_json(layout.metrics(name)) for name in TOLD}
@@ -248,7 +248,7 @@ def machine() -> dict[str, Any]:
 
 def used_params(clone: Clone) -> dict[str, Any]:
     """Return the params in force."""
-    document = params.read(clone.layout.params)
+    document = params.read_params(clone.layout.params)
     return {
         **document["presets"]["file"],
         "distill": document["distill"],

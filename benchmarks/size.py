@@ -99,13 +99,13 @@ def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: t
         packed=packed,
     )
     loaded = folders.load_model(out, device_map={"": device})
-    resident = sum(each.nbytes for each in [*loaded.parameters(), *loaded.buffers()])
+    resident = sum(tensor.nbytes for tensor in [*loaded.parameters(), *loaded.buffers()])
     return Row(read_json(out / MANIFEST)["bytes_by_part"], resident)
 
 
 def main() -> None:
     """Print the table."""
-    run = start(RuntimeParams(device="cpu", precision="float32", threads=2))
+    run = start(RuntimeParams(device="cpu", precision="float32", threads=2, kernels="native"))
     print("MB = 10⁶ bytes of all that the folder needs. Random weights.\n")
     print(
         "| student | pieces | embeddings in | embeddings | body | head | other | MB | teacher /"

@@ -51,7 +51,9 @@ def end_with_parent() -> None:
 
 
 def names(kind: str) -> list[str]:
-    """Return the modules of the package `minnow.<kind>`, which are the names that this file takes."""
+    """Return the modules of the package `minnow.<kind>`, which are the names that this file
+    takes.
+    """
     return sorted(file.stem for file in (SRC / "minnow" / kind).glob("[!_]*.py"))
 
 
@@ -66,6 +68,7 @@ def main(arguments: list[str]) -> int:
             f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
         )
     from minnow import run_cache
+    from minnow.core import kernels
     from minnow.errors import MinnowError, nearest, reason
 
     stages, tools = names("stages"), names("tools")
@@ -78,6 +81,8 @@ def main(arguments: list[str]) -> int:
         return fail("stage.py", f"{given}; stages: {', '.join(stages)}; tools: {', '.join(tools)}")
     name, *rest = arguments
     package = "stages" if name in stages else "tools"
+    if name in stages:
+        kernels.prepare(ROOT)
     try:
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]

@@ -1,4 +1,4 @@
-"""What all tests share: no idle threads that spin, no network, and tiny models that are made once."""
+"""What all tests share: no idle threads that spin, no network, tiny models made once."""
 
 import os
 import tempfile

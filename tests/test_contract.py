@@ -113,6 +113,16 @@ def test_every_import_of_a_stage_lies_under_its_deps_and_each_dep_is_needed(stag
     assert [dep for dep in code if not any(file.is_relative_to(dep) for file in modules)] == []
 
 
+@pytest.mark.parametrize("stage", ["teacher", "distill", "recover", "control"])
+def test_a_checkpoint_depends_on_the_code_that_dvc_watches(stage: str) -> None:
+    """Else a killed training would go on with code that is no longer there, or begin anew for
+    nothing.
+    """
+    module = "minnow.controls.scratch" if stage == "control" else f"minnow.stages.{stage}"
+    code = [PACKAGE / name for name in importlib.import_module(module).CODE]
+    assert sorted(code) == sorted(code_of(stage))
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_blocks_that_the_stage_reads(stage: str) -> None:
     """Blocks are listed whole; of one that is read in part, the fields that are read."""

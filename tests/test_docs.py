@@ -16,7 +16,9 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def prose(text: str) -> list[str]:
-    """Return the paragraphs and the items of lists, each on one line, without code, tables and comments."""
+    """Return the paragraphs and the items of lists, each on one line, without code, tables and
+    comments.
+    """
     lines = [
         "" if line.startswith(("|", "#")) else line for line in BLOCK.sub("\n", text).splitlines()
     ]

@@ -1,7 +1,7 @@
 """The one exception that stands for a user's mistake rather than a bug, and the words for it."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -11,10 +11,23 @@ class MinnowError(Exception):
     """
 
 
-def nearest(given: object, allowed: Iterable[str]) -> str:
+def nearest(name: object, allowed: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest allowed name, or nothing when none is near."""
-    matches = get_close_matches(str(given), list(allowed), n=1)
+    matches = get_close_matches(str(name), list(allowed), n=1)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def choice(what: str, name: str, allowed: Collection[str]) -> str:
+    """Return the name that `what`, a command, was called with.
+
+    Raises:
+        MinnowError: it is not one of those allowed.
+    """
+    if name not in allowed:
+        raise MinnowError(
+            f"{what} takes one of {', '.join(allowed)}, given {name!r}{nearest(name, allowed)}"
+        )
+    return name
 
 
 def listed(names: Iterable[object], limit: int = 6) -> str:

@@ -22,13 +22,23 @@ from minnow.core.files import read_json
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
-from minnow.stages import control, distill, prepare, teacher, teacher_logits
+from minnow.stages import (
+    control,
+    distill,
+    prepare,
+    teacher,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
 from minnow.training import loop
 
 PIPELINE: list[Step] = [
     prepare.main,
     teacher.main,
     teacher_logits.main,
+    teacher_states.main,
+    teacher_unlabelled.main,
     distill.main,
     control.predict_student,
 ]
@@ -273,6 +283,21 @@ def test_a_checkpoint_outlives_a_change_elsewhere(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("file", "kept"), [("report/svg.py", True), ("models/folders.py", False)])
+def test_a_scratch_depends_on_the_code_that_its_stages_run(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, kept: bool
+) -> None:
+    code = tmp_path / "minnow"
+    shutil.copytree(scratch_module.PACKAGE, code)
+    monkeypatch.setattr(scratch_module, "PACKAGE", code)
+    layout = scratch_of(Layout(project), "no_teacher", "params")
+    (layout.root / "models" / "student").mkdir()
+    with (code / file).open("a") as opened:
+        opened.write("changed = True\n")
+    again = scratch_of(Layout(project), "no_teacher", "params")
+    assert again.model("student").exists() == kept
+
+
 # --- Refusals -------------------------------------------------------------------------------------
 
 
@@ -291,7 +316,7 @@ def test_an_unknown_control_is_refused_with_the_nearest(project: Path) -> None:
             "no_teacher",
             {"distill.soft_weight": 0},
             "",
-            "distill.soft_weight 0.0, .*copies 0, as it is already",
+            "distill.soft_weight 0.0, .*copies 0, teacher_states.layers null, as it is already",
         ),
         (
             "random_split",

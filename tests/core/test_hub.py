@@ -16,7 +16,7 @@ KINDS = [hub.DATA_SET, hub.MODEL]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: hub.Kind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: hub.RepositoryKind
 ) -> None:
     asked: dict[str, Any] = {}
 
@@ -29,20 +29,20 @@ def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
     )
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert hub.snapshot(kind, "me/thing", "v2").name == COMMIT
-    wanted = {
+    request = {
         "name": "me/thing",
         "repo_type": kind.repo_type,
         "revision": COMMIT,
         "local_files_only": False,
     }
-    assert asked.items() >= wanted.items()
+    assert asked.items() >= request.items()
     assert not any(
         pattern.endswith((".bin", ".pt", ".pkl", "/*")) or pattern == "*" for pattern in kind.files
     )
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "said"),
+    ("kind", "error", "words"),
     [
         (
             hub.DATA_SET,
@@ -63,27 +63,27 @@ def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
     ],
 )
 def test_what_the_hub_refuses_is_told_apart(
-    kind: hub.Kind, error: type[Exception], said: str
+    kind: hub.RepositoryKind, error: type[Exception], words: str
 ) -> None:
-    assert said in hub.explained(kind, "me/thing", "v2", error.__new__(error))
+    assert words in hub.failure(kind, "me/thing", "v2", error.__new__(error))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_revision_is_warned_of(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: hub.Kind
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: hub.RepositoryKind
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(MinnowError, match="cannot reach the Hub"):
         hub.snapshot(kind, "nobody/nothing", None)
-    (said,) = capsys.readouterr().err.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     assert (
-        said == f"minnow: warning: {kind.noun} 'nobody/nothing' has no revision: its main branch is"
+        line == f"minnow: warning: {kind.noun} 'nobody/nothing' has no revision: its main branch is"
         " taken, which may change"
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_id_is_told(kind: hub.Kind) -> None:
+def test_what_is_no_id_is_told(kind: hub.RepositoryKind) -> None:
     with pytest.raises(
         MinnowError, match=f"{kind.noun} 'not an id' is neither a folder here nor .* `{kind.key}`"
     ):

@@ -19,7 +19,7 @@ from minnow.student.params import StudentParams
 from minnow.teacher.params import TeacherParams
 from minnow.training.params import TrainingParams
 
-DOCUMENT = params.read(ROOT / "params.yaml")
+DOCUMENT = params.read_params(ROOT / "params.yaml")
 BLOCKS: dict[str, type[Block]] = {
     "data": DataParams,
     "runtime": RuntimeParams,
@@ -220,14 +220,14 @@ def test_a_file_that_cannot_be_read_is_one_line(
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(MinnowError) as caught:
-        params.read(path)
+        params.read_params(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_equal_keys_of_different_blocks_and_merged_ones_are_no_duplicates(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\n")
-    assert params.read(tmp_path / "p") == {"a": {"x": 1}, "b": {"x": 2}}
+    assert params.read_params(tmp_path / "p") == {"a": {"x": 1}, "b": {"x": 2}}
 
 
 @pytest.mark.parametrize(

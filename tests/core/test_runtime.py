@@ -1,6 +1,8 @@
 """Seeds, precision and device."""
 
 import random
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ def _global_state() -> object:
 
 def params(**changes: object) -> RuntimeParams:
     return RuntimeParams.model_validate(
-        {"device": "cpu", "precision": "float32", "threads": 1, **changes}
+        {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native", **changes}
     )
 
 
@@ -59,31 +61,70 @@ def test_cuda_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
     assert start(params(device="auto")).device == CPU
 
 
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[torch.dtype, list[float]]]:
+    """What the trials of a dtype measure, one after the other."""
+    measured: dict[torch.dtype, list[float]] = {}
+    monkeypatch.setattr(runtime, "product_rate", lambda dtype: measured[dtype].pop(0))
+    runtime.faster_dtype.cache_clear()
+    yield measured
+    runtime.faster_dtype.cache_clear()
+
+
 @pytest.mark.parametrize(
-    ("precision", "native", "dtype"),
+    ("float32", "bfloat16", "dtype"),
     [
-        ("auto", True, torch.bfloat16),
-        ("auto", False, torch.float32),
-        ("float32", True, torch.float32),
-        ("bfloat16", False, torch.bfloat16),
+        ([100.0, 100.0], [300.0, 300.0], torch.bfloat16),
+        ([100.0, 100.0], [120.0, 90.0], torch.bfloat16),  # the better of two trials counts
+        ([100.0, 100.0], [119.0, 119.0], torch.float32),  # not clearly faster
+        ([320.0, 273.0], [165.0, 165.0], torch.float32),  # an Intel Xeon with AVX512-BF16
+        ([100.0, 100.0], [100.0, 100.0], torch.float32),
     ],
 )
-def test_precision(
-    precision: Precision, native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_what_is_clearly_faster(
+    float32: list[float],
+    bfloat16: list[float],
+    dtype: torch.dtype,
+    rates: dict[torch.dtype, list[float]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(runtime, "has_bfloat16", lambda device: native)
-    chosen = Runtime(CPU, choose_dtype(precision, CPU))
-    assert chosen.dtype == dtype
-    assert chosen.mixed == (dtype == torch.bfloat16)
+    rates |= {torch.float32: float32, torch.bfloat16: bfloat16}
+    assert choose_dtype("auto", CPU) == dtype
+    said = capsys.readouterr().err
+    assert f"precision auto: {str(dtype).removeprefix('torch.')}" in said
+    assert choose_dtype("auto", CPU) == dtype, "measured once a process"
+    assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("avx512", "amx"), [(True, False), (False, True), (False, False)])
-def test_bfloat16_needs_hardware(avx512: bool, amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert runtime.has_bfloat16(CPU) == (avx512 or amx)
-    features = runtime.cpu_features()
-    assert (features["avx512_bf16"], features["amx_bf16"]) == (avx512, amx)
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0)])
+def test_of_a_gpu_its_generation_decides(
+    capability: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    rates: dict[torch.dtype, list[float]],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    wanted = torch.bfloat16 if capability == (8, 0) else torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == wanted
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("float32", False), ("bfloat16", True)])
+def test_a_precision_that_is_asked_for_is_not_measured(
+    precision: Precision, mixed: bool, rates: dict[torch.dtype, list[float]]
+) -> None:
+    chosen = start(params(precision=precision))
+    assert chosen.mixed == mixed
+    assert chosen.facts == {}
+
+
+def test_a_measured_precision_stands_in_the_manifest(rates: dict[torch.dtype, list[float]]) -> None:
+    rates |= {torch.float32: [1.0, 1.0], torch.bfloat16: [2.0, 2.0]}
+    assert start(params(precision="auto")).facts == {"precision": "bfloat16"}
+
+
+def test_a_trial_ends_in_time_and_gives_a_rate() -> None:
+    began = time.perf_counter()
+    assert runtime.product_rate(torch.float32) > 0.1
+    assert time.perf_counter() - began < 20
 
 
 def test_random_state_goes_back_to_where_it_was() -> None:

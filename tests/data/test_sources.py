@@ -65,7 +65,7 @@ def test_every_format_gives_the_same_splits(tmp_path: Path, name: str) -> None:
         source(*((url, label, None) for url, label in table.rows())), validation=0.25, test=0.25
     )
     assert all(splits[split].equals(expected.splits[split]) for split in SPLITS)
-    assert report["kept"] == expected.report["kept"]
+    assert report["kept"] == expected.report.kept
 
 
 def test_a_dirty_csv_is_read_as_it_stands(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_dirty_csv_is_read_as_it_stands(tmp_path: Path) -> None:
     )
     path = tmp_path / "urls.csv"
     path.write_bytes(raw)
-    table = files.read(path, files.Columns("url", "label", 1))
+    table = files.read_file(path, files.Columns("url", "label", 1))
     assert table["url"].to_list() == ['"www.a.com/x', 'b.com"x', "c.com,d", "e.com/\ufffd"]
     path.write_bytes(raw.decode("utf-8", "replace").encode("utf-16"))
-    assert files.read(path, files.Columns("url", "label", 1)).height == 4
+    assert files.read_file(path, files.Columns("url", "label", 1)).height == 4
 
 
 def test_split_column_and_test_file_of_the_file_preset(tmp_path: Path) -> None:

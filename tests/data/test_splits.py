@@ -2,6 +2,7 @@
 bytes each time.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -70,7 +71,7 @@ def test_every_reason_to_drop_is_counted_and_rows_are_conserved() -> None:
         ("http:///", 0, "train"),
     ]
     prepared = run(source(*PUBLISHED, *dirt))
-    assert prepared.report["dropped"] == {
+    assert prepared.report.dropped == {
         "missing_label": 1,
         "empty": 3,
         "replaced_by_test_file": 0,
@@ -78,8 +79,8 @@ def test_every_reason_to_drop_is_counted_and_rows_are_conserved() -> None:
         "both_labels": 2,
         "duplicate": 1,
     }
-    kept = sum(sum(counts.values()) for counts in prepared.report["kept"].values())
-    assert prepared.report["rows_read"] == kept + sum(prepared.report["dropped"].values()) == 14
+    kept = sum(sum(counts.values()) for counts in prepared.report.kept.values())
+    assert prepared.report.rows_read == kept + sum(prepared.report.dropped.values()) == 14
     assert prepared.splits["train"].filter(domain="dup.com")["scheme"].to_list() == ["http"]
 
 
@@ -91,7 +92,7 @@ def test_duplicates_across_published_splits_stay_in_test_before_validation_befor
         name: set(table["domain"]) & {"x.com", "y.com"} for name, table in prepared.splits.items()
     }
     assert where == {"train": set(), "validation": {"y.com"}, "test": {"x.com"}}
-    assert prepared.report["dropped"]["duplicate"] == 3
+    assert prepared.report.dropped["duplicate"] == 3
 
 
 def test_a_separate_test_file_is_taken_whole_and_removed_from_the_rest() -> None:
@@ -113,17 +114,18 @@ def test_a_separate_test_file_is_taken_whole_and_removed_from_the_rest() -> None
     assert sorted(test["text"]) == ["", "in.com", "in.com", "in.com/"]
     assert test["id"].n_unique() == 4
     assert (
-        prepared.report["dropped"] | {"replaced_by_test_file": 2, "in_test_file": 2}
-        == prepared.report["dropped"]
+        prepared.report.dropped | {"replaced_by_test_file": 2, "in_test_file": 2}
+        == prepared.report.dropped
     )
     kept_anyway = {"rows_read": 5, "missing_label": 1, "duplicates_kept": 2, "both_labels_kept": 3}
-    assert kept_anyway.items() <= prepared.report["test_file"].items()
-    assert prepared.report["carved"] == []
+    assert prepared.report.test_file is not None
+    assert kept_anyway.items() <= asdict(prepared.report.test_file).items()
+    assert prepared.report.carved == []
 
 
 def test_the_leak_of_a_test_file_is_measured() -> None:
     fixed: list[Row] = [("fill-train-0.com/other", 0, None), ("new.com", 1, None)]
-    assert run(source(*PUBLISHED, test=fixed)).report["leak"] == 0.5
+    assert run(source(*PUBLISHED, test=fixed)).report.leak == 0.5
 
 
 # Splitting
@@ -131,12 +133,12 @@ def test_the_leak_of_a_test_file_is_measured() -> None:
 
 def test_domains_are_disjoint_and_nothing_leaks_under_the_domain_split() -> None:
     table = many(2000)
-    given = source(*((url, label, None) for url, label in table.rows()))
-    apart, at_random = run(given), run(given, method="random")
+    rows = source(*((url, label, None) for url, label in table.rows()))
+    apart, at_random = run(rows), run(rows, method="random")
     domains = [set(table["domain"]) for table in apart.splits.values()]
     assert sum(map(len, domains)) == len(set.union(*domains))
-    assert apart.report["leak"] == 0
-    assert at_random.report["leak"] > 0
+    assert apart.report.leak == 0
+    assert at_random.report.leak > 0
     for prepared in (apart, at_random):
         ids = pl.concat(prepared.splits.values())["id"]
         assert ids.n_unique() == len(ids)
@@ -156,7 +158,7 @@ def test_the_order_of_rows_changes_nothing_and_the_seed_does(method: str) -> Non
         [many(600), many(600).with_columns(pl.col("url").str.replace("://", "://www."))]
     )
     rows: list[Row] = [(url, label, None) for url, label in table.rows()]
-    first, backwards = (run(source(*given), method=method) for given in (rows, rows[::-1]))
+    first, backwards = (run(source(*order), method=method) for order in (rows, rows[::-1]))
     assert all(first.splits[name].equals(backwards.splits[name]) for name in SPLITS)
     assert first.report == backwards.report
     assert not first.splits["test"].equals(run(source(*rows), method=method, seed=1).splits["test"])
@@ -168,16 +170,16 @@ def test_places_are_even_and_pinned() -> None:
     assert max(places) < 1
     assert sum(places) / len(places) == pytest.approx(0.5, abs=0.01)
     assert places[0] == pytest.approx(0.29214579854787315, abs=1e-12)
-    assert splits.ids(pl.Series(["a.com"])).to_list() == ["ea0a1c0ec47b5b65"]
+    assert splits.row_ids(pl.Series(["a.com"])).to_list() == ["ea0a1c0ec47b5b65"]
 
 
 def test_splits_that_are_not_published_are_carved_from_train_alone() -> None:
     train: list[Row] = [(f"t{n}.com", n % 2, "train") for n in range(400)]
     prepared = run(source(*train, *filler("test")))
-    assert prepared.report["carved"] == ["validation"]
+    assert prepared.report.carved == ["validation"]
     assert prepared.splits["test"].height == 2
     assert prepared.splits["validation"].height == pytest.approx(80, abs=25)
-    assert run(source(*train)).report["carved"] == ["test", "validation"]
+    assert run(source(*train)).report.carved == ["test", "validation"]
 
 
 # Files
@@ -204,6 +206,6 @@ def test_two_runs_write_the_same_bytes_and_no_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["embedded", "hub", "file"])
 def test_the_shipped_presets_are_valid(name: str) -> None:
-    document = params.read(Layout(ROOT).params)
+    document = params.read_params(Layout(ROOT).params)
     place = f"presets.{name}.data"
     assert params.validated(DataParams, params.pick(document, place), place)

@@ -17,19 +17,28 @@ import torch
 
 from helpers.data import FILE
 from helpers.data import project as data_project
+from helpers.data import run as split_run
 from helpers.paths import ROOT
 from helpers.stage import edit, in_process_of_its_own, new_project, refused, tree
 from minnow.controls import definitions
 from minnow.core import runtime
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.data import augmentation, cleaning, files, sources, splits, synthetic, unlabelled
-from minnow.data.splits import ids
+from minnow.data import augmentation, cleaning, files, sources, synthetic, unlabelled
+from minnow.data.splits import row_ids
 from minnow.distill import losses
+from minnow.distill.params import check_teacher_rows
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS, Layout
 from minnow.models import inference
-from minnow.stages import control, distill, prepare, teacher_logits, teacher_unlabelled
+from minnow.stages import (
+    control,
+    distill,
+    prepare,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
 from minnow.stages import teacher as teacher_module
 from minnow.text import urls
 from minnow.training import checkpoints, fitting, loop
@@ -37,13 +46,13 @@ from minnow.training.targets import NO_LABEL, Targets, hard_loss
 
 Run = Callable[[Path, str], tuple[int, str]]
 MORE = "data/raw/embedded/more.csv"
-COPIES = {"distill.augmentation.copies": 1}
+COPIES = {"teacher_unlabelled.copies": 1}
 
 
 def split(*texts: str) -> pl.DataFrame:
     rows, _ = cleaning.cleaned(pl.DataFrame({"text": texts}), move_scheme=True)
     return rows.select(
-        ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme"
+        row_ids(rows["key"]).alias("id"), "text", pl.lit(0).alias("label"), "domain", "scheme"
     )
 
 
@@ -150,7 +159,7 @@ def test_what_is_dropped_by_hand() -> None:
             ]
         }
     )
-    kept, dropped = unlabelled.sifted(file, HELD, move_scheme=True)
+    kept, dropped = unlabelled.new_texts(file, HELD, move_scheme=True)
     assert sorted(kept["text"]) == ["new.com/1", "new.com/2&x", "train.com/b", "y.github.io"]
     assert dropped == {
         "empty": 3,
@@ -160,64 +169,64 @@ def test_what_is_dropped_by_hand() -> None:
         "domain_in_validation_or_test": 4,
         "duplicate": 1,
     }
-    assert kept["id"].to_list() == sorted(ids(kept["key"]).to_list())
-    assert unlabelled.sifted(file.reverse(), HELD, move_scheme=True)[0].equals(kept)
+    assert kept["id"].to_list() == sorted(row_ids(kept["key"]).to_list())
+    assert unlabelled.new_texts(file.reverse(), HELD, move_scheme=True)[0].equals(kept)
 
 
 def test_the_scheme_stays_where_prepare_leaves_it() -> None:
     file = pl.DataFrame({"text": ["http://new.com/1"]})
-    assert unlabelled.sifted(file, HELD, move_scheme=False)[0]["text"].to_list() == [
+    assert unlabelled.new_texts(file, HELD, move_scheme=False)[0]["text"].to_list() == [
         "http://new.com/1"
     ]
-    assert unlabelled.sifted(file, HELD, move_scheme=True)[0]["text"].to_list() == ["new.com/1"]
+    assert unlabelled.new_texts(file, HELD, move_scheme=True)[0]["text"].to_list() == ["new.com/1"]
 
 
-def generated() -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+def generated() -> tuple[unlabelled.TextFile, dict[str, pl.DataFrame]]:
     texts, labels = synthetic.generate(500, seed=5, label_noise=0.0)
     rows = pl.DataFrame(
         {"text": texts, "label": labels, "split": [None] * 500},
         schema_overrides={"split": pl.String},
     )
-    made = splits.prepare(
-        sources.Source(rows.with_columns(pl.col("label").cast(pl.Int8))),
-        move_scheme=True,
-        method="domain",
-        seed=0,
-        validation=0.2,
-        test=0.2,
-    )
-    return pl.DataFrame({"text": synthetic.generate(300, seed=6, label_noise=0.0)[0]}), made.splits
+    made = split_run(sources.Source(rows.with_columns(pl.col("label").cast(pl.Int8))))
+    texts, _ = synthetic.generate(300, seed=6, label_noise=0.0)
+    return unlabelled.TextFile("more.csv", pl.DataFrame({"text": texts})), made.splits
 
 
 def test_rows_of_the_file_and_copies_keep_off_what_is_held_out() -> None:
     file, splits = generated()
-    found = unlabelled.gathered(file, splits, move_scheme=True, copies=2, seed=0)
-    keys = urls.key(found.rows["text"])
-    domains = set(urls.registered_domain(urls.host(found.rows["text"])))
-    assert (
-        keys.n_unique() == found.rows["id"].n_unique() == found.rows.height == found.report["rows"]
-    )
+    texts = unlabelled.texts_to_label(file, splits, move_scheme=True, copies=2, seed=0)
+    assert texts.report.file is not None
+    assert texts.report.copies is not None
+    keys = urls.key(texts.rows["text"])
+    domains = set(urls.registered_domain(urls.host(texts.rows["text"])))
+    assert keys.n_unique() == texts.rows["id"].n_unique() == texts.rows.height == texts.report.rows
     for name, table in splits.items():
         assert not set(keys) & set(urls.key(table["text"]))
         assert bool(domains & set(table["domain"])) == (name == "train")
-    of_file = found.rows.filter(pl.col("copy_of").is_null())
-    assert of_file.height == found.report["file"]["kept"] > 50
-    assert set(found.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(
+    of_file = texts.rows.filter(pl.col("copy_of").is_null())
+    assert of_file.height == texts.report.file.kept > 50
+    assert set(texts.rows["copy_of"].drop_nulls()) <= set(of_file["id"]) | set(
         splits["train"]["id"]
     )
-    assert found.report["copies"]["asked"] == 2 * (of_file.height + splits["train"].height)
-    assert 0.9 < found.report["copies"]["kept"] / found.report["copies"]["asked"] <= 1
+    assert texts.report.copies.asked == 2 * (of_file.height + splits["train"].height)
+    assert 0.9 < texts.report.copies.kept / texts.report.copies.asked <= 1
     assert (
-        found.report["file"]["rows_read"]
+        texts.report.file.rows_read
         == 300
-        == of_file.height + sum(found.report["file"]["dropped"].values())
+        == of_file.height + sum(texts.report.file.dropped.values())
     )
     shuffled = {
         name: table.sample(fraction=1, shuffle=True, seed=1) for name, table in splits.items()
     }
-    again = unlabelled.gathered(file.reverse(), shuffled, move_scheme=True, copies=2, seed=0)
-    assert again.rows.equals(found.rows)
-    assert again.report == found.report
+    again = unlabelled.texts_to_label(
+        unlabelled.TextFile("more.csv", file.texts.reverse()),
+        shuffled,
+        move_scheme=True,
+        copies=2,
+        seed=0,
+    )
+    assert again.rows.equals(texts.rows)
+    assert again.report == texts.report
 
 
 def test_a_file_does_not_change_the_copies_of_train() -> None:
@@ -225,26 +234,27 @@ def test_a_file_does_not_change_the_copies_of_train() -> None:
     place.
     """
     file, splits = generated()
-    alone = unlabelled.gathered(None, splits, move_scheme=True, copies=1, seed=0)
-    beside = unlabelled.gathered(file, splits, move_scheme=True, copies=1, seed=0)
-    assert alone.report["file"] is None
+    alone = unlabelled.texts_to_label(None, splits, move_scheme=True, copies=1, seed=0)
+    beside = unlabelled.texts_to_label(file, splits, move_scheme=True, copies=1, seed=0)
+    assert alone.report.file is None
     lost = set(alone.rows["text"]) - set(beside.rows["text"])
     assert len(lost) <= 3
 
 
 def test_nothing_left_says_why() -> None:
-    file = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
+    texts = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
+    file = unlabelled.TextFile("more.csv", texts)
     words = (
         r"no row is left of the 3 read \(dropped: 1 empty, 1 in_train, 1"
         r" domain_in_validation_or_test\); give URLs"
     )
     with pytest.raises(MinnowError, match=words):
-        unlabelled.gathered(file, HELD, move_scheme=True, copies=1, seed=0)
+        unlabelled.texts_to_label(file, HELD, move_scheme=True, copies=1, seed=0)
     junk = {**HELD, "train": split("not a url")}
     with pytest.raises(
         MinnowError, match=r"no row of train could be altered into another URL; set copies to 0"
     ):
-        unlabelled.gathered(None, junk, move_scheme=True, copies=1, seed=0)
+        unlabelled.texts_to_label(None, junk, move_scheme=True, copies=1, seed=0)
 
 
 # --- The loss of rows without a label -------------------------------------------------------------
@@ -357,6 +367,9 @@ def project(taught: Path, tmp_path: Path) -> Path:
 
 
 def student_of(root: Path) -> bytes:
+    """Return the student's weights, from the rows that the teacher labels by these params."""
+    teacher_states.main(root)
+    teacher_unlabelled.main(root)
     distill.main(root)
     return (Layout(root).model("student") / "model.safetensors").read_bytes()
 
@@ -380,7 +393,7 @@ def test_by_default_it_writes_an_empty_table_and_loads_no_torch(project: Path) -
 
 
 def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_path: Path) -> None:
-    edit(project, {"distill.unlabelled": MORE, **COPIES})
+    edit(project, {"teacher_unlabelled.file": MORE, **COPIES})
     layout = Layout(project)
     before = tree(project)
     teacher_unlabelled.main(project)
@@ -391,11 +404,15 @@ def test_its_logits_are_the_teachers_of_what_is_asked_for(project: Path, tmp_pat
     }
     rows, report = read_table(layout.unlabelled_texts), read_json(layout.unlabelled_report)
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    wanted = unlabelled.gathered(
-        pl.read_csv(project / MORE), splits, move_scheme=True, copies=1, seed=0
+    expected = unlabelled.texts_to_label(
+        unlabelled.TextFile(MORE, pl.read_csv(project / MORE)),
+        splits,
+        move_scheme=True,
+        copies=1,
+        seed=0,
     )
-    assert rows.equals(wanted.rows)
-    assert report == {**wanted.report, "file": {"name": MORE, **wanted.report["file"]}}
+    assert rows.equals(expected.rows)
+    assert report == expected.report.as_json()
     run = runtime.start(teacher_unlabelled.Params.load(project).runtime)
     inference.store_logits(layout.model("teacher"), tmp_path / "again", {"logits": rows}, run)
     assert (
@@ -411,10 +428,10 @@ def test_an_augmentation_that_fails_is_not_blamed_on_the_file(
     def nothing(*_: object, **__: object) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(("id", "text", "copy_of", "key"), pl.String))
 
-    edit(project, {"distill.unlabelled": MORE, **COPIES})
+    edit(project, {"teacher_unlabelled.file": MORE, **COPIES})
     monkeypatch.setattr(augmentation, "copies", nothing)
     with pytest.raises(
-        MinnowError, match=r"^distill\.augmentation: no row of train could be altered"
+        MinnowError, match=r"^teacher_unlabelled\.copies: no row of train could be altered"
     ):
         teacher_unlabelled.main(project)
 
@@ -426,10 +443,10 @@ def test_the_student_learns_from_more_text_and_is_what_it_was_without(project: P
     more = student_of(project)
     assert more != plain
     assert student_of(project) == more
-    edit(project, {"distill.augmentation.seed": 1})
+    edit(project, {"teacher_unlabelled.seed": 1})
     teacher_unlabelled.main(project)
     assert student_of(project) != more
-    edit(project, {"distill.augmentation.copies": 0})  # whatever still lies there
+    edit(project, {"teacher_unlabelled.copies": 0})
     assert student_of(project) == plain
 
 
@@ -462,64 +479,62 @@ def test_another_text_is_another_checkpoint(project: Path, monkeypatch: pytest.M
         checkpoints, "checkpoint_of", lambda *given: named.append(given[3]) or sys.exit(1)
     )
     edit(project, COPIES)
-    teacher_unlabelled.main(project)
     with pytest.raises(SystemExit):
-        distill.main(project)
+        student_of(project)
     layout = Layout(project)
     assert {layout.unlabelled_texts, layout.unlabelled_logits} <= set(named[0])
 
 
 REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
-        {"distill.unlabelled": "data/raw/embedded/mroe.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/mroe.csv"},
         "teacher_unlabelled",
         ["mroe.csv is missing; did you mean"],
     ),
     (
-        {"distill.unlabelled": "elsewhere/more.csv"},
+        {"teacher_unlabelled.file": "elsewhere/more.csv"},
         "teacher_unlabelled",
         ["must lie in data/raw/embedded/"],
     ),
     (
-        {"distill.unlabelled": "data/raw/embedded/seen.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/seen.csv"},
         "teacher_unlabelled",
-        ["unlabelled: no row is left", "in_t"],
+        ["teacher_unlabelled.file: no row is left", "in_t"],
     ),
     (
-        {"distill.unlabelled": "data/raw/embedded/url.csv"},
+        {"teacher_unlabelled.file": "data/raw/embedded/url.csv"},
         "teacher_unlabelled",
         ["no column 'text'", "it has: url"],
     ),
     (
-        {"distill.unlabelled": 3},
+        {"teacher_unlabelled.file": 3},
         "teacher_unlabelled",
-        ["distill.unlabelled is 3", "must be a valid string"],
+        ["teacher_unlabelled.file is 3", "must be a valid string"],
     ),
     (
-        {"distill.augmentation.copies": -1},
+        {"teacher_unlabelled.copies": -1},
         "teacher_unlabelled",
         ["copies is -1", "greater than or equal to 0"],
     ),
     (
-        {"distill.augmentation.copies": 21},
+        {"teacher_unlabelled.copies": 21},
         "teacher_unlabelled",
         ["copies is 21", "less than or equal to 20"],
     ),
     (
-        {"distill.augmentation.copy": 1},
+        {"teacher_unlabelled.copy": 1},
         "teacher_unlabelled",
         ["copy is unknown", "did you mean 'copies'"],
     ),
     (
-        {"distill.augmentation": 1},
-        "distill",
-        ["distill.augmentation is 1", "a block with the keys copies, seed"],
+        {"teacher_unlabelled": 1},
+        "teacher_unlabelled",
+        ["teacher_unlabelled is 1", "a block with the keys file, copies, seed"],
     ),
-    ({"distill.unlabeled": MORE}, "distill", ["unlabeled is unknown", "did you mean 'unlabelled'"]),
     (
-        {**COPIES, "distill.soft_weight": 0.0},
-        "distill",
-        ["with soft_weight 0 there is nothing to learn", "copies to 0"],
+        {"teacher_unlabelled.fil": MORE},
+        "teacher_unlabelled",
+        ["fil is unknown", "did you mean 'file'"],
     ),
     ({**COPIES}, "distill", ["data/unlabelled/texts.parquet is missing; `dvc repro` makes it"]),
 ]
@@ -527,8 +542,19 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
 
 def test_the_inside_of_the_teacher_is_something_to_learn_from(project: Path) -> None:
     """A student may learn rows without labels from white-box terms alone."""
-    edit(project, {**COPIES, "distill.soft_weight": 0.0, "distill.hidden_weight": 1.0})
-    assert distill.Params.load(project).distill.more_text
+    edit(project, {"distill.soft_weight": 0.0, "distill.hidden_weight": 1.0})
+    terms = distill.Params.load(project).distill
+    check_teacher_rows(terms, more_texts=True, stored_states=False)
+    with pytest.raises(MinnowError, match=r"^teacher_states\.layers stores hidden states of the"):
+        check_teacher_rows(terms, more_texts=True, stored_states=True)
+
+
+def test_without_a_term_of_the_teachers_its_rows_are_refused(project: Path, run: Run) -> None:
+    edit(project, {**COPIES, "distill.soft_weight": 0.0})
+    teacher_states.main(project)
+    teacher_unlabelled.main(project)
+    words = ["distill.soft_weight is 0", "nothing to learn", "teacher_unlabelled.copies to 0"]
+    refused(project, run, "distill", *words)
 
 
 @pytest.mark.parametrize(("changes", "stage", "words"), REFUSED)
@@ -551,12 +577,9 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     params = teacher_unlabelled.Params.model_validate(
         {
             "preset": "file",
-            "wanted": {
-                "unlabelled": "data/raw/file/more.csv",
-                "augmentation": {"copies": 0, "seed": 0},
-            },
+            "teacher_unlabelled": {"file": "data/raw/file/more.csv", "copies": 0, "seed": 0},
             "data": FILE,
-            "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+            "runtime": {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native"},
         }
     )
     assert teacher_unlabelled.gathered(params, layout).rows["text"].to_list() == ["new.com"]
@@ -566,21 +589,25 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
 
 
 def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) -> None:
-    edit(project, {**COPIES, "distill.unlabelled": MORE})
+    edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
     teacher_unlabelled.main(project)
     control.main(project, "no_teacher")
     run = definitions.read_control(Layout(project), "no_teacher")
     gone = {
         "distill.soft_weight": 0.0,
-        "distill.unlabelled": None,
-        "distill.augmentation.copies": 0,
+        "teacher_unlabelled.file": None,
+        "teacher_unlabelled.copies": 0,
     }
     assert run.facts["changed"] == gone
     edit(
         project,
-        {"distill.augmentation.copies": 0, "distill.unlabelled": None, "distill.soft_weight": 0.0},
+        {
+            "teacher_unlabelled.copies": 0,
+            "teacher_unlabelled.file": None,
+            "distill.soft_weight": 0.0,
+        },
     )
-    distill.main(project)
+    student_of(project)
     control.predict_student(project)
     table = read_table(Layout(project).split("test"))
     wanted = read_logits(Layout(project).logits_of("student", "test"), table["id"].to_list())
@@ -590,12 +617,13 @@ def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) 
 def test_the_control_with_a_random_split_labels_more_text_anew(
     project: Path, tmp_path: Path
 ) -> None:
-    edit(project, {**COPIES, "distill.unlabelled": MORE})
+    edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
     control.main(project, "random_split")
     other = Path(shutil.copytree(project, tmp_path / "other"))
     edit(other, {"data.split": "random"}, "embedded")
-    for stage in (prepare, teacher_module, teacher_logits, teacher_unlabelled, distill):
+    for stage in (prepare, teacher_module, teacher_logits):
         stage.main(other)
+    student_of(other)
     control.predict_student(other)
     kept = Layout(project).control("random_split") / "student" / "test.parquet"
     assert kept.read_bytes() == Layout(other).logits_of("student", "test").read_bytes()

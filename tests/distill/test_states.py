@@ -235,7 +235,7 @@ def test_the_size_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_layer_that_the_teacher_lacks_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         MinnowError,
-        match="stored_layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for",
+        match=r"teacher_states\.layers names layer 4, 9; the teacher has layers 1 to 3, and 0 for",
     ):
         store_states(folder, tmp_path / "states", TABLE, [0, 4, 9], FLOAT32)
 
@@ -258,7 +258,7 @@ def test_missing_layers_and_other_rows_are_refused(
     stored(folder, tmp_path, [2])
     ids, texts = TABLE["id"].to_list(), encode(tokenizer, TEXTS)
     with pytest.raises(
-        MinnowError, match=r"and 1, 3 are not stored: set distill.stored_layers to \[1, 2, 3\]"
+        MinnowError, match=r"and 1, 3 are not stored: set teacher_states.layers to \[1, 2, 3\]"
     ):
         read_states(tmp_path, ids, texts, [1, 2, 3], CPU)
     for wrong, others in (

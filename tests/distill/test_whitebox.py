@@ -1,4 +1,4 @@
-"""White-box distillation: which layers, in which tokens, online or stored; killed and gone on with."""
+"""White-box distillation: which layers, in which tokens, online or stored; killed and gone on."""
 
 import hashlib
 import math
@@ -9,16 +9,19 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conftest import TEXTS
 from helpers.models import classifier
+from helpers.paths import ROOT
 from helpers.stage import edit, new_project, refused
 from helpers.training import BFLOAT16, CPU, FLOAT32, training_params
 from minnow.core.files import sha256
 from minnow.core.runtime import Runtime
 from minnow.distill import alignment, losses, states, whitebox
+from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.distill.states import store_states
 from minnow.distill.whitebox import Terms, WhiteBox, layer_map, relation_heads
 from minnow.errors import MinnowError
@@ -26,7 +29,14 @@ from minnow.layout import Layout
 from minnow.models import building, folders
 from minnow.models.anatomy import projections_of
 from minnow.models.batching import encode
-from minnow.stages import distill, prepare, teacher, teacher_logits, teacher_states
+from minnow.stages import (
+    distill,
+    prepare,
+    teacher,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
 from minnow.training import fitting, loop, targets
 from minnow.training.targets import hard_loss
 
@@ -479,13 +489,13 @@ def test_stored_states_train_what_the_teacher_in_the_loop_does(
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project with a teacher and its logits."""
     root = new_project(tmp_path_factory.mktemp("taught"))
-    for stage in (prepare, teacher, teacher_logits):
+    for stage in (prepare, teacher, teacher_logits, teacher_unlabelled):
         stage.main(root)
     return root
 
 
 def student_bytes(root: Path, changes: dict[str, Any]) -> tuple[bytes, list[float]]:
-    edit(root, {"distill.hidden_states": "online", "distill.stored_layers": None, **changes})
+    edit(root, {"teacher_states.layers": None, **changes})
     teacher_states.main(root)
     distill.main(root)
     curve = pl.read_csv(Layout(root).plot("student_training"))
@@ -504,16 +514,14 @@ def test_the_stages_with_a_new_vocabulary_online_and_stored(taught: Path) -> Non
     off, _ = student_bytes(taught, {})
     online, online_loss = student_bytes(taught, weights)
     again, _ = student_bytes(taught, weights)
-    stored, stored_loss = student_bytes(
-        taught, {**weights, "distill.hidden_states": "stored", "distill.stored_layers": [1, 2]}
-    )
+    stored, stored_loss = student_bytes(taught, {**weights, "teacher_states.layers": [1, 2]})
     assert len({off, online, stored}) == 3
     assert again == online
     assert stored_loss == pytest.approx(online_loss, rel=1e-3)
     # what a run was not told to store it names before any training
-    edit(taught, {"distill.stored_layers": [0]})
+    edit(taught, {"teacher_states.layers": [0]})
     teacher_states.main(taught)
-    with pytest.raises(MinnowError, match=r"set distill.stored_layers to \[1, 2\]"):
+    with pytest.raises(MinnowError, match=r"set teacher_states.layers to \[1, 2\]"):
         distill.main(taught)
 
 
@@ -525,10 +533,10 @@ def test_heads_that_differ_are_refused_before_any_training(
         taught,
         {
             "distill.attention_weight": 1.0,
-            "distill.hidden_states": "online",
-            "distill.stored_layers": None,
+            "teacher_states.layers": None,
         },
     )
+    teacher_states.main(taught)
     refused(taught, run, "distill", "distill.attention_weight is 1", "4 attention heads")
 
 
@@ -546,12 +554,6 @@ def test_heads_that_differ_are_refused_before_any_training(
         ({"distill.relation_heads": 0}, ["distill.relation_heads is 0"]),
         ({"distill.layer_map": []}, ["distill.layer_map is []", "at least 1 item"]),
         ({"distill.layer_map": [-1]}, ["distill.layer_map.0 is -1"]),
-        ({"distill.hidden_states": "stored"}, ["hidden_states 'stored' needs stored_layers"]),
-        ({"distill.stored_layers": [1]}, ["stored_layers does not go with hidden_states 'online'"]),
-        (
-            {"distill.hidden_states": "stored", "distill.stored_layers": []},
-            ["distill.stored_layers is []"],
-        ),
         (
             {"distill.hidden_weigth": 1.0},
             ["distill.hidden_weigth is unknown", "did you mean 'hidden_weight'?"],
@@ -567,3 +569,41 @@ def test_bad_params_are_one_line(
     project = new_project(tmp_path)
     edit(project, changes)
     refused(project, run, "distill", *words)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([], ["teacher_states.layers is []", "at least 1 item"]),
+        ([-1], ["teacher_states.layers.0 is -1"]),
+    ],
+)
+def test_bad_layers_are_one_line(
+    tmp_path: Path,
+    run: Callable[[Path, str], tuple[int, str]],
+    layers: list[int],
+    words: list[str],
+) -> None:
+    project = new_project(tmp_path)
+    edit(project, {"teacher_states.layers": layers})
+    refused(project, run, "teacher_states", *words)
+
+
+def test_rows_of_the_teacher_alone_need_something_to_learn_from_them() -> None:
+    params = new_distill(soft_weight=0.0)
+    check_teacher_rows(params, more_texts=False, stored_states=True)
+    with pytest.raises(MinnowError, match=r"distill\.soft_weight is 0, .*teacher_unlabelled\.file"):
+        check_teacher_rows(params, more_texts=True, stored_states=False)
+
+
+def test_stored_states_are_of_the_training_split_alone() -> None:
+    params = new_distill(hidden_weight=1.0)
+    check_teacher_rows(params, more_texts=True, stored_states=False)
+    check_teacher_rows(new_distill(), more_texts=True, stored_states=True)
+    with pytest.raises(MinnowError, match=r"teacher_states\.layers stores .*set it to null"):
+        check_teacher_rows(params, more_texts=True, stored_states=True)
+
+
+def new_distill(**changes: Any) -> DistillParams:
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return DistillParams(**{**document["distill"], **changes})

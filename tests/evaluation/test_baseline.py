@@ -15,11 +15,11 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from helpers.data import run
 from helpers.paths import SRC
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits
 from minnow.data.sources import load_synthetic
-from minnow.data.splits import prepare
 from minnow.errors import MinnowError
 from minnow.evaluation import baseline
 
@@ -38,9 +38,7 @@ ODD = [
 @cache
 def splits() -> dict[str, pl.DataFrame]:
     source = load_synthetic(4_000, seed=0, label_noise=0.02)
-    return prepare(
-        source, move_scheme=True, method="domain", seed=0, validation=0.1, test=0.3
-    ).splits
+    return run(source, validation=0.1, test=0.3).splits
 
 
 def fitted() -> Pipeline:

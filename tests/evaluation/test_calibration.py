@@ -58,9 +58,7 @@ def test_the_default_threshold_is_probability_one_half() -> None:
 def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     validation, test = example(3_000, sharpened=1.0), example(3_000, sharpened=1.0, seed=1)
     threshold = calibration.decision_threshold(*validation, 0.05)
-    found = calibration.calibrated(
-        validation=validation, test=test, threshold=threshold
-    ).decision
+    found = calibration.calibrated(validation=validation, test=test, threshold=threshold).decision
     assert 0.045 < found.validation_fpr <= 0.05
     assert found.test_fpr == pytest.approx(0.05, abs=0.02)
     assert found.threshold == threshold, "what is written down is what was used"

@@ -6,7 +6,7 @@ import pytest
 from minnow.evaluation import evidence, metrics
 from minnow.evaluation.evidence import Assessment, Method, Outcome
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.results import Difference, Estimate, Unmeasured
+from minnow.evaluation.records import Difference, Estimate, Unmeasured
 from minnow.layout import HOPS
 
 

@@ -15,7 +15,7 @@ from minnow.errors import MinnowError
 from minnow.evaluation import metrics, other_sets
 from minnow.evaluation.evidence import Method, Outcome
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.results import ControlResult
+from minnow.evaluation.records import ControlResult
 from minnow.layout import JUDGED, Layout
 
 FACTS = {

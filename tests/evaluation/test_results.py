@@ -12,11 +12,10 @@ from helpers import results as made_up
 from helpers.paths import ROOT
 from minnow.core.files import read_json, write_json
 from minnow.errors import MinnowError
-from minnow.evaluation import results
-from minnow.evaluation.results import (
+from minnow.evaluation import records, results
+from minnow.evaluation.records import (
     Calibrations,
     ControlResult,
-    DataReport,
     Estimate,
     Estimates,
     ExtraResult,
@@ -25,11 +24,11 @@ from minnow.evaluation.results import (
     Hops,
     Intervals,
     OperatingPoint,
-    Sensitivity,
     SliceHop,
     Slices,
     Unmeasured,
 )
+from minnow.evaluation.results import DataReport, Sensitivity
 from minnow.layout import Layout
 
 FILES: dict[str, tuple[Any, Any]] = {
@@ -130,10 +129,10 @@ def test_evidence_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_who_is_hurt_comes_by_loss_and_who_is_watched_is_large() -> None:
-    def lost(value: str, change: float, *, hurt: bool, small: bool = False) -> results.SliceScore:
+    def lost(value: str, change: float, *, hurt: bool, small: bool = False) -> records.SliceScore:
         hop = SliceHop("teacher", "quantized", change, worse=12, better=3, mcnemar_p=0.0352)
         content = made_up.one_slice("s", value, 500)
-        one = results.from_json(results.SliceScore, content, "x")
+        one = results.from_json(records.SliceScore, content, "x")
         return replace(one, hops=(hop,), hurt=hurt, small=small)
 
     slices = Slices(

@@ -12,7 +12,7 @@ from minnow.data import synthetic
 from minnow.evaluation import comparison, slices
 from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.results import SliceHop, Slices, SliceScore
+from minnow.evaluation.records import SliceHop, Slices, SliceScore
 from minnow.text import urls
 
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))

@@ -137,7 +137,7 @@ def with_experiments(*added: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_commits_and_finished_experiments_count() -> None:
     """A failed experiment is shown with the metrics of its commit, a running one without any."""
-    runs, left_out = sweeps.read(SHOWN)
+    runs, left_out = sweeps.finished_runs(SHOWN)
     assert [(run.preset, run.params["distill.temperature"]) for run in runs] == [
         ("embedded", "2"),
         ("embedded", "6"),
@@ -148,7 +148,7 @@ def test_commits_and_finished_experiments_count() -> None:
 
 
 def test_other_presets_and_what_moves_no_metric_are_no_params() -> None:
-    runs, _ = sweeps.read(
+    runs, _ = sweeps.finished_runs(
         with_experiments(
             entry(
                 "1",
@@ -175,7 +175,9 @@ def test_a_run_that_differs_only_in_what_moves_no_metric_counts_once(
     changes: dict[str, Any],
 ) -> None:
     """Otherwise `make compare` would make three runs without deviation out of one."""
-    runs, left_out = sweeps.read(with_experiments(entry("1", "again", document() | changes, HEAD)))
+    runs, left_out = sweeps.finished_runs(
+        with_experiments(entry("1", "again", document() | changes, HEAD))
+    )
     assert len(runs) == 3
     assert left_out["repeated"] == 1
 
@@ -204,7 +206,7 @@ def test_a_run_that_differs_only_in_what_moves_no_metric_counts_once(
     ],
 )
 def test_a_run_without_its_metrics_is_left_out(broken: dict[str, Any]) -> None:
-    runs, left_out = sweeps.read(with_experiments(broken))
+    runs, left_out = sweeps.finished_runs(with_experiments(broken))
     assert len(runs) == 3
     assert left_out["without metrics"] == 1
 
@@ -297,7 +299,7 @@ def test_the_order_is_by_the_students_validation_then_the_quantizeds() -> None:
 def test_the_mean_of_equal_numbers_is_that_number() -> None:
     """Otherwise a student that a sweep of the quantization leaves alone would sort at random."""
     for number, times in itertools.product((0.95, 0.7, 0.1, 0.9166), range(1, 9)):
-        assert sweeps.spread([number] * times).mean == number
+        assert sweeps.Spread.of([number] * times).mean == number
 
 
 def test_seeds_do_not_vary_and_absent_is_a_value() -> None:

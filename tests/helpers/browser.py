@@ -25,12 +25,12 @@ class Seen:
 
 
 def chromium() -> str:
-    """Return Chromium's path; skip the test without one, but fail it where a browser is demanded."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        wanted = os.environ.get("CI") or os.environ.get("MINNOW_REQUIRE_BROWSER")
-        (pytest.fail if wanted else pytest.skip)("Chromium is missing: apt-get install chromium")
-    return found
+    """Return Chromium's path; skip the test without one, or fail it where one is demanded."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        demanded = os.environ.get("CI") or os.environ.get("MINNOW_REQUIRE_BROWSER")
+        (pytest.fail if demanded else pytest.skip)("Chromium is missing: apt-get install chromium")
+    return path
 
 
 def see(page: Path, profile: Path, *options: str) -> Seen:
@@ -70,7 +70,8 @@ def framed(page: Path, width: int, folder: Path) -> Path:
     """
     frame = folder / f"frame_{width}.html"
     frame.write_text(
-        f"""<!doctype html><iframe width="{width}" height="800" style="border: 0" src="{page.as_uri()}"></iframe>
+        f"""<!doctype html>
+        <iframe width="{width}" height="800" style="border: 0" src="{page.as_uri()}"></iframe>
         <script>
         const frame = document.querySelector("iframe");
         frame.onload = () => {{
@@ -79,15 +80,18 @@ def framed(page: Path, width: int, folder: Path) -> Path:
             ["auto", "scroll"].includes(frame.contentWindow.getComputedStyle(element).overflowX)
             || scrolls(element.parentElement));
           const wide = [...view.body.querySelectorAll("*")].filter(
-            (element) => element.getBoundingClientRect().right > {width} + 0.5 && !scrolls(element));
+            (element) => element.getBoundingClientRect().right > {width} + 0.5
+              && !scrolls(element));
           document.body.dataset.inner = frame.contentWindow.innerWidth;
           document.body.dataset.scroll = root.scrollWidth;
-          document.body.dataset.wide = wide.map((element) => element.tagName + "." + element.className).join(" ");
+          document.body.dataset.wide = wide.map(
+            (element) => element.tagName + "." + element.className).join(" ");
           document.body.dataset.drawings = [...view.querySelectorAll("svg")].filter(
             (element) => element.getBoundingClientRect().width > 100).length;
-          document.body.dataset.ink = frame.contentWindow.getComputedStyle(view.body).color;
-          document.body.dataset.paper = frame.contentWindow.getComputedStyle(view.body).backgroundColor;
-          document.body.dataset.label = frame.contentWindow.getComputedStyle(view.querySelector("svg text")).fill;
+          const style = (element) => frame.contentWindow.getComputedStyle(element);
+          document.body.dataset.ink = style(view.body).color;
+          document.body.dataset.paper = style(view.body).backgroundColor;
+          document.body.dataset.label = style(view.querySelector("svg text")).fill;
         }};
         </script>"""
     )

@@ -37,9 +37,11 @@ def source(*rows: Row, test: list[Row] | None = None) -> sources.Source:
 
 
 def run(
-    given: sources.Source, *, seed: int = 0, method: Any = "domain", **shares: float
+    rows: sources.Source, *, seed: int = 0, method: str = "domain", **shares: float
 ) -> splits.Prepared:
-    return splits.prepare(given, move_scheme=True, method=method, seed=seed, **(SHARES | shares))
+    block = FIELDS | SPLIT | SHARES | shares | {"seed": seed, "split": method}
+    block |= {"source": "synthetic", "rows": 1, "label_noise": 0.0}
+    return splits.prepare_splits(rows, params.DataParams.model_validate(block))
 
 
 def filler(split: str | None, name: str = "fill") -> list[Row]:

@@ -43,7 +43,7 @@ EXTRA["deberta-v2"] = {
 
 
 def classifier(kind: str = "bert", *, layers: int = 2, **options: Any) -> PreTrainedModel:
-    """Return a classifier whose weights, norms and biases too, are far from their initial values."""
+    """Return a classifier whose weights, norms and biases too, are far from their first values."""
     config = _config(kind, layers, options)
     return _shaken(AutoModelForSequenceClassification.from_config(config))
 
@@ -92,3 +92,10 @@ def saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, fol
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def named(model: PreTrainedModel, zero: str, one: str) -> PreTrainedModel:
+    """Return the model with other names for its labels."""
+    model.config.id2label = {0: zero, 1: one}
+    model.config.label2id = {zero: 0, one: 1}
+    return model

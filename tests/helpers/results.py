@@ -4,12 +4,15 @@ read them.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 
 from minnow.core.tables import write_table
+from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.plots import by_model
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import DataReport, Evidence, Sensitivity, from_json
 from minnow.layout import JUDGED, Layout
 from minnow.quantization.sensitivity import table
 from minnow.report.mistakes import Mistake
@@ -23,6 +26,11 @@ HOPS = (
     ("baseline", "quantized"),
 )
 F1 = {"baseline": 0.9012, "teacher": 0.9243, "student": 0.9221, "quantized": 0.9204}
+
+
+def record(kind: Any, value: Any) -> Any:
+    """Return a record of results from what JSON holds."""
+    return from_json(kind, value, "made up")
 
 
 def estimate(value: float, half: float = 0.0081) -> dict[str, float]:
@@ -44,6 +52,11 @@ def estimates(f1: float) -> dict[str, Any]:
             "reason": "validation has 450 safe rows; a false-positive rate of 0.1 % needs 1000",
         },
     }
+
+
+def main_estimates(f1: float) -> dict[str, Any]:
+    """What is estimated of a model on rows other than the test split's."""
+    return {name: estimates(f1)[name] for name in ("accuracy", "f1", "roc_auc")}
 
 
 def hop(before: str, after: str, low: float, high: float, margin: float = 0.005) -> dict[str, Any]:
@@ -99,6 +112,7 @@ def calibrated(temperature: float) -> dict[str, Any]:
 def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str, Any]:
     changes = [
         {"before": before, "after": after, "change": change, "worse": 12, "better": 3}
+        | {"mcnemar_p": round(mcnemar(12, 3), 4)}
         for (before, after), change in zip(HOPS[:3], (-0.0102, 0.0, -0.0102), strict=True)
     ]
     safe = {"f1": rows // 3, "recall": 0, "specificity": rows}[measure]
@@ -113,6 +127,7 @@ def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str
         "measure": measure,
         "models": models,
         "hops": changes,
+        "hurt": rows >= 100,
     }
 
 
@@ -313,10 +328,44 @@ def extra() -> dict[str, Any]:
             "dropped": {"duplicate": 19},
             "leak": 0.1211,
             "rows": 1140,
-            "models": {model: estimates(f1 - 0.1) for model, f1 in F1.items()},
+            "models": {model: main_estimates(f1 - 0.1) for model, f1 in F1.items()},
             "hops": [hop(*names, -0.02, 0.004) for names in HOPS],
         }
     }
+
+
+def intervals() -> dict[str, Any]:
+    return {
+        "confidence": 0.95,
+        "resamples": 1000,
+        "seed": 0,
+        "rows": {"safe": 2182, "phishing": 2326},
+        "ece_bins": 15,
+        "models": {model: estimates(f1) for model, f1 in F1.items()},
+    }
+
+
+def calibration() -> dict[str, Any]:
+    models = {model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)}
+    return {"ece_bins": 15, "wanted_fpr": None, "models": models}
+
+
+def controls() -> dict[str, Any]:
+    pair = {"difference": 0.01, "low": -0.01, "high": 0.03}
+    return {
+        "no_teacher": {
+            "facts": {"control": "no_teacher"},
+            "against_pipeline": {"student": {"f1": pair, "roc_auc": pair}},
+            "rows": 100,
+            "models": dict.fromkeys(("no_teacher", "student"), main_estimates(0.9)),
+            "hops": [hop("no_teacher", "student", 0.001, 0.01)],
+        }
+    }
+
+
+def evidence() -> Evidence:
+    """All of metrics/evidence, further sets and controls too."""
+    return findings(extra=extra(), controls=controls()).evidence
 
 
 def findings(**changes: Any) -> Findings:
@@ -325,22 +374,9 @@ def findings(**changes: Any) -> Findings:
         "preset": "embedded",
         "prepare": prepare(),
         "headline": {model: headline(model) for model in JUDGED},
-        "intervals": {
-            "confidence": 0.95,
-            "resamples": 1000,
-            "seed": 0,
-            "rows": {"safe": 2182, "phishing": 2326},
-            "ece_bins": 15,
-            "models": {model: estimates(f1) for model, f1 in F1.items()},
-        },
+        "intervals": intervals(),
         "hops": hops(),
-        "calibration": {
-            "ece_bins": 15,
-            "wanted_fpr": None,
-            "models": {
-                model: calibrated(1.31 + number / 10) for number, model in enumerate(JUDGED)
-            },
-        },
+        "calibration": calibration(),
         "slices": slices(),
         "extra": {},
         "controls": {},
@@ -356,4 +392,12 @@ def findings(**changes: Any) -> Findings:
         },
         "versions": {"python": "3.11", "torch": "2.13.0"},
     }
-    return Findings(**(given | changes))
+    raw = given | changes
+    kinds = get_type_hints(Evidence)
+    return Findings(
+        data=record(DataReport, raw.pop("prepare")),
+        headline={model: record(Headline, flat) for model, flat in raw.pop("headline").items()},
+        evidence=Evidence(**{name: record(kinds[name], raw.pop(name)) for name in kinds}),
+        sensitivity=record(Sensitivity, raw.pop("sensitivity")),
+        **raw,
+    )

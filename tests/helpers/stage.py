@@ -27,6 +27,7 @@ TRAINING = {
 TINY = {
     "data.rows": 400,
     "runtime.threads": 1,
+    "runtime.kernels": "native",
     "teacher.build.layers": 2,
     "teacher.build.heads": 2,
     "teacher.build.hidden_size": 64,
@@ -119,7 +120,7 @@ def complaint(stage: str, code: int, stderr: str) -> str:
 def refused(
     root: Path, run: Callable[[Path, str], tuple[int, str]], command: str, *words: str
 ) -> str:
-    """Run a command that must fail in one line with these words, and leave the project as it was."""
+    """Run a command that must fail in one line with these words and leave the project alone."""
     before = tree(root)
     code, stderr = run(root, command)
     name, entry = (command.split() or [""])[0], entry_point()

@@ -43,7 +43,7 @@ def encoded(rows: list[list[int]]) -> Encoded:
 
 
 def task(rows: int, *, seed: int = 0) -> tuple[Encoded, torch.Tensor]:
-    """Return rows of 2 to 12 of the token ids 1 to 39, and labels: 1 where PHISHING_TOKEN occurs."""
+    """Return rows of 2 to 12 of the tokens 1 to 39, and labels: 1 where PHISHING_TOKEN occurs."""
     draw = torch.Generator().manual_seed(seed)
     texts, labels = [], []
     for row in range(rows):

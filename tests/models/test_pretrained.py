@@ -1,6 +1,4 @@
-"""Base models: folders, the Hub that cannot be reached, its cache, labels, built models and
-tokenizers.
-"""
+"""Base models: folders, the Hub that cannot be reached, its cache, and tokenizers."""
 
 import json
 import os
@@ -17,21 +15,17 @@ from transformers import (
     AutoTokenizer,
     CLIPConfig,
     GPT2Config,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     T5Config,
 )
 from transformers.utils import logging as transformers_logging
 
+from helpers.errors import one_line
 from helpers.models import POSITIONS, body, classifier, logits, padded_batch, saved
 from helpers.paths import SRC
-from minnow.core import runtime
-from minnow.core.params import RuntimeParams
 from minnow.errors import MinnowError
-from minnow.models import building, pretrained
-from minnow.models.heads import classification_layer, head_modules
-from minnow.models.params import BuildParams
-from minnow.teacher import labels, origin
+from minnow.models import pretrained
+from minnow.models.heads import classification_layer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "data/base/file/model"
@@ -51,19 +45,6 @@ def configured(folder: Path, **changes: Any) -> Path:
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     return folder
-
-
-def named(model: PreTrainedModel, zero: str, one: str) -> PreTrainedModel:
-    model.config.id2label = {0: zero, 1: one}
-    model.config.label2id = {zero: 0, one: 1}
-    return model
-
-
-def one_line(error: pytest.ExceptionInfo[MinnowError]) -> str:
-    text = str(error.value)
-    assert "\n" not in text
-    assert len(text) < 600
-    return text
 
 
 # --- Where a base is ------------------------------------------------------------------------------
@@ -178,7 +159,7 @@ from pathlib import Path
 from minnow.core import runtime
 from minnow.models import pretrained
 from minnow.core.params import RuntimeParams
-runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1))
+runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1, kernels="native"))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
 tokenizer = pretrained.load_tokenizer(found, max_length=16)
 pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
@@ -207,21 +188,6 @@ def test_a_body_gets_a_head_of_two_labels(
         torch.equal(weight, model.base_model.state_dict()[name])
         for name, weight in theirs.state_dict().items()
     )
-
-
-@pytest.mark.parametrize(
-    "zero_one", [("entailment", "other"), ("phishing", "safe"), ("LABEL_0", "LABEL_1")]
-)
-def test_names_without_a_head_mean_nothing(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, zero_one: tuple[str, str]
-) -> None:
-    model = pretrained.load_classifier(
-        checkpoint(saved(named(body(), *zero_one), tokenizer, tmp_path))
-    )
-    before = classification_layer(model).weight.clone()
-    labels.standardise_labels(model, phishing_label=None)
-    assert torch.equal(classification_layer(model).weight, before)
-    assert model.config.id2label == {0: "safe", 1: "phishing"}
 
 
 def test_another_number_of_names_without_a_head_means_nothing(
@@ -396,136 +362,3 @@ class _Cut:
 def test_a_foreign_tokenizer_is_refused() -> None:
     with pytest.raises(MinnowError, match="tokenizer has 301 tokens and the model embeds 300"):
         pretrained.check_fits(classifier(), _Cut(301, 16), whose="student")  # type: ignore[arg-type]
-
-
-def test_a_trained_tokenizer_is_the_same_in_every_process() -> None:
-    texts = [
-        f"{name}.example.com/{path}"
-        for name in ("login", "pay", "mail")
-        for path in ("a", "bb", "account")
-    ]
-    code = f"""
-from minnow.models.building import train_tokenizer
-print(train_tokenizer({texts!r}, vocabulary=320, max_length=16).backend_tokenizer.to_str())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    here: Any = building.train_tokenizer(texts, vocabulary=320, max_length=16)
-    assert done.stdout == here.backend_tokenizer.to_str() + "\n"
-    assert len(here) > 270, "pieces were learned beyond bytes and special tokens"
-
-
-def test_a_trained_tokenizer_loses_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
-    text = "пример.рф/ÿ?q=%20&x=☃"
-    ids = tokenizer(text)["input_ids"]
-    assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
-    assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text
-
-
-# --- Labels ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
-@pytest.mark.parametrize(
-    ("zero", "one", "phishing_label", "exchanged"),
-    [
-        ("safe", "phishing", None, False),
-        ("phishing", "safe", None, True),
-        ("Safe", "Not Safe", None, False),
-        ("Not Safe", "Safe", None, True),
-        ("LABEL_0", "LABEL_1", None, False),
-        ("MALICIOUS", "benign", None, True),
-        ("LABEL_0", "LABEL_1", "LABEL_0", True),
-        ("kaputt", "heil", "kaputt", True),
-    ],
-)
-def test_label_one_means_phishing_whatever_the_base_calls_it(
-    kind: str, zero: str, one: str, phishing_label: str | None, exchanged: bool
-) -> None:
-    model, batch = named(classifier(kind, layers=1), zero, one), padded_batch()
-    before = logits(model, batch)
-    labels.standardise_labels(model, phishing_label=phishing_label)
-    assert torch.equal(logits(model, batch), before.flip(1) if exchanged else before)
-    assert not torch.equal(before[:, 0], before[:, 1])
-    assert model.config.id2label == {0: "safe", 1: "phishing"}
-    assert model.config.label2id == {"safe": 0, "phishing": 1}
-
-
-@pytest.mark.parametrize(
-    ("zero", "one", "phishing_label", "said"),
-    [
-        (
-            "ham",
-            "eggs",
-            None,
-            "the base's labels are ham, eggs: set teacher.phishing_label to the one",
-        ),
-        ("bad", "malware", None, "set teacher.phishing_label"),
-        (
-            "kaputt",
-            "heil",
-            "kaput",
-            "phishing_label is 'kaput'; the base's labels are kaputt, heil; did you mean 'kaputt'",
-        ),
-    ],
-)
-def test_labels_are_never_guessed(
-    zero: str, one: str, phishing_label: str | None, said: str
-) -> None:
-    model = named(classifier(layers=1), zero, one)
-    with pytest.raises(MinnowError) as caught:
-        labels.standardise_labels(model, phishing_label=phishing_label)
-    assert said in one_line(caught)
-
-
-# --- Training parts, and building -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
-def test_a_frozen_body_leaves_pooler_and_head(kind: str) -> None:
-    model = classifier(kind)
-    origin.freeze_body(model)
-    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    heads = {f"{name}.{part}" for name in head_modules(model) for part in ("weight", "bias")}
-    pooler = {name for name, _ in model.named_parameters() if ".pooler." in name}
-    assert trained == heads | pooler
-    assert bool(pooler) == (kind == "bert")
-
-
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
-def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
-    tokenizer: PreTrainedTokenizerBase, shape: BuildParams, architecture: str
-) -> None:
-    model = building.build(shape.model_copy(update={"architecture": architecture}), tokenizer)
-    config = model.config
-    assert (config.model_type, config.num_hidden_layers, config.hidden_size) == (
-        architecture,
-        2,
-        64,
-    )
-    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
-    pretrained.check_fits(model, tokenizer, whose="student")
-    batch = tokenizer(
-        ["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt"
-    )
-    batch.pop("token_type_ids", None)
-    assert logits(model, batch).shape == (2, 2)
-
-
-def test_equal_seeds_build_equal_models(
-    tokenizer: PreTrainedTokenizerBase, shape: BuildParams
-) -> None:
-    def built(seed: int) -> torch.Tensor:
-        runtime.start(RuntimeParams(device="cpu", precision="float32", threads=None), seed=seed)
-        return torch.cat(
-            [weight.flatten() for weight in building.build(shape, tokenizer).parameters()]
-        )
-
-    assert torch.equal(built(3), built(3))
-    assert not torch.equal(built(3), built(4))

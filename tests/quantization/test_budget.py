@@ -21,9 +21,8 @@ from minnow.models.batching import Encoded
 from minnow.models.inference import predict_logits
 from minnow.models.params import BuildParams
 from minnow.models.schemes import EightBit, FourBit, Scheme
-from minnow.quantization import budget, sensitivity
+from minnow.quantization import budget, quantize, sensitivity
 from minnow.quantization.budget import Choice, Option
-from minnow.quantization.quantize import quantize
 from minnow.release import provenance
 
 CPU = torch.device("cpu")
@@ -151,10 +150,9 @@ def student(
     model = building.build(shape.model_copy(update={"hidden_size": 128}), tokenizer)
     with torch.no_grad():
         heads.classification_layer(model).weight.normal_()
-    folders.save(
-        model, tokenizer, tmp_path_factory.mktemp("models") / "student", facts={"base": None}
-    )
-    return tmp_path_factory.getbasetemp() / "models0" / "student"
+    folder = tmp_path_factory.mktemp("models") / "student"
+    folders.save(model, tokenizer, folder, facts={"base": None})
+    return folder
 
 
 @pytest.fixture(scope="module")

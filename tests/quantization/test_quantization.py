@@ -484,7 +484,9 @@ def test_layers_named_by_any_part_stay_float() -> None:
 def test_keeping_the_classification_layer_alone_is_enough(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, encoded: Encoded, kind: str
 ) -> None:
-    """transformers leaves out whatever ends with its name too, such as DistilBERT's pre_classifier."""
+    """transformers leaves out whatever ends with its name too, such as DistilBERT's
+    pre_classifier.
+    """
     last = "out_proj" if kind == "roberta" else "classifier"
     shape = {"hidden_dim" if kind == "distilbert" else "intermediate_size": 128}
     folders.save(classifier(kind, layers=1, **shape), tokenizer, tmp_path / "student")

@@ -31,8 +31,7 @@ from minnow.models.folders import folder_bytes, load_for_inference, load_model, 
 from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.models.params import BuildParams
-from minnow.quantization import recovery
-from minnow.quantization.quantize import quantize
+from minnow.quantization import quantize, recovery
 from minnow.quantization.recovery import Adapters, Folders
 from minnow.stages import recover as recover_module
 from minnow.training import loop
@@ -310,7 +309,9 @@ def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(
 ) -> None:
     packed = quantized(student.folders.student, tmp_path / "int8", "int8")
     eight = Student(Folders(packed, student.folders.student), 0.0)
-    with pytest.raises(MinnowError, match=r"recover\.rank is 4 and the student has no 4-bit layer"):
+    with pytest.raises(
+        MinnowError, match=r"recover\.lora has rank 4 and the student has no 4-bit layer"
+    ):
         recover(eight, tmp_path / "out", MERGED)
     recover(eight, tmp_path / "out", NONE, training=training_params(epochs=1))
     assert "kept" in told(tmp_path / "out")
@@ -364,7 +365,7 @@ def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_
 
 def test_a_budget_that_left_nothing_in_four_bits_is_named(student: Student) -> None:
     with pytest.raises(
-        MinnowError, match=r"give quantize\.budget_mb less, or set recover\.rank to 0"
+        MinnowError, match=r"give quantize\.budget_mb less, or set recover\.lora to null"
     ):
         recovery.trainable(load_model(student.folders.student), MERGED)
 
@@ -484,7 +485,7 @@ def test_a_killed_recovery_goes_on_to_the_same_bytes(
 def test_the_stage_passes_the_packed_student_through(
     student: Student, tmp_path: Path, run: Callable[[Path, str], tuple[int, str]]
 ) -> None:
-    """Byte for byte, whatever the modes of the files in DVC's cache; without a model being loaded."""
+    """Byte for byte, whatever the modes of the files in DVC's cache; no model is loaded."""
     layout = Layout(new_project(tmp_path / "project"))
     shutil.copytree(student.folders.packed, layout.model("packed"))
     for file in layout.model("packed").iterdir():

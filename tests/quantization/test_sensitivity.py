@@ -21,8 +21,7 @@ from minnow.models.batching import Encoded, encode
 from minnow.models.embeddings import CODE_BOOK
 from minnow.models.inference import predict_logits
 from minnow.models.schemes import EightBit, FourBit, Scheme
-from minnow.quantization import sensitivity
-from minnow.quantization.quantize import quantize
+from minnow.quantization import quantize, sensitivity
 
 CPU = torch.device("cpu")
 KEEP = ["classifier", "out_proj"]

@@ -217,7 +217,9 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
 
 
 def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
-    """All but its output stand as in the card: run here, on one URL, so that no padding comes in."""
+    """All but its output stand as in the card: run here, on one URL, so that no padding comes
+    in.
+    """
     code = blocks(folder)[1].replace('Path(".")', f"Path({str(folder)!r})")
     asked = ["login.example.com/verify?account=1"]
     code = code.replace(re.search(r"^urls = .*$", code, re.MULTILINE)[0], f"urls = {asked}")  # type: ignore[index]

@@ -19,6 +19,7 @@ from helpers import results as made_up
 from helpers.browser import Seen, chromium, framed, measured, see
 from helpers.paths import ROOT
 from minnow.errors import MinnowError
+from minnow.evaluation.records import Hops
 from minnow.layout import Layout
 from minnow.report import page, verdicts
 from minnow.tools import plots_template
@@ -196,8 +197,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     slices["slices"][0]["value"] = LONG
     control = {
         "facts": {"a_very_long_name_" * 5: "x" * 300},
+        "against_pipeline": {},
         "rows": 100,
-        "models": {"no_teacher": made_up.estimates(0.9), "student": made_up.estimates(0.9)},
+        "models": dict.fromkeys(("no_teacher", "student"), made_up.main_estimates(0.9)),
         "hops": [made_up.hop("no_teacher", "student", 0.001, 0.01)],
     }
     found = made_up.findings(
@@ -277,8 +279,7 @@ def test_the_report_prints(report: Path, tmp_path: Path) -> None:
         bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode()
         for wide, flat in titles
     ]
-    found = made_up.hops()
-    verdict = verdicts.headline(found["hops"], found["margin"], found["rows"])
+    verdict = verdicts.sentence(made_up.record(Hops, made_up.hops()))
     assert verdict.replace(" ", "") in [heading.replace(" ", "") for heading in headings]
     assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(
         headings

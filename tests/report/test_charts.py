@@ -14,31 +14,35 @@ import vl_convert
 
 from helpers import results as made_up
 from helpers.paths import ROOT
+from helpers.results import record
+from minnow.evaluation.records import Hop, Hops, Slices, SliceScore
+from minnow.evaluation.results import Sensitivity
 from minnow.layout import JUDGED
-from minnow.report import charts, svg
+from minnow.report import changes, charts, confusion, curves, dots, size_bars, svg
+from minnow.report.formatting import BITS
 from minnow.text.display import REPLACEMENT, plain
 
+PATHS = (ROOT / "src", ROOT / "tests", ROOT / "tests" / "report")
 PLOTS = made_up.plots()
 SIZES = made_up.sizes()
 HOSTILE = "</text></svg><script>alert(1)</script>\u202e\x00\" onload='x' {{ 7*7 }}"
 
 
-def of(kind: str) -> dict[str, pl.DataFrame]:
-    return {model: PLOTS[f"{kind}_{model}"] for model in JUDGED}
-
-
 def every_chart() -> dict[str, svg.Spec]:
     trained = {model: PLOTS[f"{model}_training"] for model in ("teacher", "student")}
+    counts = PLOTS["confusion"].filter(model="teacher")
+    moved = PLOTS["shift"].filter(before="teacher", after="student")
     return {
-        "roc": charts.roc(of("roc")),
-        "precision_recall": charts.precision_recall(of("pr")),
-        "calibration": charts.calibration(of("calibration")),
-        "confusion": charts.confusion("teacher", PLOTS["confusion_teacher"]),
-        "shift": charts.shift("student", PLOTS["shift_teacher_student"]),
-        "size": charts.size_by_part(SIZES),
-        "loss": charts.training(trained, "loss", "loss"),
-        "slices": charts.slices(made_up.slices()["slices"]),
-        "forest": charts.forest(made_up.hops()["hops"], 0.005),
+        "roc": curves.roc(PLOTS["roc"]),
+        "precision_recall": curves.precision_recall(PLOTS["pr"]),
+        "calibration": curves.calibration(PLOTS["calibration"]),
+        "confusion": confusion.confusion("teacher", counts),
+        "shift": changes.shift("student", moved),
+        "size": size_bars.size_by_part(SIZES),
+        "loss": curves.training(trained, "loss", "loss"),
+        "slices": dots.slices(record(Slices, made_up.slices()).slices),
+        "sensitivity": dots.sensitivity(record(Sensitivity, made_up.sensitivity()).parts, BITS),
+        "forest": changes.forest(record(Hops, made_up.hops()).hops, 0.005),
     }
 
 
@@ -81,11 +85,11 @@ def test_a_chart_fits_a_phone(name: str) -> None:
 
 def test_the_same_chart_gives_the_same_bytes_in_another_process() -> None:
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:]\nimport test_charts as t, minnow.svg as s,"
+        "import sys; sys.path[:0] = sys.argv[1:]\nimport test_charts as t, minnow.report.svg as s,"
         " hashlib\nprint(hashlib.sha256(''.join(s.draw(c, n) for n, c in"
         " t.CHARTS.items()).encode()).hexdigest())"
     )
-    command = [sys.executable, "-c", code, str(ROOT / "src"), str(ROOT / "tests")]
+    command = [sys.executable, "-c", code, *map(str, PATHS)]
     seen = {
         subprocess.run(
             command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
@@ -110,10 +114,9 @@ def test_curves_run_through_their_points() -> None:
     """One point in the middle of unit axes lies in the middle of the frame that (0, 0) and (1, 1)
     span.
     """
-    table = pl.DataFrame(
-        {"probability": [0.0, 0.5, 1.0], "observed": [0.0, 0.5, 1.0], "rows": [1, 1, 1]}
-    )
-    paths = drawn(charts.calibration({"teacher": table})).iter("path")
+    table = pl.DataFrame({"probability": [0.0, 0.5, 1.0], "observed": [0.0, 0.5, 1.0]})
+    table = table.select(pl.lit("teacher").alias("model"), pl.all())
+    paths = drawn(curves.calibration(table)).iter("path")
     line = next(
         path
         for path in paths
@@ -132,7 +135,7 @@ def test_curves_run_through_their_points() -> None:
 def test_confusion_shows_the_four_counts_and_tints_shares_of_the_actual_label() -> None:
     pairs = [("safe", "safe")] * 6 + [("safe", "phishing")] * 2 + [("phishing", "phishing")] * 1500
     root = drawn(
-        charts.confusion(
+        confusion.confusion(
             "student", pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")
         )
     )
@@ -151,8 +154,8 @@ def test_sizes_stack_to_their_totals() -> None:
         "teacher": {"body": 6_000_000, "head": 2_000_000, "total": 8_000_000},
         "quantized": {"body": 1_000_000, "other": 1_000_000, "total": 2_000_000},
     }
-    assert charts.parts(sizes) == ["body", "head", "other"]
-    root = drawn(charts.size_by_part(sizes))
+    assert size_bars.parts(sizes) == ["body", "head", "other"]
+    root = drawn(size_bars.size_by_part(sizes))
     assert [text for text in texts(root) if text.endswith("MB")] == ["8.00 MB", "2.00 MB"]
     bars = [path for path in root.iter("path") if path.get("fill", "").startswith("var(--part-")]
     widths = Counter[str]()
@@ -165,19 +168,19 @@ def test_sizes_stack_to_their_totals() -> None:
 
 
 def test_small_slices_are_hollow_and_the_others_filled() -> None:
-    found = made_up.slices()["slices"]
+    found = record(Slices, made_up.slices()).slices
     marks = [
-        mark for mark in drawn(charts.slices(found)).iter("path") if "var(" in mark.get("fill", "")
+        mark for mark in drawn(dots.slices(found)).iter("path") if "var(" in mark.get("fill", "")
     ]
     hollow = [mark for mark in marks if mark.get("fill-opacity") == "0"]
     assert len(marks) == len(found) * len(JUDGED)
-    assert len(hollow) == sum(each["small"] for each in found) * len(JUDGED) == 2 * 4
+    assert len(hollow) == sum(score.small for score in found) * len(JUDGED) == 2 * 4
 
 
 def test_a_slice_is_drawn_even_if_another_has_its_name_or_a_model_has_no_score() -> None:
     twins = [made_up.one_slice("host", "same", 200), made_up.one_slice("host", "same", 300)]
-    twins[0]["models"]["teacher"] = None
-    root = drawn(charts.slices(twins))
+    del twins[0]["models"]["teacher"]
+    root = drawn(dots.slices([record(SliceScore, twin) for twin in twins]))
     assert texts(root).count("host: same") == 2
     assert len([mark for mark in root.iter("path") if "var(" in mark.get("fill", "")]) == 7
 
@@ -189,7 +192,7 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
         made_up.hop("teacher", "quantized", -0.01, 0.01),
         made_up.hop("baseline", "quantized", -0.001, 0.002),
     ]
-    root = drawn(charts.forest(hops, 0.005))
+    root = drawn(changes.forest([record(Hop, hop) for hop in hops], 0.005))
     points = [path for path in root.iter("path") if path.get("d", "").count("A") > 1]
     assert [point.get("fill") for point in points] == [
         f"var(--{role})" for role in ("good", "bad", "open", "open")
@@ -208,7 +211,7 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
 
 def test_training_curves_leave_out_what_a_model_has_not() -> None:
     tables = {"student": pl.DataFrame({"epoch": [1], "loss": [0.5], "validation_f1": [None]})}
-    root = drawn(charts.training(tables, "validation_f1", "F1"))
+    root = drawn(curves.training(tables, "validation_f1", "F1"))
     assert not [
         path
         for path in root.iter("path")
@@ -222,7 +225,8 @@ def test_names_from_the_data_stay_text() -> None:
         made_up.one_slice(HOSTILE, "x", 200),
     ]
     sizes = {"teacher": {HOSTILE: 5, "total": 5}}
-    for spec in (charts.slices(found), charts.size_by_part(sizes)):
+    scores = [record(SliceScore, score) for score in found]
+    for spec in (dots.slices(scores), size_bars.size_by_part(sizes)):
         markup = svg.draw(spec, HOSTILE)
         root = ElementTree.fromstring(markup)
         assert {element.tag for element in root.iter()} <= svg.KEPT_TAGS

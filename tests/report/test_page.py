@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import pytest
 
 from helpers import results as made_up
 from helpers.paths import ROOT
+from helpers.results import record
 from helpers.stage import new_project
 from minnow.core.files import write_json
 from minnow.core.tables import write_logits, write_table
 from minnow.errors import MinnowError
-from minnow.evaluation import comparison
+from minnow.evaluation.records import AgainstPipeline, Difference, Hop, Hops, Slices
+from minnow.evaluation.results import Sensitivity, as_json, write_evidence
 from minnow.layout import JUDGED, MODELS, Layout
-from minnow.report import formatting, markdown, mistakes, page, sections, svg, verdicts
+from minnow.report import formatting, markdown, mistakes, other_rows, page, sections, svg, verdicts
 from minnow.report.mistakes import Mistake
 from minnow.text.display import defanged, plain
 
@@ -87,6 +90,10 @@ def rendered(**changes: Any) -> Elements:
     return Elements(page.render(made_up.findings(**changes)))
 
 
+def hop(before: str, after: str, low: float, high: float) -> Hop:
+    return record(Hop, made_up.hop(before, after, low, high))
+
+
 def with_hops(*intervals: tuple[float, float]) -> dict[str, Any]:
     """hops.json with these intervals of F1, in the order of helpers_results.HOPS."""
     hops = [
@@ -111,32 +118,42 @@ SMALL, LARGE, WIDE, UP = (-0.004, 0.003), (-0.03, -0.01), (-0.02, 0.01), (0.001,
     [
         (
             SMALL, BEATS, BEATS,
-            "The quantized student keeps the teacher’s F1 within the margin of 0.005; both beat the plain baseline.",
+            "The quantized student keeps the teacher’s F1 within the margin of"
+            " 0.005; both beat the plain baseline.",
         ),
-        (UP, BEATS, BEATS, "The quantized student is better than the teacher; both beat the plain baseline."),
+        (
+            UP, BEATS, BEATS,
+            "The quantized student is better than the teacher; both beat the plain"
+            " baseline.",
+        ),
         (
             LARGE, BEATS, OPEN,
-            "The quantized student is not shown to beat the plain baseline, which the teacher beats; the quantized "
+            "The quantized student is not shown to beat the plain baseline, which"
+            " the teacher beats; the quantized "
             "student loses more of the teacher’s F1 than the margin of 0.005 allows.",
         ),
         (
             SMALL, OPEN, BEATS,
-            "The teacher is not shown to beat the plain baseline, which the quantized student beats; the quantized "
+            "The teacher is not shown to beat the plain baseline, which the"
+            " quantized student beats; the quantized "
             "student keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             SMALL, OPEN, WORSE,
-            "Neither the teacher nor the quantized student is shown to beat the plain baseline; the quantized student "
+            "Neither the teacher nor the quantized student is shown to beat the"
+            " plain baseline; the quantized student "
             "keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             WIDE, WORSE, WORSE,
-            "The teacher and the quantized student are both worse than the plain baseline; 4,508 test rows cannot tell "
+            "The teacher and the quantized student are both worse than the plain"
+            " baseline; 4,508 test rows cannot tell "
             "whether the quantized student keeps the teacher’s F1 within the margin of 0.005.",
         ),
         (
             SMALL, BEATS, WORSE,
-            "The quantized student is worse than the plain baseline, which the teacher beats; the quantized student "
+            "The quantized student is worse than the plain baseline, which the"
+            " teacher beats; the quantized student "
             "keeps the teacher’s F1 within the margin of 0.005.",
         ),
     ],
@@ -148,7 +165,7 @@ def test_the_first_line_is_the_verdict_and_begins_with_an_unbeaten_baseline(
     sentence: str,
 ) -> None:
     hops = with_hops(SMALL, SMALL, whole, teacher, quantized)
-    assert verdicts.headline(hops["hops"], hops["margin"], hops["rows"]) == sentence
+    assert verdicts.sentence(record(Hops, hops)) == sentence
     assert first_line(rendered(hops=hops)) == sentence
 
 
@@ -177,12 +194,12 @@ def test_better_than_the_teacher_is_said_only_where_the_interval_says_so(
     ],
 )
 def test_a_hop_in_words(interval: tuple[float, float], before: str, words: tuple[str, str]) -> None:
-    assert verdicts.label(made_up.hop(before, "quantized", *interval)) == words
+    assert verdicts.label(hop(before, "quantized", *interval)) == words
 
 
 def test_what_a_hop_means() -> None:
     def said(low: float, high: float) -> str:
-        return verdicts.meaning(made_up.hop("teacher", "student", low, high), 0.005, 450)
+        return verdicts.meaning(hop("teacher", "student", low, high), 0.005, 450)
 
     assert said(*LARGE) == "The student loses at least 0.0100 of F1, more than the margin of 0.005."
     assert (
@@ -193,7 +210,7 @@ def test_what_a_hop_means() -> None:
     assert said(*SMALL) == "If the student loses any F1, then less than the margin of 0.005."
     assert said(-0.0045, -0.0012) == "The student loses some F1, but less than the margin of 0.005."
     assert said(-0.0045, 0.0) == "If the student loses any F1, then less than the margin of 0.005."
-    unknown = made_up.hop("teacher", "student", *WIDE) | {"rows_needed": None}
+    unknown = replace(hop("teacher", "student", *WIDE), rows_needed=None)
     assert (
         verdicts.meaning(unknown, 0.005, 450)
         == "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005."
@@ -203,16 +220,9 @@ def test_what_a_hop_means() -> None:
 def test_a_rival_is_beaten_by_the_interval_before_rounding() -> None:
     """0.00004 rounds to 0.0000; the JSON says which side of zero it was on."""
     for better, word in ((True, "beats it"), (False, "not shown better")):
-        found = made_up.hop("baseline", "quantized", 0.0, 0.01) | {"better_than_before": better}
+        found = replace(hop("baseline", "quantized", 0.0, 0.01), better_than_before=better)
         assert verdicts.label(found)[0] == word
         assert ("beats" in verdicts.meaning(found, 0.005, 450)) == better
-
-
-@pytest.mark.parametrize(
-    "flips", [(0, 0), (1, 0), (12, 3), (3, 12), (7, 7), (8, 7), (700, 600), (2000, 0)]
-)
-def test_the_p_of_flips_is_mcnemars(flips: tuple[int, int]) -> None:
-    assert verdicts.flips_p(*flips) == pytest.approx(comparison.mcnemar(*flips), rel=1e-9)
 
 
 def test_a_table_of_markdown() -> None:
@@ -302,8 +312,9 @@ def hostile_findings(texts: Sequence[str]) -> dict[str, Any]:
     found["dropped"] = {next(turn): 19}
     control = {
         "facts": {next(turn): next(turn)},
+        "against_pipeline": {},
         "rows": 10,
-        "models": {"no_teacher": made_up.estimates(0.9), "student": made_up.estimates(0.9)},
+        "models": dict.fromkeys(("no_teacher", "student"), made_up.main_estimates(0.9)),
         "hops": [made_up.hop("no_teacher", "student", 0.001, 0.01)],
     }
     return {
@@ -392,7 +403,7 @@ def test_the_table_shows_estimates_with_their_intervals() -> None:
     found = made_up.findings()
     rows = {
         row["name"]: row["cells"]
-        for row in sections.models_table(found.intervals["models"], found.headline)
+        for row in sections.models_table(found.evidence.intervals.models, found.headline)
     }
     assert rows["F1"][0] == {"value": "0.901", "below": ["0.893–0.909"]}
     assert rows["Phishing found at 1 % false alarms"][0]["below"][1] == "at 1.31 %"
@@ -402,14 +413,14 @@ def test_the_table_shows_estimates_with_their_intervals() -> None:
     }
     assert rows["Smaller than the teacher"][3]["value"] == "4.7 ×"
     assert [len(cells) for cells in rows.values()] == [len(JUDGED)] * len(rows)
-    assert sections.reasons(found.intervals["models"]) == [
+    assert sections.reasons(found.evidence.intervals.models) == [
         "Phishing found at 0.1 % false alarms: validation has 450 safe rows; a false-positive rate"
         " of 0.1 % needs 1000."
     ]
 
 
 def test_parts_stand_by_what_they_lose_with_what_they_are_shipped_in() -> None:
-    shown = sections.sensitivity(made_up.sensitivity(), made_up.FORMATS)
+    shown = sections.sensitivity_table(record(Sensitivity, made_up.sensitivity()), made_up.FORMATS)
     assert [(row["name"].removeprefix("bert."), row["shipped"]) for row in shown["rows"]] == [
         ("encoder.layer.0.output.dense", "nf4"),
         ("embeddings.word_embeddings", "bfloat16"),
@@ -424,30 +435,25 @@ def test_parts_stand_by_what_they_lose_with_what_they_are_shipped_in() -> None:
     assert "bert.encoder.layer.0.output.dense" in text
 
 
-def test_slices_are_called_hurt_only_beyond_chance() -> None:
-    def lost(
-        value: str, rows: int, change: float, worse: int = 12, better: int = 3
-    ) -> dict[str, Any]:
-        each = made_up.one_slice("s", value, rows)
-        each["hops"][2] |= {"change": change, "worse": worse, "better": better}
+def test_hurt_slices_are_named_as_evaluation_found_them() -> None:
+    def lost(value: str, rows: int, change: float, *, hurt: bool) -> dict[str, Any]:
+        each = made_up.one_slice("s", value, rows) | {"hurt": hurt}
+        each["hops"][2] |= {"change": change}
         return each
 
     found = [
-        lost("a", 500, -0.01),
-        lost("small", 50, -0.2),
-        lost("same", 500, 0.0),
-        lost("d", 500, -0.03),
-        lost("gained", 500, 0.1),
-        lost("by chance", 500, -0.2, 12, 4),  # p = 0.077
-        lost("more turned right", 500, -0.2, 3, 12),
+        lost("a", 500, -0.01, hurt=True),
+        lost("small", 50, -0.2, hurt=False),
+        lost("same", 500, 0.0, hurt=False),
+        lost("d", 500, -0.03, hurt=True),
+        lost("gained", 500, 0.1, hurt=False),
     ]
-    assert [each["name"] for each in sections.hurt(found)] == ["s: d", "s: a"]
-    assert (
-        sections.hurt(found)[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
-    )
+    named = sections.hurt_slices(record(Slices, {"small_below": 100, "slices": found}))
+    assert [each["name"] for each in named] == ["s: d", "s: a"]
+    assert named[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
     shown = rendered(slices={"small_below": 100, "slices": found}).text
     assert "No slice is shown to be hurt." not in shown
-    assert "Small slices aside, 6 slices were looked at." in shown
+    assert "Small slices aside, 4 slices were looked at." in shown
     assert "chance does this to up to one slice in 40" in shown
     unhurt = rendered(slices={"small_below": 100, "slices": found[1:3]}).text
     assert "No slice is shown to be hurt. Small slices aside, 1 slice was looked at." in unhurt
@@ -460,18 +466,20 @@ def test_what_the_intervals_leave_out_is_said_beside_them() -> None:
 
 
 def test_a_hop_shows_what_is_found_at_few_false_alarms_where_that_is_known() -> None:
-    bare = made_up.hop("teacher", "student", *SMALL)
-    known = bare | {"tpr_at_fpr_1pct": {"difference": -0.0213, "low": -0.05, "high": 0.0074}}
-    without = {key: value for key, value in bare.items() if key != "tpr_at_fpr_1pct"}
-    facts = [dict(each["facts"]) for each in sections.hop_cards([known, bare, without], 0.005, 450)]
+    bare = hop("teacher", "student", *SMALL)
+    known = replace(bare, tpr_at_fpr_1pct=Difference(-0.0213, -0.05, 0.0074))
+    facts = [dict(card["facts"]) for card in sections.hop_cards([known, bare], 0.005, 450)]
     assert facts[0]["Found at 1 %"] == "−0.0213 (−0.0500 to +0.0074)"
-    assert "Found at 1 %" not in {**facts[1], **facts[2]}
+    assert "Found at 1 %" not in facts[1]
 
 
 def test_a_threshold_on_the_page_says_which_probability_it_is() -> None:
-    found = made_up.findings().calibration
-    for each in found["models"].values():
-        each["decision"]["probability_before_temperature"] = 0.7312
+    found = made_up.findings().evidence.calibration
+    moved = {
+        model: replace(one, decision=replace(one.decision, probability_before_temperature=0.7312))
+        for model, one in found.models.items()
+    }
+    found = replace(found, models=moved)
     (row,) = [
         row for row in sections.calibration_table(found)["rows"] if row["name"] == "Threshold"
     ]
@@ -512,7 +520,7 @@ def test_data_params_and_versions_are_spelled_out() -> None:
 
 
 def test_a_wanted_rate_is_named() -> None:
-    wanted = {**made_up.findings().calibration, "wanted_fpr": 0.01}
+    wanted = as_json(replace(made_up.findings().evidence.calibration, wanted_fpr=0.01))
     assert "at most 1 % of the safe validation rows" in rendered(calibration=wanted).text
     assert "Every model says phishing from probability 0.5." in rendered().text
 
@@ -566,20 +574,11 @@ def project(root: Path) -> Layout:
     """A project with made-up results and a test split of four rows."""
     layout = Layout(new_project(root))
     found = made_up.findings()
-    for name in (
-        "prepare",
-        "intervals",
-        "hops",
-        "calibration",
-        "slices",
-        "extra",
-        "controls",
-        "sizes",
-        "sensitivity",
-    ):
-        write_json(layout.metrics(name), getattr(found, name))
+    write_evidence(layout, found.evidence)
+    write_json(layout.metrics("prepare"), made_up.prepare())
+    write_json(layout.metrics("sensitivity"), made_up.sensitivity())
     for model in JUDGED:
-        write_json(layout.metrics(model), found.headline[model])
+        write_json(layout.metrics(model), made_up.headline(model))
     write_json(layout.manifest("quantized"), {"formats": found.formats})
     made_up.write_plots(layout, found.plots)
     texts = ["http://fine.example/", "caught.example", "missed.example/<b>", "alarm.example"]
@@ -613,10 +612,8 @@ def test_the_stage_names_a_plot_that_is_missing(tmp_path: Path) -> None:
     from minnow.stages import report
 
     layout = project(tmp_path)
-    layout.plot("roc_teacher").unlink()
-    with pytest.raises(
-        MinnowError, match=r"roc_teacher\.csv cannot be read .* `dvc repro` makes it"
-    ):
+    layout.evaluation_plot("roc").unlink()
+    with pytest.raises(MinnowError, match=r"roc\.csv cannot be read .* `dvc repro` makes it"):
         report.main(tmp_path)
     assert not layout.report("report").exists()
 
@@ -630,13 +627,13 @@ def test_mistakes_show_what_every_model_thought() -> None:
 
 
 def test_a_control_on_another_split_is_set_against_the_pipeline() -> None:
-    moved = {"f1": {"difference": 0.03, "low": 0.01, "high": 0.05}}
-    line = sections.against_pipeline("teacher", moved)
+    up, open_ = Difference(0.03, 0.01, 0.05), Difference(0.0, -0.1, 0.1)
+    line = other_rows.against_pipeline("teacher", AgainstPipeline(up, up))
     assert (
         line
         == "The teacher: +0.0300 of F1 against this pipeline’s own split (+0.0100 to +0.0500, two"
         " independent samples)."
     )
-    assert sections.against_pipeline(
-        "student", {"f1": {"difference": 0.0, "low": -0.1, "high": 0.1}}
-    ).endswith("; the interval holds zero.")
+    assert other_rows.against_pipeline("student", AgainstPipeline(open_, open_)).endswith(
+        "; the interval holds zero."
+    )

@@ -147,7 +147,7 @@ def test_a_file_that_may_not_be_read(
                 return file.read()
 
         monkeypatch.setattr(Path, "read_bytes", denied)
-        monkeypatch.setattr("helpers_stage.tree", lambda _: {})
+        monkeypatch.setattr("helpers.stage.tree", lambda _: {})
     refused(
         files, run, "prepare", "urls.csv cannot be read: Permission denied; name a readable file"
     )
@@ -227,15 +227,27 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"quantize.budget": 4.0},
         ["quantize.budget is unknown", "did you mean 'budget_mb'?"],
     ),
-    ("recover", {"recover.epochs": -1}, ["recover.epochs is -1", "greater than or equal to 0"]),
+    (
+        "recover",
+        {"recover.training.epochs": -1},
+        ["recover.training.epochs is -1", "greater than or equal to 0"],
+    ),
     (
         "recover",
         {"recover.adapters": "merge"},
         ["recover.adapters is 'merge'", "did you mean 'merged'?"],
     ),
-    ("recover", {"recover.rank": 2.5}, ["recover.rank is 2.5", "must be a valid integer"]),
-    ("recover", {"recover.alpha": 0}, ["recover.alpha is 0", "greater than 0"]),
-    ("recover", {"recover.epoch": 1}, ["recover.epoch is unknown", "did you mean 'epochs'?"]),
+    (
+        "recover",
+        {"recover.lora.rank": 2.5},
+        ["recover.lora.rank is 2.5", "must be a valid integer"],
+    ),
+    ("recover", {"recover.lora.alpha": 0}, ["recover.lora.alpha is 0", "greater than 0"]),
+    (
+        "recover",
+        {"recover.training.epoch": 1},
+        ["recover.training.epoch is unknown", "did you mean 'epochs'?"],
+    ),
     (
         "compare",
         {"compare.model": "studnet"},
@@ -267,7 +279,7 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("prepare", {"presets.embedded.data.rows": 3}, ["rows"]),
     ("prepare", {"presets.embedded.data.test": 1.5}, ["data.test is 1.5", "less than 1"]),
-    ("check", {"distill.seed": -1, "extra": 1}, ["distill.seed is -1", "extra is unknown"]),
+    ("check", {"distill.seed": -1, "more": 1}, ["distill.seed is -1", "more is unknown"]),
 ]
 
 
@@ -473,7 +485,8 @@ def test_a_base_without_a_network(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     root = new_project(tmp_path / "hub", "hub")
-    for folder in ("data/prepared", "data/logits", "models"):
+    folders = ("data/prepared", "data/logits", "data/states", "data/unlabelled", "models")
+    for folder in folders:
         shutil.copytree(built / folder, root / folder)
     base = {
         "teacher": "google-bert/bert-base-uncased",
@@ -654,10 +667,9 @@ def test_a_disk_that_is_really_full(
     outs: list[str],
     kilobytes: int,
 ) -> None:
-    from minnow.core import files as files_module
     from minnow.core.files import discard
 
-    monkeypatch.setattr(files_module, "require_space", lambda *_: None)
+    monkeypatch.setattr("minnow.training.fitting.require_space", lambda *_: None)
     for left in small_disk.iterdir():
         discard(left)
     root = shutil.copytree(built, small_disk / "project", ignore=shutil.ignore_patterns(".minnow"))

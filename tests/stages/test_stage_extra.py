@@ -58,7 +58,7 @@ def with_sets(root: Path, **sets: str | bytes) -> Path:
     for name, content in sets.items():
         raw = content if isinstance(content, bytes) else content.encode()
         (root / "data" / "raw" / "file" / f"{name}.csv").write_bytes(raw)
-    edit(root, {"evaluate.extra": {name: f"data/raw/file/{name}.csv" for name in sets}})
+    edit(root, {"extra": {name: f"data/raw/file/{name}.csv" for name in sets}})
     return root
 
 
@@ -208,7 +208,7 @@ def test_a_transformer_does_the_same(
 def test_generated_data_has_files_with_text_and_label(tmp_path: Path) -> None:
     root = new_project(tmp_path / "project")
     (root / "data" / "raw" / "embedded" / "real.csv").write_text(NEW.replace("url,", "text,"))
-    edit(root, {"evaluate.extra": {"real": "data/raw/embedded/real.csv"}})
+    edit(root, {"extra": {"real": "data/raw/embedded/real.csv"}})
     prepare.main(root)
     teacher_unlabelled.main(root)
     baseline.main(root)
@@ -252,26 +252,26 @@ def test_torch_is_not_imported_without_need(
 
 
 BAD: list[tuple[bytes | None, list[str]]] = [
-    (None, ["evaluate.extra.other: ", "other.csv is missing; put the file there"]),
-    (b"", ["evaluate.extra.other: other.csv is empty; fill it"]),
-    (b"url,label\n", ["evaluate.extra.other: other.csv holds no rows"]),
+    (None, ["extra.other: ", "other.csv is missing; put the file there"]),
+    (b"", ["extra.other: other.csv is empty; fill it"]),
+    (b"url,label\n", ["extra.other: other.csv holds no rows"]),
     (
         b"link,label\na.com,1\n",
-        ["evaluate.extra.other: other.csv has no column 'url'; it has: link, label"],
+        ["extra.other: other.csv has no column 'url'; it has: link, label"],
     ),
     (
         b"url,label\na.com,1\nb.com,1\n",
-        ["evaluate.extra.other: one class only", "give rows of both classes"],
+        ["extra.other: one class only", "give rows of both classes"],
     ),
     (
         b"url,label\na.com,1\na.com,0\n",
-        ["evaluate.extra.other: 0 safe and 0 phishing rows", "2 both_labels"],
+        ["extra.other: one class only: 0 safe and 0 phishing rows", "2 both_labels"],
     ),
     (
         b"url,label\na.com,1\nb.com,0\nc.com,x\n",
-        ["evaluate.extra.other: column 'label' holds", "set negative_label"],
+        ["extra.other: column 'label' holds", "set negative_label"],
     ),
-    (bytes(range(256)) * 9, ["evaluate.extra.other: other.csv"]),
+    (bytes(range(256)) * 9, ["extra.other: other.csv"]),
 ]
 
 
@@ -290,9 +290,9 @@ def test_a_bad_set_is_one_line(
 def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
     rows = pl.concat(read_table(Layout(project).split(split)) for split in ("train", "validation"))
     rows.select(url="text", label="label").write_csv(project / OTHER)
-    edit(project, {"evaluate.extra": {"again": OTHER}})
+    edit(project, {"extra": {"again": OTHER}})
     words = [
-        "evaluate.extra.again: 0 safe and 0 phishing rows are left",
+        "extra.again: one class only: 0 safe and 0 phishing rows are left",
         f"{rows.height} seen in training or validation",
     ]
     refused(project, run, "predict_extra baseline", *words)
@@ -301,22 +301,22 @@ def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
 PARAMS: list[tuple[Any, list[str]]] = [
     (
         {"../up": OTHER},
-        ["evaluate.extra: '../up' names a set and a file; use letters, digits, - and _ alone"],
+        ["extra: '../up' names a set and a file; use letters, digits, - and _ alone"],
     ),
     (
         {"other": "data/raw/other.csv"},
-        ["evaluate.extra.other is 'data/raw/other.csv'; it must lie in data/raw/file/"],
+        ["extra.other is 'data/raw/other.csv'; it must lie in data/raw/file/"],
     ),
-    ({"other": "../../etc/passwd"}, ["evaluate.extra.other is ", "it must lie in data/raw/file/"]),
-    ({"other": "data/raw/file"}, ["evaluate.extra.other: ", "Is a directory"]),
-    ({"other": 1}, ["evaluate.extra.other is 1: must be a valid string"]),
-    (None, ["evaluate.extra is null"]),
+    ({"other": "../../etc/passwd"}, ["extra.other is ", "it must lie in data/raw/file/"]),
+    ({"other": "data/raw/file"}, ["extra.other: ", "Is a directory"]),
+    ({"other": 1}, ["extra.other is 1: must be a valid string"]),
+    (None, ["extra is null"]),
 ]
 
 
 @pytest.mark.parametrize(("extra", "words"), PARAMS)
 def test_bad_params(project: Path, run: Run, extra: Any, words: list[str]) -> None:
-    edit(project, {"evaluate.extra": extra})
+    edit(project, {"extra": extra})
     refused(project, run, "predict_extra baseline", *words)
 
 

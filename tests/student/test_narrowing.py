@@ -236,7 +236,7 @@ def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.Mon
         return float((given[0] - given[1]).square().mean())
 
     guessed = error()
-    monkeypatch.setattr(reconstruction, "completed", lambda start, cross, square: start)
+    monkeypatch.setattr(narrowing, "completed", lambda start, cross, square: start)
     assert guessed < error() / 3
 
 
@@ -245,7 +245,7 @@ def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_importance_is_the_slope_of_a_gate(kind: str) -> None:
-    """Against finite differences: each part is scaled by 1 ± ε for one text at a time, in float64."""
+    """Against finite differences: each part times 1 ± ε for one text at a time, in float64."""
     model = classifier(kind).double()
     texts, truth, epsilon = sample(5), labels(5), 1e-5
     found = importance.importance(model, texts, truth, [1])
@@ -360,7 +360,7 @@ def test_principal_directions_are_those_of_numpy_and_have_no_mean() -> None:
 
 
 def test_texts_that_are_looked_at_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importance, "SAMPLE_ROWS", 4)
+    monkeypatch.setattr(narrowing, "SAMPLE_ROWS", 4)
     assert narrowing.spaced(10) == [0, 3, 6, 9]
     assert narrowing.spaced(3) == [0, 1, 2]
     assert narrowing.spaced(1) == [0]

@@ -1,4 +1,6 @@
-"""Students: the right layers, bit for bit, and a DistilBERT that computes what its BERT computes."""
+"""Students: the right layers, bit for bit, and a DistilBERT that computes what its BERT
+computes.
+"""
 
 import copy
 from itertools import pairwise

@@ -36,8 +36,18 @@ from minnow.layout import Layout
 from minnow.models import building, folders
 from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
-from minnow.stages import distill, predict, prepare, quantize, recover, teacher, teacher_logits
-from minnow.student import vocabularies
+from minnow.stages import (
+    distill,
+    predict,
+    prepare,
+    quantize,
+    recover,
+    teacher,
+    teacher_logits,
+    teacher_states,
+    teacher_unlabelled,
+)
+from minnow.student import adoption, vocabularies
 
 TEXTS = synthetic.generate(300, seed=1)[0]
 OTHER = synthetic.generate(300, seed=2)[0]
@@ -538,17 +548,17 @@ def test_embeddings_are_means_of_rows() -> None:
     rows = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     wanted = torch.tensor([[4.0, 40.0], [1.5, 15.0], [3.0, 30.0], [8 / 3, 80 / 3]])
     torch.testing.assert_close(
-        vocabularies.embeddings(rows, [[2], [0, 1], [1, 2], [0, 1, 2, 2, 2]][:3]), wanted[:3]
+        adoption.mean_embeddings(rows, [[2], [0, 1], [1, 2], [0, 1, 2, 2, 2]][:3]), wanted[:3]
     )
     torch.testing.assert_close(
-        vocabularies.embeddings(rows, [[0, 2, 2, 2, 0, 2]]), torch.tensor([[3.0, 30.0]])
+        adoption.mean_embeddings(rows, [[0, 2, 2, 2, 0, 2]]), torch.tensor([[3.0, 30.0]])
     )
 
 
 def test_one_source_is_copied_bit_for_bit() -> None:
     rows = torch.randn(500, 33)
     order = torch.randperm(500)
-    assert torch.equal(vocabularies.embeddings(rows, [[int(row)] for row in order]), rows[order])
+    assert torch.equal(adoption.mean_embeddings(rows, [[int(row)] for row in order]), rows[order])
 
 
 def scores(model: Any, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Tensor:
@@ -562,7 +572,7 @@ def test_a_model_with_fewer_tokens_says_the_same(kind: str) -> None:
     before, weights = scores(model, old, TEXTS), model.num_parameters()
     vocabulary = trim(old, TEXTS)
     new = vocabularies.retokenized(old, vocabulary)
-    vocabularies.adopt(model, vocabulary)
+    adoption.adopt(model, vocabulary)
     assert torch.equal(scores(model, new, TEXTS), before)
     assert before.std() > 0.01
     assert model.num_parameters() == weights - (len(old) + 7 - len(new)) * 64
@@ -582,7 +592,7 @@ def test_a_config_gets_the_new_ids_of_special_tokens(change: Any) -> None:
     )
     vocabulary = change(old, TEXTS)
     new = vocabularies.retokenized(old, vocabulary)
-    vocabularies.adopt(model, vocabulary)
+    adoption.adopt(model, vocabulary)
     config = model.config
     assert (config.pad_token_id, config.cls_token_id, config.sep_token_id) == (
         0,
@@ -599,7 +609,7 @@ def test_a_model_that_counts_positions_from_padding_keeps_its_padding_or_is_refu
     old = roberta()
     model = classifier("roberta", vocab_size=len(old), pad_token_id=old.pad_token_id)
     for change in (trim, train):
-        vocabularies.adopt(model, change(old, TEXTS))
+        adoption.adopt(model, change(old, TEXTS))
         assert model.config.pad_token_id == old.pad_token_id == 1
         old = vocabularies.retokenized(old, trim(old, TEXTS))
         model = classifier("roberta", vocab_size=len(old), pad_token_id=1)
@@ -609,7 +619,7 @@ def test_a_model_that_counts_positions_from_padding_keeps_its_padding_or_is_refu
         MinnowError,
         match="a 'roberta' model counts positions from the id of its padding token, 10, which",
     ):
-        vocabularies.adopt(model, trim(moved, TEXTS))
+        adoption.adopt(model, trim(moved, TEXTS))
 
 
 # --- Through the stages ---------------------------------------------------------------------------
@@ -648,7 +658,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a tiny teacher of 700 tokens, its logits, and a WordPiece base."""
     root = new_project(tmp_path_factory.mktemp("taught"))
     edit(root, {"teacher.vocabulary": 700}, "embedded")
-    for stage in (prepare, teacher, teacher_logits):
+    for stage in (prepare, teacher, teacher_logits, teacher_states, teacher_unlabelled):
         stage.main(root)
     base = bert()
     saved(

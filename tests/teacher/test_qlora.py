@@ -20,7 +20,7 @@ from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.models.pretrained import Checkpoint
-from minnow.stages import distill, teacher
+from minnow.stages import distill, teacher, teacher_states, teacher_unlabelled
 from minnow.student import layers
 from minnow.teacher import qlora
 from minnow.training import loop
@@ -275,7 +275,7 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
     root = new_project(tmp_path / "project", "file")
     checkpoint.folder.rename(root / "data/base/file/tiny")
     wanted = {
-        "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+        "runtime": {"device": "cpu", "precision": "float32", "threads": 1, "kernels": "native"},
         "teacher.method": "qlora",
         "teacher.lora": {"rank": 4, "alpha": 8.0},
         "teacher.base": "data/base/file/tiny",
@@ -300,5 +300,7 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
         device=CPU,
     )
     write_logits(layout.logits_of("teacher", "train"), ids, logits.numpy())
+    teacher_states.main(root)
+    teacher_unlabelled.main(root)
     distill.main(root)
     assert folders.load_config(layout.model("student")).num_hidden_layers == 1

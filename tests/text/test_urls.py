@@ -117,3 +117,19 @@ def test_columns_may_be_empty() -> None:
     assert (
         urls.key(column()).to_list() == urls.registered_domain(urls.host(column())).to_list() == []
     )
+
+
+def test_private_suffixes_are_told_from_the_registries() -> None:
+    hosts = [
+        "me.github.io",
+        "github.io",
+        "a.web.app",
+        "app",
+        "a.com",
+        "co.uk",
+        "10.0.0.1",
+        "",
+        "me.github.io",
+    ]
+    private = urls.has_private_suffix(pl.Series("host", hosts))
+    assert private.to_list() == [True, True, True, False, False, False, False, False, True]

@@ -18,7 +18,7 @@ from minnow.tools import check
 
 
 def written(root: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    document = copy.deepcopy(dict(params.read(ROOT / "params.yaml")))
+    document = copy.deepcopy(dict(params.read_params(ROOT / "params.yaml")))
     change(document)
     (root / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     return root
@@ -91,7 +91,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_every_section_of_the_file_is_read_by_a_stage() -> None:
-    document = params.read(ROOT / "params.yaml")
+    document = params.read_params(ROOT / "params.yaml")
     tops = {place.split(".")[0] for place, _ in check.declared()}
     assert set(document) == tops | {"preset"}
 

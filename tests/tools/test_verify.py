@@ -1,67 +1,81 @@
 """`make verify`: what counts as the same result on another machine."""
 
 import subprocess
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers import results as made_up
 from minnow.core.files import write_json
 from minnow.errors import MinnowError
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import as_json, write_evidence
 from minnow.layout import JUDGED, Layout
 from minnow.tools import verify
 
-METRICS: dict[str, float | None] = {
-    "accuracy": 0.9,
-    "f1": 0.9,
-    "roc_auc": 0.95,
-    "tpr_at_fpr_1pct": None,
-    "size_mb": 2.5,
-    "parameters": 1000,
-}
+
+def results(**changes: Any) -> verify.Results:
+    """Made-up results of every model, their metrics and hops changed."""
+    evidence = made_up.findings().evidence
+    flat = {name: value for name, value in changes.items() if name != "verdict"}
+    headline = {
+        model: replace(made_up.record(Headline, made_up.headline(model)), **flat)
+        for model in JUDGED
+    }
+    if "verdict" in changes:
+        hops = tuple(
+            replace(hop, verdict=changes["verdict"], better_than_before=False)
+            for hop in evidence.hops.hops
+        )
+        evidence = replace(evidence, hops=replace(evidence.hops, hops=hops))
+    return verify.Results(headline, evidence)
 
 
-def metrics(**changes: float) -> dict[str, dict[str, float | None]]:
-    return {model: {**METRICS, **changes} for model in JUDGED}
+def failed(**changes: Any) -> set[str]:
+    judged = [
+        *verify.judge_metrics(results(), results(**changes)),
+        *verify.judge_hops(results(), results(**changes)),
+    ]
+    return {judgement.metric for judgement in judged if not judgement.passed}
 
 
-def failed(**changes: float) -> set[str]:
-    return {each.metric for each in verify.judge(metrics(), metrics(**changes)) if not each.passed}
+def test_equal_results_pass() -> None:
+    judged = list(verify.judge_metrics(results(), results()))
+    assert len(judged) == len(JUDGED) * len(fields(Headline))
+    assert failed() == set()
 
 
-def test_equal_metrics_pass() -> None:
-    judgements = list(verify.judge(metrics(), metrics()))
-    assert len(judgements) == len(JUDGED) * len(METRICS)
-    assert all(each.passed for each in judgements)
+def test_a_metric_passes_within_its_own_interval() -> None:
+    """Those of the made-up models reach ±0.0081 around F1, and ±0.0052 around the ECE."""
+    low, high = 0.9204 - 0.0081, 0.9204 + 0.0081
+    quantized = results().evidence.intervals.models["quantized"].f1
+    assert (quantized.low, quantized.high) == (round(low, 4), round(high, 4))
+    for value, passed in ((low, True), (high, True), (low - 0.0002, False), (high + 0.01, False)):
+        assert verify.passes("f1", 0.9204, round(value, 4), quantized) == passed
+    assert verify.passes("f1", 0.5, 0.5, quantized), "what is equal passes, whatever the interval"
 
 
-def test_each_metric_has_its_tolerance() -> None:
-    assert failed(accuracy=0.8901, f1=0.9099, roc_auc=0.9451) == set()
-    assert failed(accuracy=0.8899) == {"accuracy"}
-    assert failed(f1=0.9101) == {"f1"}
-    assert failed(roc_auc=0.9449, size_mb=2.52) == {"roc_auc", "size_mb"}
+def test_a_metric_without_an_interval_has_a_tolerance_or_must_be_equal() -> None:
+    assert verify.passes("size_mb", 2.5, 2.509, None)
+    assert not verify.passes("size_mb", 2.5, 2.52, None)
+    assert not verify.passes("parameters", 1000, 1001, None)
+    assert not verify.passes("tpr_at_fpr_1pct", None, 0.5, None), "it must stay unsaid"
+    assert "parameters" in failed(parameters=1)
 
 
-def test_parameters_must_be_equal() -> None:
-    assert failed(parameters=1001) == {"parameters"}
-
-
-def test_what_could_not_be_said_must_stay_unsaid() -> None:
-    assert failed(tpr_at_fpr_1pct=0.5) == {"tpr_at_fpr_1pct"}
-
-
-def test_other_keys_are_refused() -> None:
-    rebuilt = metrics()
-    del rebuilt["student"]["f1"]
-    with pytest.raises(MinnowError, match="student has other metrics"):
-        list(verify.judge(metrics(), rebuilt))
+def test_verdicts_may_not_contradict_each_other() -> None:
+    """Of the made-up hops some are open, and some are better."""
+    assert "verdict" in failed(verdict="inferior")
+    assert "verdict" not in failed(verdict="inconclusive")
+    assert "verdict" not in failed(verdict="non_inferior")
 
 
 def repository(root: Path) -> Path:
     """Return a git repository with committed metrics, whose `dvc repro` the tests replace."""
     root.mkdir()
-    for model in JUDGED:
-        write_json(Layout(root).metrics(model), METRICS)
+    write_results(Layout(root), results())
     for command in (
         ["init", "-q"],
         ["add", "-A"],
@@ -69,6 +83,12 @@ def repository(root: Path) -> Path:
     ):
         subprocess.run(["git", *command], cwd=root, check=True)
     return root
+
+
+def write_results(layout: Layout, made: verify.Results) -> None:
+    for model, headline in made.headline.items():
+        write_json(layout.metrics(model), as_json(headline))
+    write_evidence(layout, made.evidence)
 
 
 def rebuild_with(changes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +99,7 @@ def rebuild_with(changes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> 
             real(command, folder)
             return
         if command[-1] == "repro":
-            for model in JUDGED:
-                write_json(Layout(folder).metrics(model), {**METRICS, **changes})
+            write_results(Layout(folder), results(**changes))
 
     monkeypatch.setattr(verify, "run", run)
 
@@ -89,11 +108,11 @@ def test_verify_rebuilds_head_and_says_what_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = repository(tmp_path / "r")
-    rebuild_with({"f1": 0.905}, monkeypatch)
+    rebuild_with({"ece": 0.032}, monkeypatch)
     verify.main(root)
     printed = capsys.readouterr().out
-    assert "student f1: 0.9 committed, 0.905 rebuilt, within tolerance" in printed
-    assert f"verified: {len(JUDGED) * len(METRICS)} metrics rebuilt, 20 identical" in printed
+    assert "student ece: 0.0311 committed, 0.032 rebuilt, passes" in printed
+    assert "identical, all pass" in printed
     assert subprocess.check_output(["git", "status", "--porcelain"], cwd=root) == b""
 
 
@@ -102,7 +121,7 @@ def test_verify_fails_outside_the_tolerance(
 ) -> None:
     root = repository(tmp_path / "r")
     rebuild_with({"f1": 0.5}, monkeypatch)
-    with pytest.raises(MinnowError, match="4 of 24 metrics lie outside"):
+    with pytest.raises(MinnowError, match="4 of 49 metrics and verdicts do not pass"):
         verify.main(root)
 
 

@@ -18,6 +18,7 @@ from minnow.core.files import PARTIAL
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.models.batching import Encoded
+from minnow.stages import distill, recover, teacher
 from minnow.training import checkpoints, fitting
 from minnow.training.checkpoints import checkpoint_of, discard_checkpoints
 from minnow.training.fitting import bytes_on_disk, fit_tables
@@ -99,30 +100,50 @@ def test_a_checkpoints_name_depends_on_params_and_inputs(tmp_path: Path) -> None
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(b"1")
     second.write_bytes(b"2")
-    base = checkpoint_of(layout, "student", "{}", [first, second])
-    assert base == checkpoint_of(layout, "student", "{}", [first, second])
+    base = checkpoint_of(layout, "student", "{}", [first, second], [])
+    assert base == checkpoint_of(layout, "student", "{}", [first, second], [])
     assert base.parent == layout.checkpoints
     others = {
-        checkpoint_of(layout, "teacher", "{}", [first, second]),
-        checkpoint_of(layout, "student", '{"seed": 1}', [first, second]),
-        checkpoint_of(layout, "student", "{}", [first]),
-        checkpoint_of(layout, "student", "{}", [second, first]),
+        checkpoint_of(layout, "teacher", "{}", [first, second], []),
+        checkpoint_of(layout, "student", '{"seed": 1}', [first, second], []),
+        checkpoint_of(layout, "student", "{}", [first], []),
+        checkpoint_of(layout, "student", "{}", [second, first], []),
     }
     second.write_bytes(b"3")
-    others.add(checkpoint_of(layout, "student", "{}", [first, second]))
+    others.add(checkpoint_of(layout, "student", "{}", [first, second], []))
     assert len(others | {base}) == 6
 
 
-@pytest.mark.parametrize("file", ["losses.py", "stages/distill.py"])
-def test_a_checkpoints_name_depends_on_the_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+@pytest.mark.parametrize(
+    ("stage", "file", "changes"),
+    [
+        (teacher, "models/folders.py", True),
+        (teacher, "training/loop.py", True),
+        (teacher, "stages/teacher.py", True),
+        (teacher, "stages/distill.py", False),
+        (distill, "distill/losses.py", True),
+        (distill, "stages/distill.py", True),
+        (distill, "report/svg.py", False),
+        (recover, "quantization/recovery.py", True),
+        (recover, "student/layers.py", False),
+    ],
+)
+def test_a_checkpoints_name_depends_on_the_stages_code_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, file: str, changes: bool
 ) -> None:
     code = tmp_path / "minnow"
-    shutil.copytree(Path(fitting.__file__).parent, code)
-    monkeypatch.setattr(checkpoints, "__file__", str(code / "fitting.py"))
-    before = checkpoint_of(Layout(tmp_path), "student", "{}", [])
-    (code / file).write_text("changed = True\n")
-    assert checkpoint_of(Layout(tmp_path), "student", "{}", []) != before
+    shutil.copytree(checkpoints.PACKAGE, code)
+    monkeypatch.setattr(checkpoints, "PACKAGE", code)
+    before = checkpoint_of(Layout(tmp_path), "name", "{}", [], stage.CODE)
+    with (code / file).open("a") as opened:
+        opened.write("changed = True\n")
+    after = checkpoint_of(Layout(tmp_path), "name", "{}", [], stage.CODE)
+    assert (after != before) == changes
+
+
+def test_code_that_is_not_there_is_an_error_not_an_empty_name() -> None:
+    with pytest.raises(FileNotFoundError):
+        checkpoint_of(Layout(Path()), "name", "{}", [], ["no_such_folder"])
 
 
 def test_discard_checkpoints_spares_those_of_other_stages(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.core.files import discard, read_json
 from minnow.core.tables import read_logits, read_table
-from minnow.errors import MinnowError, nearest
+from minnow.errors import choice
 from minnow.layout import Layout
 
 if TYPE_CHECKING:
@@ -63,11 +63,7 @@ class Finished:
 
 def named(name: str) -> Control:
     """Return the control of that name; a MinnowError lists them all."""
-    if name not in CONTROLS:
-        raise MinnowError(
-            f"control takes one of {', '.join(CONTROLS)}, given {name!r}{nearest(name, CONTROLS)}"
-        )
-    return CONTROLS[name]
+    return CONTROLS[choice("control", name, CONTROLS)]
 
 
 def read_control(layout: Layout, name: str) -> Finished:

@@ -11,13 +11,27 @@ import yaml
 
 from minnow.controls.definitions import FACTS, KEPT_SPLITS, labels_file, logits_file, named
 from minnow.core.files import discard, read_json, replacing, sha256, write_json
-from minnow.core.params import active_preset, at, pick, read
+from minnow.core.params import active_preset, at, pick, read_params
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 
 # In the scratch: what it was laid out for, and how many of its steps are done.
 STATE = "state.json"
+PACKAGE = Path(__file__).parents[1]
+# Folders of the package that the stages of a control run, as dvc.yaml lists them.
+CODE = (
+    "core",
+    "text",
+    "data",
+    "models",
+    "training",
+    "teacher",
+    "student",
+    "distill",
+    "controls",
+    "stages",
+)
 Step = Callable[[Path], None]
 
 
@@ -28,7 +42,7 @@ def changes(layout: Layout, name: str) -> dict[str, Any]:
     Raises:
         MinnowError: all of it stands there already.
     """
-    document = read(layout.params)
+    document = read_params(layout.params)
     wanted = {
         at(place, active_preset(document)): value for place, value in named(name).changes.items()
     }
@@ -60,9 +74,9 @@ def scratch_of(layout: Layout, name: str, params: str) -> Layout:
     `params` are those of all stages that it runs, as text.
     """
     scratch = Layout(layout.control_scratch(name))
-    document = with_changes(read(layout.params), changes(layout, name))
+    document = with_changes(read_params(layout.params), changes(layout, name))
     sources, links = (_shared(place, name, active_preset(document)) for place in (layout, scratch))
-    origin = _digest(params, [*sources, Path(__file__).parent])
+    origin = _digest(params, [*sources, *(PACKAGE / folder for folder in CODE)])
     if _state(scratch).get("origin") == origin:
         return scratch
     if scratch.root.exists():
@@ -123,7 +137,7 @@ def _digest(text: str, folders: Iterable[Path]) -> str:
 
 # What is kept
 def keep(layout: Layout, name: str, facts: Mapping[str, Any]) -> None:
-    """Write what evaluation reads of the control's scratch, all or nothing, and remove the scratch."""
+    """Write what evaluation reads of the control's scratch, all or nothing; remove the scratch."""
     scratch = Layout(layout.control_scratch(name))
     with replacing(layout.control(name)) as out:
         for split in KEPT_SPLITS:

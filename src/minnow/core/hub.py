@@ -12,7 +12,7 @@ TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
-class Kind:
+class RepositoryKind:
     """A kind of repository: which files of it are fetched, and how errors speak of it.
 
     `key` is what names it in params.yaml, `otherwise` what to do where the Hub cannot be reached.
@@ -25,7 +25,7 @@ class Kind:
     otherwise: str
 
 
-DATA_SET = Kind(
+DATA_SET = RepositoryKind(
     repo_type="dataset",
     noun="data set",
     key="id",
@@ -33,7 +33,7 @@ DATA_SET = Kind(
     otherwise="use the preset `embedded` or `file`",
 )
 # Never pickle weights; what lies in a model's folders are other formats.
-MODEL = Kind(
+MODEL = RepositoryKind(
     repo_type="model",
     noun="base model",
     key="base",
@@ -42,7 +42,7 @@ MODEL = Kind(
 )
 
 
-def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
+def snapshot(kind: RepositoryKind, name: str, revision: str | None) -> Path:
     """Return the local snapshot of a repository, downloaded or from the cache; the folder's name is
     the commit.
 
@@ -55,12 +55,12 @@ def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
 
     if revision is None:
         warn(f"{kind.noun} {name!r} has no revision: its main branch is taken, which may change")
-    wanted, commit, trouble = revision or "main", None, None
+    branch, commit, trouble = revision or "main", None, None
     try:
         # One request that fails at once: without a network snapshot_download retries for 23 s.
         commit = (
             HfApi()
-            .repo_info(name, repo_type=kind.repo_type, revision=wanted, timeout=TIMEOUT_S)
+            .repo_info(name, repo_type=kind.repo_type, revision=branch, timeout=TIMEOUT_S)
             .sha
         )
     except HFValidationError:
@@ -74,17 +74,17 @@ def snapshot(kind: Kind, name: str, revision: str | None) -> Path:
         folder = snapshot_download(
             name,
             repo_type=kind.repo_type,
-            revision=commit or wanted,
+            revision=commit or branch,
             allow_patterns=list(kind.files),
             ignore_patterns=["*/*"] if kind is MODEL else None,
             local_files_only=commit is None,
         )
     except (HTTPError, OSError) as error:
-        raise MinnowError(explained(kind, name, wanted, trouble or error)) from None
+        raise MinnowError(failure(kind, name, branch, trouble or error)) from None
     return Path(folder)
 
 
-def explained(kind: Kind, name: str, revision: str, error: Exception) -> str:
+def failure(kind: RepositoryKind, name: str, revision: str, error: Exception) -> str:
     """Return in one line what the Hub's error means and how to go on."""
     from huggingface_hub.errors import (
         GatedRepoError,

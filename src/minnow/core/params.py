@@ -1,7 +1,7 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block`, or a `Names`, marked with
-where it stands:
+A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names` or a `Raw`, marked
+with where it stands:
 
     class Params(StageParams):
         student: Annotated[StudentParams, "presets.*.student"]
@@ -23,6 +23,7 @@ from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Kernels = Literal["native", "portable"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 # How pydantic marks what a value could have been that may be text or a number.
@@ -41,7 +42,7 @@ NameT = TypeVar("NameT", bound=str)
 
 
 class Names(RootModel[list[NameT]], Generic[NameT]):
-    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`; without repetition."""
+    """A list in params.yaml of names from a closed set, `Names[Literal[...]]`, none twice."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -52,12 +53,27 @@ class Names(RootModel[list[NameT]], Generic[NameT]):
         return self
 
 
+class Raw(RootModel[Any]):
+    """A block that a stage shows as it stands, and does not read."""
+
+    model_config = ConfigDict(frozen=True)
+
+
 class RuntimeParams(Block):
     """How models are run; the same for every stage of a preset."""
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Precision
     threads: Annotated[int, Field(ge=1)] | None
+    kernels: Kernels
+
+    @model_validator(mode="after")
+    def _portable_is_for_cpus(self) -> Self:
+        if self.kernels == "portable" and self.device == "cuda":
+            raise ValueError(
+                "kernels 'portable' are for CPUs: set device to cpu or kernels to native"
+            )
+        return self
 
 
 class StageParams(BaseModel):
@@ -89,7 +105,7 @@ class StageParams(BaseModel):
             MinnowError: one line naming the key, what was given, what is allowed and the nearest
             legal name.
         """
-        document = read(Layout(root).params)
+        document = read_params(Layout(root).params)
         preset = active_preset(document)
         blocks = {
             name: validated(block, pick(document, at(place, preset)), at(place, preset))
@@ -103,7 +119,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def _block(annotation: Any) -> type[BaseModel]:
     assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Block | Names), annotation
+    assert issubclass(annotation, Block | Names | Raw), annotation
     return annotation
 
 
@@ -126,7 +142,7 @@ def at(place: str, preset: str) -> str:
     return place.replace("*", preset)
 
 
-def read(path: Path) -> Mapping[str, Any]:
+def read_params(path: Path) -> Mapping[str, Any]:
     """Return the document in `path`.
 
     Raises:
@@ -179,15 +195,15 @@ def pick(document: Mapping[str, Any], key: str) -> Any:
     Raises:
         MinnowError: a part of the key is missing; names the nearest one there is.
     """
-    found: Any = document
+    block: Any = document
     for depth, part in enumerate(key.split(".")):
-        if not isinstance(found, dict) or part not in found:
-            near = nearest(part, map(str, found)) if isinstance(found, dict) else ""
+        if not isinstance(block, dict) or part not in block:
+            near = nearest(part, map(str, block)) if isinstance(block, dict) else ""
             raise MinnowError(
                 f"params.yaml: {'.'.join(key.split('.')[: depth + 1])} is missing{near}"
             )
-        found = found[part]
-    return found
+        block = block[part]
+    return block
 
 
 def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
@@ -197,7 +213,7 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
         MinnowError: one line with every complaint.
     """
     if issubclass(block, Block) and not isinstance(raw, dict):
-        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_wanted(block)}")
+        raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_shape(block)}")
     try:
         return block.model_validate(raw)
     except ValidationError as error:
@@ -221,23 +237,23 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
         return f"{key} is missing"
     if detail["type"] == "value_error":
         return f"{key}: {detail['ctx']['error']}"
-    given = detail["input"]
+    value = detail["input"]
     rule = detail["msg"].replace("Input should be", "must be")
     hint = ""
     if detail["type"] == "model_type":
-        rule = f"must be {_wanted(_block_at(block, parts))}"
+        rule = f"must be {_shape(_block_at(block, parts))}"
     elif detail["type"] == "literal_error":
         hint = nearest(
-            given, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         )
-    elif isinstance(given, str) and _is_number(given):
-        is_power = "e" in given.lower()
+    elif isinstance(value, str) and _is_number(value):
+        is_power = "e" in value.lower()
         hint = (
             "; YAML reads 1e-4 as text, write 1.0e-4"
             if is_power
             else "; it is text, take off the quotes"
         )
-    return f"{key} is {_shown(given)}: {rule}{hint}"
+    return f"{key} is {_shown(value)}: {rule}{hint}"
 
 
 def _shown(value: Any) -> str:
@@ -247,7 +263,7 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def _wanted(block: type[BaseModel]) -> str:
+def _shape(block: type[BaseModel]) -> str:
     """Return what a block must be; one without keys of its own holds names that the user gives."""
     if not block.model_fields:
         return "a block of names and what each stands for, {} for none"

@@ -1,8 +1,10 @@
 """Seeds, threads, device and precision: the only module that touches global state."""
 
+import functools
 import logging
 import platform
 import random
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from minnow.core import kernels
 from minnow.core.params import Precision, RuntimeParams
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, tell
+
+# A product of the size that a batch of texts has in a model of BERT's width.
+PRODUCT = (512, 768, 768)
+# For how long each dtype is tried, twice.
+TRIAL_SECONDS = 0.05
+# How many times as fast bfloat16 must be: it costs digits, and timings are noisy.
+CLEARLY = 1.2
 
 
 @dataclass(frozen=True)
@@ -22,11 +32,17 @@ class Runtime:
 
     device: torch.device
     dtype: torch.dtype
+    measured: bool = False  # whether the dtype was chosen here, for its speed
 
     @property
     def mixed(self) -> bool:
         """Whether weights are kept in float32 beside a bfloat16 working copy."""
         return self.dtype != torch.float32
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a manifest must say of how its model was computed: a dtype that nobody asked for."""
+        return {"precision": str(self.dtype).removeprefix("torch.")} if self.measured else {}
 
 
 def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
@@ -42,38 +58,61 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
             " build"
         )
     _quieten()
+    if params.kernels == "portable":
+        kernels.install(params.threads)
     if params.threads is not None:
         torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     random.seed(seed)
     np.random.seed(seed)  # libraries read the global generator
     torch.manual_seed(seed)
-    cuda = params.device != "cpu" and torch.cuda.is_available()
+    cuda = params.device != "cpu" and params.kernels == "native" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
-    if (
-        cuda
-    ):  # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
+    if cuda:
+        # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
-    return Runtime(device, choose_dtype(params.precision, device))
+    return Runtime(device, choose_dtype(params.precision, device), params.precision == "auto")
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return bfloat16 where `precision` asks for it, or is `auto` and the hardware multiplies it
-    natively.
-    """
+    """Return the dtype that `precision` asks for; `auto` takes the one that is clearly faster."""
     if precision == "auto":
-        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+        return faster_dtype(device.type)
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 in hardware (AVX512-BF16, AMX, or CUDA 8.0 and
-    later).
+@functools.cache
+def faster_dtype(device_type: str) -> torch.dtype:
+    """Return bfloat16 where its matrix products are at least CLEARLY times as fast as float32's.
+
+    A CPU is tried, since one that has bfloat16 instructions may still be slower with them. Of a GPU
+    the generation decides (compute capability 8.0 and later).
     """
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if device_type == "cuda":
+        has_bfloat16 = torch.cuda.get_device_capability() >= (8, 0)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
+    dtypes = (torch.float32, torch.bfloat16)
+    rates = [max(pair) for pair in zip(*(map(product_rate, dtypes) for _ in range(2)), strict=True)]
+    chosen = torch.bfloat16 if rates[1] >= CLEARLY * rates[0] else torch.float32
+    tell(
+        f"precision auto: {str(chosen).removeprefix('torch.')} (matrix products here:"
+        f" {rates[0]:.0f} GFLOP/s in float32, {rates[1]:.0f} in bfloat16)"
+    )
+    return chosen
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Return how fast this CPU multiplies two matrices of PRODUCT's sizes, in GFLOP/s."""
+    rows, inner, columns = PRODUCT
+    left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)
+    torch.mm(left, right)  # the first one pays for what is set up once
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < TRIAL_SECONDS or not done:
+        torch.mm(left, right)
+        done += 1
+    took = time.perf_counter() - began
+    return 2e-9 * rows * inner * columns * done / took
 
 
 def cpu_features() -> dict[str, bool]:

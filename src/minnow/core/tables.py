@@ -55,15 +55,15 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
         raise MinnowError(f"{path} holds no logits with ids; delete it and run `dvc repro`")
     if table["id"].n_unique() != table.height:
         raise MinnowError(f"{path} holds an id more than once; delete it and run `dvc repro`")
-    wanted = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
-    missing = wanted.join(table, on="id", how="anti").height
-    foreign = table.join(wanted, on="id", how="anti").height
+    asked = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
+    missing = asked.join(table, on="id", how="anti").height
+    foreign = table.join(asked, on="id", how="anti").height
     if missing or foreign:
         raise MinnowError(
-            f"{path} belongs to other rows: {missing} of {wanted.height} ids are missing and"
+            f"{path} belongs to other rows: {missing} of {asked.height} ids are missing and"
             f" {foreign} are foreign; run `dvc repro` so that the logits are computed on the"
             " present split"
         )
-    joined = wanted.join(table, on="id", how="left", maintain_order="left")
+    joined = asked.join(table, on="id", how="left", maintain_order="left")
     # Otherwise read-only at some numbers of rows, at which torch warns.
     return joined.drop("id").cast(pl.Float32).to_numpy(writable=True)

@@ -32,8 +32,8 @@ class Columns:
     @property
     def named(self) -> dict[str, str]:
         """Our name → the file's name."""
-        wanted = {"text": self.text, "label": self.label, "split": self.split}
-        return {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
+        names = {"text": self.text, "label": self.label, "split": self.split}
+        return {ours: theirs for ours, theirs in names.items() if theirs is not None}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Texts:
         return {"text": self.text}
 
 
-def read(
+def read_file(
     path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] | None" = None
 ) -> pl.DataFrame:
     """Read CSV, TSV, JSONL (each plain or .gz) or Parquet; undecodable bytes become U+FFFD.

@@ -8,7 +8,6 @@ from minnow.data.files import Columns, Label
 from minnow.errors import MinnowError, listed, nearest, shortened
 
 
-# Labels
 def label_text(labels: pl.Series) -> pl.Series:
     """Return labels as they are compared: trimmed, in lower case, `1.0` as `1`, empty as null."""
     text = labels.str.strip_chars().str.to_lowercase().str.replace(r"^(-?\d+)\.0+$", "$1")

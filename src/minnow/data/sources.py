@@ -6,17 +6,17 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from minnow.core import hub
 from minnow.data import synthetic
-from minnow.data.files import READERS, Columns, Texts, as_utf8, read
+from minnow.data.files import READERS, Columns, Texts, as_utf8, read_file
 from minnow.data.labels import label_mapping, label_text
 from minnow.data.params import DataParams
+from minnow.data.reports import HubOrigin
 from minnow.errors import MinnowError, listed, nearest, reason, shortened
 from minnow.layout import Layout
 
@@ -29,7 +29,7 @@ class Source:
 
     rows: pl.DataFrame
     test: pl.DataFrame | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    hub: HubOrigin | None = None
 
 
 def load_synthetic(rows: int, *, seed: int, label_noise: float) -> Source:
@@ -47,10 +47,10 @@ def load_file(path: Path, test_path: Path | None, *, columns: Columns) -> Source
         MinnowError: a file is missing, empty, unreadable or lacks a column; labels outside the
         mapping.
     """
-    tables = [_picked(read(path, columns), columns, path.name)]
+    tables = [_picked(read_file(path, columns), columns, path.name)]
     if test_path is not None:
         without_split = replace(columns, split=None)
-        tables.append(_picked(read(test_path, without_split), without_split, test_path.name))
+        tables.append(_picked(read_file(test_path, without_split), without_split, test_path.name))
     rows, *test = _labelled(tables, columns)
     return Source(rows, test[0] if test else None)
 
@@ -63,17 +63,17 @@ def load_hub(name: str, *, revision: str | None, folder: Path | None, columns: C
     """
     snapshot = folder or hub.snapshot(hub.DATA_SET, name, revision)
     (rows,) = _labelled([hub_table(snapshot, name, columns)], columns)
-    return Source(rows, facts={"id": name, "commit": None if folder else snapshot.name})
+    return Source(rows, hub=HubOrigin(name, None if folder else snapshot.name))
 
 
 def load_texts(path: Path, column: str) -> pl.DataFrame:
-    """Read texts without labels: a column of what `read` takes, or the lines of a .txt; the column
-    `text`.
+    """Read texts without labels: as the column `text`: a column of what `read_file`
+    takes, or the lines of a .txt.
 
     Raises:
         MinnowError: the file is missing, empty, unreadable or lacks the column.
     """
-    table = read(path, Texts(column), {**READERS, ".txt": _lines})
+    table = read_file(path, Texts(column), {**READERS, ".txt": _lines})
     if column not in table.columns:
         shown = listed(map(shortened, table.columns))
         raise MinnowError(
@@ -171,48 +171,51 @@ def _labelled(tables: Sequence[pl.DataFrame], columns: Columns) -> list[pl.DataF
     ]
 
 
-def load(given: DataParams, layout: Layout, preset: str) -> "Source":
+def load_source(params: DataParams, layout: Layout, preset: str) -> Source:
     """Load the rows of the chosen source.
 
     Raises:
         MinnowError: they cannot be loaded, or a path lies where DVC would not watch it.
     """
-    pass  # no import left
-
-    if given.source == "synthetic":
-        assert given.rows is not None
-        assert given.label_noise is not None
-        return load_synthetic(given.rows, seed=given.seed, label_noise=given.label_noise)
+    if params.source == "synthetic":
+        assert params.rows is not None
+        assert params.label_noise is not None
+        return load_synthetic(params.rows, seed=params.seed, label_noise=params.label_noise)
     place = f"presets.{preset}.data"
-    if given.source == "file":
-        assert given.path is not None
-        path = watched(given.path, f"{place}.path", layout, preset)
+    if params.source == "file":
+        assert params.path is not None
+        path = raw_path(params.path, f"{place}.path", layout, preset)
         test = (
             None
-            if given.test_path is None
-            else watched(given.test_path, f"{place}.test_path", layout, preset)
+            if params.test_path is None
+            else raw_path(params.test_path, f"{place}.test_path", layout, preset)
         )
-        return load_file(path, test, columns=given.columns)
-    assert given.id is not None
-    local = (layout.root / given.id).is_dir()
-    folder = watched(given.id, f"{place}.id", layout, preset) if local else None
-    return load_hub(given.id, revision=given.revision, folder=folder, columns=given.columns)
+        return load_file(path, test, columns=params.columns)
+    assert params.id is not None
+    local = (layout.root / params.id).is_dir()
+    folder = raw_path(params.id, f"{place}.id", layout, preset) if local else None
+    return load_hub(params.id, revision=params.revision, folder=folder, columns=params.columns)
 
 
-def watched(given: str, key: str, layout: Layout, preset: str) -> Path:
-    """Return a path given relative to the project, under a dotted key, which must lie in the
-    preset's raw folder.
+def raw_path(name: str, key: str, layout: Layout, preset: str) -> Path:
+    """Return a file or folder named relative to the project, which must lie in the preset's raw
+    folder; `key` is the dotted key of params.yaml that names it.
 
     Raises:
         MinnowError: it lies elsewhere, where a change would re-run nothing.
     """
     # Not resolved: DVC may link a tracked file from its cache.
-    path = Path(os.path.normpath(layout.root / given))
+    path = Path(os.path.normpath(layout.root / name))
     raw = layout.raw(preset)
     if not path.is_relative_to(os.path.normpath(raw)):
         folder = raw.relative_to(layout.root)
         raise MinnowError(
-            f"{key} is {given!r}; it must lie in {folder}/, the folder that DVC watches: move or"
+            f"{key} is {name!r}; it must lie in {folder}/, the folder that DVC watches: move or"
             " copy it there"
         )
     return path
+
+
+def project_name(path: Path, layout: Layout) -> str:
+    """Return how a path in the project is named in reports: relative to the project."""
+    return path.relative_to(os.path.normpath(layout.root)).as_posix()

@@ -6,17 +6,19 @@ All of it is pure, and nothing depends on the order of the rows.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal
+from pathlib import PurePosixPath
 
 import polars as pl
 
 from minnow.data.cleaning import cleaned
+from minnow.data.params import DataParams
+from minnow.data.reports import FixedTest, PrepareReport
+from minnow.data.sifting import class_counts, filtered, require_both_classes
 from minnow.data.sources import Source
 from minnow.errors import MinnowError, listed, shortened
 from minnow.layout import SPLITS
 
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
-CLASSES = ("safe", "phishing")
 
 
 @dataclass(frozen=True)
@@ -24,48 +26,48 @@ class Prepared:
     """One table per split, and the report on how it came about."""
 
     splits: dict[str, pl.DataFrame]
-    report: dict[str, Any]
+    report: PrepareReport
 
 
 # Dropping and splitting
-def prepare(
-    source: Source,
-    *,
-    move_scheme: bool,
-    method: Literal["domain", "random"],
-    seed: int,
-    validation: float,
-    test: float,
-) -> Prepared:
-    """Clean, drop and split; `validation` and `test` are the shares of what the source leaves
-    unsplit.
+def prepare_splits(source: Source, params: DataParams) -> Prepared:
+    """Clean, drop and split; `params.validation` and `params.test` are the shares of what the
+    source leaves unsplit.
 
     Raises:
         MinnowError: unknown split names, one class only, or too few rows for a split.
     """
-    rows, changed = cleaned(_with_split_names(source.rows), move_scheme=move_scheme)
-    fixed, test_report = _fixed_test(source.test, move_scheme=move_scheme)
+    rows, changed = cleaned(_with_split_names(source.rows), move_scheme=params.move_scheme)
+    fixed, fixed_report = _fixed_test(source.test, move_scheme=params.move_scheme)
     published = set(rows["split"].drop_nulls()) | ({"test"} if fixed is not None else set())
-    kept, dropped = sifted(rows, None if fixed is None else fixed["key"])
-    _require_both_classes(kept, rows.height, dropped)
-    shares = {
-        name: share
-        for name, share in (("test", test), ("validation", validation))
-        if name not in published
-    }
-    tables = _tables(assigned(kept, method=method, seed=seed, shares=shares), fixed)
-    report = {
-        "rows_read": rows.height,
-        "cleaned": changed,
-        "dropped": dropped,
-        "kept": {name: _class_counts(table) for name, table in tables.items()},
-        "domains": {name: table["domain"].n_unique() for name, table in tables.items()},
-        "leak": round(leak(tables["train"], tables["test"]), 4),
-        "carved": sorted(shares),
-        "test_file": test_report,
-        **source.facts,
-    }
-    _require_filled(report["kept"])
+    usable, dropped = usable_rows(rows, None if fixed is None else fixed["key"])
+    require_both_classes(
+        class_counts(usable),
+        read=rows.height,
+        dropped=dropped,
+        remedy="give rows of both classes, and check positive_label",
+    )
+    shares = {"test": params.test, "validation": params.validation}
+    carved = {name: share for name, share in shares.items() if name not in published}
+    tables = _tables(assigned(usable, method=params.split, seed=params.seed, shares=carved), fixed)
+    kept = {name: class_counts(table) for name, table in tables.items()}
+    _require_filled(kept)
+    report = PrepareReport(
+        source=params.source,
+        file=None if params.path is None else PurePosixPath(params.path).name,
+        move_scheme=params.move_scheme,
+        split=params.split,
+        seed=params.seed,
+        rows_read=rows.height,
+        cleaned=changed,
+        dropped=dropped,
+        kept=kept,
+        domains={name: table["domain"].n_unique() for name, table in tables.items()},
+        leak=round(leak(tables["train"], tables["test"]), 4),
+        carved=sorted(carved),
+        test_file=fixed_report,
+        hub=source.hub,
+    )
     return Prepared(tables, report)
 
 
@@ -89,7 +91,9 @@ def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFrame, dict[str, int]]:
+def usable_rows(
+    rows: pl.DataFrame, test_keys: pl.Series | None
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Drop what cannot be used, and return what is left, by `id`, with the rows dropped per reason.
 
     Of a duplicate the one in test stays before validation before train. `test_keys` are a separate
@@ -107,14 +111,10 @@ def sifted(rows: pl.DataFrame, test_keys: pl.Series | None) -> tuple[pl.DataFram
         "both_labels": label.min().over("key") != label.max().over("key"),
         "duplicate": ~key.is_first_distinct(),
     }
-    left = rows.with_columns(ids(rows["key"]).alias("id")).sort(
+    ordered = rows.with_columns(row_ids(rows["key"]).alias("id")).sort(
         "id", rank, "text", "scheme", "label"
     )
-    dropped = {}
-    for reason, condition in unwanted.items():
-        before, left = left.height, left.filter(~condition)
-        dropped[reason] = before - left.height
-    return left, dropped
+    return filtered(ordered, unwanted)
 
 
 def assigned(
@@ -134,7 +134,7 @@ def assigned(
 
 def _fixed_test(
     rows: pl.DataFrame | None, *, move_scheme: bool
-) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
+) -> tuple[pl.DataFrame | None, FixedTest | None]:
     """Clean a separate test file and keep every labelled row of it; duplicates are counted, and
     told apart by id.
     """
@@ -147,14 +147,14 @@ def _fixed_test(
         pl.when(occurrence > 0).then(pl.format("{}#{}", "key", occurrence)).otherwise(pl.col("key"))
     )
     contradictory = pl.col("label").min().over("key") != pl.col("label").max().over("key")
-    report = {
-        "rows_read": rows.height,
-        "cleaned": changed,
-        "missing_label": rows.height - table.height,
-        "duplicates_kept": table.height - table["key"].n_unique(),
-        "both_labels_kept": int(table.select(contradictory.sum()).item()),
-    }
-    return table.with_columns(ids(table.select(unique).to_series()).alias("id")), report
+    report = FixedTest(
+        rows_read=rows.height,
+        cleaned=changed,
+        missing_label=rows.height - table.height,
+        duplicates_kept=table.height - table["key"].n_unique(),
+        both_labels_kept=int(table.select(contradictory.sum()).item()),
+    )
+    return table.with_columns(row_ids(table.select(unique).to_series()).alias("id")), report
 
 
 def _tables(rows: pl.DataFrame, fixed: pl.DataFrame | None) -> dict[str, pl.DataFrame]:
@@ -167,7 +167,7 @@ def _tables(rows: pl.DataFrame, fixed: pl.DataFrame | None) -> dict[str, pl.Data
     }
 
 
-def ids(keys: pl.Series) -> pl.Series:
+def row_ids(keys: pl.Series) -> pl.Series:
     """Return the first 16 hexadecimal digits of each key's blake2b."""
     digests = [blake2b(key.encode(), digest_size=8).hexdigest() for key in keys.to_list()]
     return pl.Series(digests, dtype=pl.String)
@@ -189,22 +189,6 @@ def leak(train: pl.DataFrame, test: pl.DataFrame) -> float:
     """Return the share of test rows whose registered domain stands in train; 0 for no rows."""
     shared = test.select(pl.col("domain").is_in(train["domain"].unique().implode()).mean()).item()
     return float(shared or 0)
-
-
-def _class_counts(table: pl.DataFrame) -> dict[str, int]:
-    return {name: int((table["label"] == label).sum()) for label, name in enumerate(CLASSES)}
-
-
-def _require_both_classes(rows: pl.DataFrame, read: int, dropped: Mapping[str, int]) -> None:
-    counts = _class_counts(rows)
-    if all(counts.values()):
-        return
-    losses = listed([f"{count} {reason}" for reason, count in dropped.items() if count]) or "none"
-    raise MinnowError(
-        f"one class only: {counts['safe']} safe and {counts['phishing']} phishing rows of the"
-        f" {read} read can be used (dropped: {losses}); give rows of both classes, and check"
-        " positive_label"
-    )
 
 
 def _require_filled(kept: Mapping[str, Mapping[str, int]]) -> None:

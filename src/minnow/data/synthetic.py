@@ -73,24 +73,26 @@ GRAMMAR = {
     "phishing": "https:// https:// https:// http:// http:// {none}",
     "safe": "https:// https:// https:// https:// https:// http:// http:// {none}",
     "brand": (
-        """payvello zentrobank kloudimo norvibank mailumo shopazzo tradvia finoqua bankeloo cardivo
-        walletra coinvexo streamoo netvidia postelio parcelio shipovia telvonda mobiquo simlora gridboxa
-        docuvia signelo sharevo filemora boxenda chatiro linkovo friendavo pixelora gameluxo playvanti
-        stormgema tunelia bookavio flyvento hotelmo tripovia rideluna foodavio insuvela taxowise
-        govportalo mutuabank crediluma creditona alphabanka savingo lendavro brokeria exchavo ledgerixa
-        vaultiro keyforta authena officely workmora crmvana inkvanta softumbra devimora"""
+        """payvello zentrobank kloudimo norvibank mailumo shopazzo tradvia finoqua bankeloo
+        cardivo walletra coinvexo streamoo netvidia postelio parcelio shipovia telvonda mobiquo
+        simlora gridboxa docuvia signelo sharevo filemora boxenda chatiro linkovo friendavo
+        pixelora gameluxo playvanti stormgema tunelia bookavio flyvento hotelmo tripovia rideluna
+        foodavio insuvela taxowise govportalo mutuabank crediluma creditona alphabanka savingo
+        lendavro brokeria exchavo ledgerixa vaultiro keyforta authena officely workmora crmvana
+        inkvanta softumbra devimora"""
     ),
     "word": (
-        """garden river studio travel kitchen market school music health sport design photo garage forest
-        summer winter coffee bakery family church valley harbor castle bridge island mountain ocean sunset
-        morning paper window yellow silver golden green little happy royal urban modern classic digital
-        global local central north south east west home house office service center club team group media
-        news daily weekly report review guide story people culture history science energy power water
-        light sound video game board card table chair bike motor engine repair rental estate lawyer doctor
-        dental clinic fitness yoga dance theater festival wedding flower fashion jewelry shoes beauty
-        salon pizza wine beer cheese farm horse dog cat bird fish hunting camping outdoor marine cargo
-        logistics steel wood stone glass textile print label bank credit pay secure cloud mail support
-        help online account update portal"""
+        """garden river studio travel kitchen market school music health sport design photo
+        garage forest summer winter coffee bakery family church valley harbor castle bridge
+        island mountain ocean sunset morning paper window yellow silver golden green little happy
+        royal urban modern classic digital global local central north south east west home house
+        office service center club team group media news daily weekly report review guide story
+        people culture history science energy power water light sound video game board card table
+        chair bike motor engine repair rental estate lawyer doctor dental clinic fitness yoga
+        dance theater festival wedding flower fashion jewelry shoes beauty salon pizza wine beer
+        cheese farm horse dog cat bird fish hunting camping outdoor marine cargo logistics steel
+        wood stone glass textile print label bank credit pay secure cloud mail support help
+        online account update portal"""
     ),
     "bait": "login secure verify support account help online service update team app pay id club",
     "service": "shop blog mail m app my support help docs news login secure id portal",
@@ -106,8 +108,8 @@ GRAMMAR = {
     "mostly_tld": "{tld} {tld} {tld} {tld} {tld} {tld} {cheap}",
     "any_tld": "{tld} {tld} {cheap}",
     "free": (
-        """github.io web.app firebaseapp.com blogspot.com onrender.com netlify.app vercel.app pages.dev
-        herokuapp.com workers.dev gitlab.io wixsite.com"""
+        """github.io web.app firebaseapp.com blogspot.com onrender.com netlify.app vercel.app
+        pages.dev herokuapp.com workers.dev gitlab.io wixsite.com"""
     ),
     "shortener": (
         "bit.ly tinyurl.com is.gd cutt.ly t.ly rb.gy ow.ly s.id v.gd shorturl.at goo.su tiny.cc"
@@ -147,13 +149,13 @@ GRAMMAR = {
     "lang": "en de fr es",
     "slug": "{word} {word}-{word} {word}-{word}-{word} {word}-{word}-{word}-{word}",
     "content": (
-        """{none} {section}/{slug}{query} {section}/{slug}{query} {slug}/{query} {slug}.html{query}
-        {slug}.php{query} {year}/{month}/{slug}/{query} {year}/{month}/{slug} {section}/{code}{query}
-        {section}/{digit}{number}{query}"""
+        """{none} {section}/{slug}{query} {section}/{slug}{query} {slug}/{query}
+        {slug}.html{query} {slug}.php{query} {year}/{month}/{slug}/{query} {year}/{month}/{slug}
+        {section}/{code}{query} {section}/{digit}{number}{query}"""
     ),
     "entry": (
-        """login login login signin sign-in account accounts auth security password session sso oauth
-        billing payment wallet customer user member my"""
+        """login login login signin sign-in account accounts auth security password session sso
+        oauth billing payment wallet customer user member my"""
     ),
     "urgent": "verify verification confirm update unlock secure suspended validate webscr restore",
     "page": "{none} {none} {none} / .php .html",
@@ -166,8 +168,9 @@ GRAMMAR = {
     ),
     "lure": (
         """{entry}/{entry}{drop}{query} {urgent}{drop}{query} {urgent}/{entry}{drop}{query}
-        {entry}/{urgent}{drop}{query} {entry}-{urgent}{drop}{query} {urgent}/{urgent}{drop}{query}
-        {id}/{urgent}{drop}{query} {urgent}-{entry}{drop}?email={word}%40{name}.{tld}"""
+        {entry}/{urgent}{drop}{query} {entry}-{urgent}{drop}{query}
+        {urgent}/{urgent}{drop}{query} {id}/{urgent}{drop}{query}
+        {urgent}-{entry}{drop}?email={word}%40{name}.{tld}"""
     ),
     "folder": (
         """wp-content/plugins/{plugin} wp-includes wp-content/uploads wp-admin
@@ -185,7 +188,7 @@ ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 MIXED_CASE = ALPHANUMERIC + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TWINS = {"o": "0", "l": "1", "i": "1", "e": "3", "m": "rn", "a": "4", "w": "vv", "s": "5"}
 ACCENTS = {"a": "á", "e": "é", "i": "í", "o": "ö", "u": "ü"}
-# One alternative: its pieces in order, and whether each is the name of a symbol.
+# One alternative: its pieces in order, and whether a piece is the name of a symbol.
 Alternative = list[tuple[bool, str]]
 
 
@@ -203,8 +206,8 @@ FORMS = tuple(parse(family.form)[0] for family in FAMILIES)
 
 
 @dataclass
-class Draw:
-    """The draws of one run, and the sites that it may come back to.
+class Generator:
+    """Draws URLs, and keeps the sites that it may come back to.
 
     Only `Random.random` is called: it alone is promised to stay the same across Python versions.
     """
@@ -240,7 +243,7 @@ class Draw:
         return ring[slot]
 
 
-def look_alike(draw: Draw) -> str:
+def look_alike(draw: Generator) -> str:
     """A brand with a letter doubled, a letter dropped, or a letter's twin."""
     brand = draw.expand("brand")
     kind, at = draw.random(), draw.pick(range(1, len(brand)))
@@ -252,12 +255,12 @@ def look_alike(draw: Draw) -> str:
     return brand.replace(letter, TWINS[letter], 1)
 
 
-def punycode(draw: Draw, word: str) -> str:
+def punycode(draw: Generator, word: str) -> str:
     letter = draw.pick([letter for letter in word if letter in ACCENTS])
     return "xn--" + word.replace(letter, ACCENTS[letter], 1).encode("punycode").decode()
 
 
-TERMINALS: Mapping[str, Callable[[Draw], str]] = {
+TERMINALS: Mapping[str, Callable[[Generator], str]] = {
     "none": lambda draw: "",
     "id": lambda draw: draw.text(ALPHANUMERIC, 4, 12),
     "code": lambda draw: draw.text(MIXED_CASE, 5, 9),
@@ -278,7 +281,7 @@ def generate(rows: int, *, seed: int, label_noise: float = 0.02) -> tuple[list[s
         raise ValueError(f"rows must be at least 1, not {rows}")
     if not 0 <= label_noise < 0.5:
         raise ValueError(f"label_noise must be in [0, 0.5), not {label_noise}")
-    draw = Draw(Random(seed).random)
+    draw = Generator(Random(seed).random)
     phishing = list(accumulate(family.phishing for family in FAMILIES))
     safe = list(accumulate(family.safe for family in FAMILIES))
     urls, labels = [], []

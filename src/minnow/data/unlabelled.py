@@ -7,17 +7,26 @@ same registered domain, may come in here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from minnow.data import augmentation, cleaning
-from minnow.data.splits import ids
-from minnow.errors import MinnowError, listed
+from minnow.data.reports import Copies, FileTexts, UnlabelledReport
+from minnow.data.sifting import filtered, listed_losses
+from minnow.data.splits import row_ids
+from minnow.errors import MinnowError
 from minnow.text import urls
 
 HELD_OUT = ("validation", "test")
 Splits = Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of texts: how the report names it, and a table with the column `text`."""
+
+    name: str
+    texts: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -27,22 +36,22 @@ class Unlabelled:
     """
 
     rows: pl.DataFrame
-    report: dict[str, Any]
+    report: UnlabelledReport
 
 
 def nothing() -> Unlabelled:
     """Return what there is when nothing is asked for."""
-    return Unlabelled(_no_rows("id", "text", "copy_of"), {"rows": 0})
+    return Unlabelled(_no_rows("id", "text", "copy_of"), UnlabelledReport(rows=0))
 
 
-def gathered(
-    file: pl.DataFrame | None, splits: Splits, *, move_scheme: bool, copies: int, seed: int
+def texts_to_label(
+    file: TextFile | None, splits: Splits, *, move_scheme: bool, copies: int, seed: int
 ) -> Unlabelled:
     """Clean a file's texts, drop what the splits forbid, and add altered copies of these and of
     train's.
 
     Args:
-        file: column `text`; None for no file.
+        file: the texts to add; None for no file.
         splits: the prepared splits train, validation and test.
         move_scheme: as for the splits.
         copies: of each row of train, and of each row of the file that is kept.
@@ -51,33 +60,29 @@ def gathered(
     Raises:
         MinnowError: nothing of the file is left, or no copy could be made.
     """
-    kept, told = _no_rows("id", "text", "key", "domain"), None
+    kept, of_file = _no_rows("id", "text", "key", "domain"), None
     if file is not None:
-        kept, dropped = sifted(file, splits, move_scheme=move_scheme)
-        told = {"rows_read": file.height, "dropped": dropped, "kept": kept.height}
-        _require_rows(told)
+        kept, dropped = new_texts(file.texts, splits, move_scheme=move_scheme)
+        of_file = FileTexts(file.name, file.texts.height, dropped, kept.height)
+        _require_rows(of_file)
     made = (
         _copies(kept, splits, number=copies, seed=seed)
         if copies
         else _no_rows("id", "text", "copy_of")
     )
     asked = copies * (splits["train"].height + kept.height)
-    report = {
-        "file": told,
-        "copies": {"asked": asked, "kept": made.height},
-        "rows": kept.height + made.height,
-    }
-    of_file = kept.select("id", "text", copy_of=pl.lit(None, pl.String))
-    return Unlabelled(pl.concat([of_file, made]).sort("id"), report)
+    report = UnlabelledReport(kept.height + made.height, of_file, Copies(asked, made.height))
+    originals = kept.select("id", "text", copy_of=pl.lit(None, pl.String))
+    return Unlabelled(pl.concat([originals, made]).sort("id"), report)
 
 
-def sifted(
-    file: pl.DataFrame, splits: Splits, *, move_scheme: bool
+def new_texts(
+    texts: pl.DataFrame, splits: Splits, *, move_scheme: bool
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return a file's usable rows by id, as `id`, `text`, `key`, `domain`, and the rows dropped per
     reason.
     """
-    rows, _ = cleaning.cleaned(file, move_scheme=move_scheme)
+    rows, _ = cleaning.cleaned(texts, move_scheme=move_scheme)
     key, domain = pl.col("key"), pl.col("domain")
     unwanted = {
         "empty": key == "",
@@ -85,11 +90,8 @@ def sifted(
         "domain_in_validation_or_test": domain.is_in(_foreign(splits).implode()),
         "duplicate": ~key.is_first_distinct(),
     }
-    left = rows.with_columns(ids(rows["key"]).alias("id")).sort("id", "text", "scheme")
-    dropped = {}
-    for reason, condition in unwanted.items():
-        before, left = left.height, left.filter(~condition)
-        dropped[reason] = before - left.height
+    ordered = rows.with_columns(row_ids(rows["key"]).alias("id")).sort("id", "text", "scheme")
+    left, dropped = filtered(ordered, unwanted)
     return left.select("id", "text", "key", "domain"), dropped
 
 
@@ -106,19 +108,19 @@ def _copies(kept: pl.DataFrame, splits: Splits, *, number: int, seed: int) -> pl
     )
     if made.is_empty():
         raise MinnowError(
-            "teacher_unlabelled.copies: no row of train could be altered into another URL; set copies"
-            " to 0"
+            "teacher_unlabelled.copies: no row of train could be altered into another URL; set"
+            " copies to 0"
         )
-    return made.select(ids(made["key"]).alias("id"), "text", "copy_of")
+    return made.select(row_ids(made["key"]).alias("id"), "text", "copy_of")
 
 
-def _require_rows(told: Mapping[str, Any]) -> None:
-    if told["kept"]:
+def _require_rows(file: FileTexts) -> None:
+    if file.kept:
         return
-    losses = listed([f"{count} {reason}" for reason, count in told["dropped"].items() if count])
     raise MinnowError(
-        f"no row is left of the {told['rows_read']} read (dropped: {losses}); give URLs that stand"
-        " in no split, of other registered domains than those of validation and test"
+        f"no row is left of the {file.rows_read} read (dropped: {listed_losses(file.dropped)});"
+        " give URLs that stand in no split, of other registered domains than those of validation"
+        " and test"
     )
 
 

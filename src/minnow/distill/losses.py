@@ -123,8 +123,11 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 
 # --- White-box terms ------------------------------------------------------------------------------
 #
-# They compare what happens inside student and teacher. `mask` (batch, tokens) is true where a token is real: nothing
-# that stands elsewhere changes a value. Every real token of a batch weighs the same.
+# They compare what happens inside student and teacher. `mask` (batch, tokens) is true where a
+# token is real: nothing that stands elsewhere changes a value. Every real token of a batch weighs
+# the same.
+
+
 def hidden_states(
     student: Tensor, teacher: Tensor, mask: Tensor, *, measure: Literal["cosine", "mse"]
 ) -> Tensor:

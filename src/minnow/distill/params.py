@@ -78,6 +78,6 @@ def check_teacher_rows(distill: DistillParams, *, more_texts: bool, stored_state
         )
     if more_texts and distill.any and stored_states:
         raise MinnowError(
-            "teacher_states.layers stores hidden states of the training split alone; set it to null,"
-            " or teacher_unlabelled.file to null and teacher_unlabelled.copies to 0"
+            "teacher_states.layers stores hidden states of the training split alone; set it to"
+            " null, or teacher_unlabelled.file to null and teacher_unlabelled.copies to 0"
         )

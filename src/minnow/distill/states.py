@@ -288,7 +288,7 @@ def read_states(
         raise MinnowError(
             "the weights of distill ask for the teacher's hidden states"
             f" {listed(sorted(layers), 30)}, and {listed(missing, 30)} are not stored: set"
-            f" distill.stored_layers to {sorted(layers)}"
+            f" teacher_states.layers to {sorted(layers)}"
         )
     rows = read_table(folder / ROWS)
     if rows["id"].to_list() != list(ids) or rows["tokens"].to_list() != encoded.lengths.tolist():

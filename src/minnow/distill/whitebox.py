@@ -31,7 +31,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which layers are compared, as pairs (student's, teacher's), and in how many relation heads."""
+    """Which layers are compared, as pairs (student's, teacher's), and in how many relation
+    heads.
+    """
 
     hidden: Sequence[Pair]
     attention: Sequence[Pair]

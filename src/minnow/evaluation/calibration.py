@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.results import Calibration, Decision, Quality, QualityChange
+from minnow.evaluation.records import Calibration, Decision, Quality, QualityChange
 
 # Temperatures beyond these say that validation is separated perfectly, or not at all.
 LOWEST, HIGHEST = 0.05, 20.0

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, norm
 from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import CONFIDENCE, interval
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.results import Difference, Verdict
+from minnow.evaluation.records import Difference, Verdict
 
 NON_INFERIOR: Verdict = "non_inferior"
 INFERIOR: Verdict = "inferior"

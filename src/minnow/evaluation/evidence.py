@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from minnow.evaluation import bootstrap, calibration, comparison, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.results import (
+from minnow.evaluation.records import (
     AgainstPipeline,
     Calibrations,
     ClassRows,

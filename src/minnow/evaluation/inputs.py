@@ -5,7 +5,7 @@ import numpy as np
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.evaluation import calibration, metrics
-from minnow.evaluation.results import Headline
+from minnow.evaluation.records import Headline
 from minnow.layout import Layout
 
 

@@ -15,7 +15,7 @@ from scipy.special import expit
 from sklearn import metrics as sk
 
 from minnow.core.selection import validation_f1
-from minnow.evaluation.results import Headline
+from minnow.evaluation.records import Headline
 
 DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.

@@ -11,7 +11,7 @@ from minnow.core.tables import read_logits, read_table
 from minnow.errors import MinnowError
 from minnow.evaluation import calibration, evidence, inputs, metrics, results
 from minnow.evaluation.evidence import Assessment, Method, Outcome
-from minnow.evaluation.results import ControlResult, ExtraFacts, ExtraResult
+from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 

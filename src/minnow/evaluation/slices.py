@@ -9,7 +9,7 @@ import polars as pl
 from minnow.evaluation.comparison import Flips, flips, mcnemar
 from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array, predicted, rounded
-from minnow.evaluation.results import (
+from minnow.evaluation.records import (
     BEYOND_CHANCE,
     WHOLE_WAY,
     Measure,

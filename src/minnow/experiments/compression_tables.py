@@ -36,7 +36,9 @@ def sweep(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def ladder(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row per way to quantize one student: bytes, both F1, and the hop from its teacher."""
+    """Return one row per way to quantize one student: bytes, both F1, and the hop from its
+    teacher.
+    """
     rows = []
     for each in found:
         f1, cells = each["estimates"]["f1"], judged(each["hop"])

@@ -121,7 +121,8 @@ def judged(hop: Mapping[str, Any]) -> list[str]:
     change = hop["f1"]
     p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
     if hop["before"] in verdicts.RIVALS:
-        verdict, _ = verdicts.label(hop)
+        beaten = "worse" if change["high"] < 0 else "open"
+        verdict, _ = verdicts.AGAINST_RIVAL["beats" if hop["better_than_before"] else beaten]
     elif hop["better_than_before"]:
         verdict = "better"
     else:

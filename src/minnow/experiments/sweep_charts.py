@@ -33,7 +33,7 @@ def chart(runs: Sequence[Run]) -> Specification:
     rows = []
     for preset, members in by_preset(runs).items():
         rows += [parameter_chart(preset, key, grouped(members, [key])) for key in varying(members)]
-        rows += [front_chart(preset, found) for found in [points(members)] if found]
+        rows += [front_chart(preset, drawn) for drawn in [points(members)] if drawn]
     return below_each_other(rows)
 
 
@@ -124,15 +124,15 @@ def front_chart(preset: str, candidates: Sequence[Point]) -> Specification:
 def _spreads(group: Group) -> list[dict[str, Any]]:
     rows = []
     for model, measure in MEASURES:
-        found = group.spread(model, measure)
-        sd = found.sd or 0.0
-        ends = {"low": found.mean - sd, "high": found.mean + sd, "several": found.sd is not None}
+        spread = group.spread(model, measure)
+        sd = spread.sd or 0.0
+        ends = {"low": spread.mean - sd, "high": spread.mean + sd, "several": spread.sd is not None}
         rows.append(
             {
                 "value": group.values[0],
                 "model": model,
                 "measure": TITLES[measure],
-                "mean": found.mean,
+                "mean": spread.mean,
                 **ends,
             },
         )

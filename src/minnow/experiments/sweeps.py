@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from minnow.layout import JUDGED, Layout
 
@@ -50,6 +50,14 @@ class Spread:
     mean: float
     sd: float | None
 
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Self:
+        """Return mean and sample standard deviation (n − 1 in the denominator)."""
+        # `fmean` rounds: equal numbers would not always have themselves as mean, and ties would be
+        # lost.
+        sd = statistics.stdev(numbers) if len(numbers) > 1 else None
+        return cls(statistics.mean(numbers), sd)
+
     def __str__(self) -> str:
         return f"{self.mean:.4f} ± {ABSENT if self.sd is None else f'{self.sd:.4f}'}"
 
@@ -63,7 +71,7 @@ class Group:
 
     def spread(self, model: str, key: str) -> Spread:
         """Return mean and standard deviation of one metric of one model."""
-        return spread([run.metrics[model][key] for run in self.runs])
+        return Spread.of([run.metrics[model][key] for run in self.runs])
 
 
 @dataclass(frozen=True)
@@ -77,15 +85,8 @@ class Point:
     f1: float
 
 
-def spread(numbers: Sequence[float]) -> Spread:
-    """Return mean and sample standard deviation (n − 1 in the denominator)."""
-    # `fmean` rounds: equal numbers would not always have themselves as mean, and ties would be
-    # lost.
-    return Spread(statistics.mean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None)
-
-
 # Reading
-def read(shown: Sequence[Mapping[str, Any]]) -> tuple[list[Run], Counter[str]]:
+def finished_runs(shown: Sequence[Mapping[str, Any]]) -> tuple[list[Run], Counter[str]]:
     """Return the finished runs, and why how many others were left out.
 
     Commits count as the runs that they hold. The workspace does not: its params may be edited and
@@ -197,9 +198,8 @@ def grouped(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(run.params.get(key, ABSENT) for key in keys), []).append(run)
-    found = [Group(values, tuple(members)) for values, members in groups.items()]
     return sorted(
-        found,
+        [Group(values, tuple(members)) for values, members in groups.items()],
         key=lambda group: (
             *(-group.spread(model, CHOOSES).mean for model in SWEPT_MODELS),
             group.values,
@@ -212,21 +212,21 @@ def points(runs: Sequence[Run]) -> list[Point]:
     changes has one.
     """
     keys = varying(runs)
-    found: dict[tuple[str, float, float, float], Point] = {}
+    unlike: dict[tuple[str, float, float, float], Point] = {}
     for group in grouped(runs, keys):
         label = ", ".join(
             f"{key.rpartition('.')[2]} {value}"
             for key, value in zip(keys, group.values, strict=True)
         )
         for model in JUDGED:
-            wanted = ("size_mb", CHOOSES, REPORTED)
-            if all(key in run.metrics.get(model, {}) for run in group.runs for key in wanted):
-                size, chooses, reported = (group.spread(model, key).mean for key in wanted)
+            numbers = ("size_mb", CHOOSES, REPORTED)
+            if all(key in run.metrics.get(model, {}) for run in group.runs for key in numbers):
+                size, chooses, reported = (group.spread(model, key).mean for key in numbers)
                 point = Point(
                     model, label if model in SWEPT_MODELS else "", size, chooses, reported
                 )
-                found.setdefault((model, size, chooses, reported), point)
-    return list(found.values())
+                unlike.setdefault((model, size, chooses, reported), point)
+    return list(unlike.values())
 
 
 def front(candidates: Sequence[Point]) -> list[Point]:

@@ -83,7 +83,9 @@ def plain_name(name: str) -> str:
 
 # --- Beside the weights ---------------------------------------------------------------------------
 class LowRank(nn.Module):
-    """The A and B of all adapted layers, as parameters `{layer, its dots as slashes}/a` and `/b`."""
+    """The A and B of all adapted layers, as parameters `{layer, its dots as slashes}/a` and
+    `/b`.
+    """
 
     def __init__(
         self, shapes: Mapping[str, tuple[int, int]], rank: int, dtype: torch.dtype

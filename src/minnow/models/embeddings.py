@@ -138,7 +138,9 @@ SCHEMES: dict[str, Scheme] = {each.name: each for each in (Int8(), Nf4())}
 
 
 def _inverse(absmax: Tensor) -> Tensor:
-    """Return 1 / absmax in float32, and 0 where float16 holds 0: such weights get the code of zero."""
+    """Return 1 / absmax in float32, and 0 where float16 holds 0: such weights get the code of
+    zero.
+    """
     return torch.where(absmax.to(SCALE) > 0, 1 / absmax.float(), 0.0)
 
 

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from minnow.core import kernels
 from minnow.core.files import MANIFEST, write_manifest
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError
@@ -114,6 +115,7 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     if adapted is not None:
         del model.config.transformers_weights
         adapters.connect(model, adapted.layers, adapted.scale)
+    kernels.hold_back(model)
     model.eval()
     return model
 
@@ -168,7 +170,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def count_parameters(model: PreTrainedModel) -> int:
-    """Return the number of weights, those packed into 4 bits or into rows of bytes counted singly."""
+    """Return the number of weights, those packed into 4 bits or into rows of bytes counted
+    singly.
+    """
     packed = [each for each in model.modules() if isinstance(each, embeddings.QuantizedEmbedding)]
     return int(model.num_parameters()) + sum(each.rows * each.width for each in packed)
 

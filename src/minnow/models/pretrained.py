@@ -25,7 +25,9 @@ from minnow.models.heads import LABELS, name_labels
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A pretrained model in a folder; `name` is what params.yaml calls it, `commit` is the Hub's."""
+    """A pretrained model in a folder; `name` is what params.yaml calls it, `commit` is the
+    Hub's.
+    """
 
     name: str
     folder: Path

@@ -79,7 +79,9 @@ def unbeaten(choices: Sequence[Choice]) -> list[Choice]:
 
 
 def thinned(front: list[Choice], most: int) -> list[Choice]:
-    """Return at most so many of these choices: the first, and the last of each interval of bytes."""
+    """Return at most so many of these choices: the first, and the last of each interval of
+    bytes.
+    """
     if len(front) <= most:
         return front
     first, span = front[0], front[-1].bytes - front[0].bytes

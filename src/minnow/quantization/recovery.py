@@ -165,7 +165,7 @@ def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:
         raise MinnowError(
             f"recover.adapters is shipped, and adapters would take {more / 1e6:.3f} MB beside the"
             f" {there / 1e6:.3f} MB that quantize.budget_mb, {budget / 1e6:g}, was spent on: set"
-            " recover.adapters to merged, recover.rank to 0, or quantize.budget_mb to null"
+            " recover.adapters to merged, recover.lora to null, or quantize.budget_mb to null"
         )
 
 
@@ -205,8 +205,8 @@ def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
             else "give quantize.budget_mb less"
         )
         raise MinnowError(
-            f"recover.rank is {adapted.rank} and the student has no 4-bit layer to adapt: {remedy},"
-            " or set recover.rank to 0, which trains what is float already"
+            f"recover.lora has rank {adapted.rank} and the student has no 4-bit layer to adapt:"
+            f" {remedy}, or set recover.lora to null, which trains what is float already"
         )
     model = float_copy(packed)
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]

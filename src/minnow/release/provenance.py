@@ -2,39 +2,39 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from minnow.core.files import read_json
+from minnow.core.made import Made
+from minnow.evaluation.records import Calibration
+from minnow.evaluation.results import from_json
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
 
-if TYPE_CHECKING:
-    from minnow.stages.package import Params
 
-
-def of_model(
-    model: Path, *, calibration: Mapping[str, Any], move_scheme: bool, synthetic: bool
+def settings_of(
+    model: Path, *, calibration: Calibration, move_scheme: bool, synthetic: bool
 ) -> Settings:
     """Return the settings for a model's folder; `calibration` is that model's in
-    metrics/calibration.json.
+    metrics/evidence/calibration.json.
     """
     labels = read_json(model / "config.json")["id2label"]
     return Settings(
         labels=(labels["0"], labels["1"]),
         max_length=read_json(model / "tokenizer_config.json")["model_max_length"],
         move_scheme=move_scheme,
-        temperature=calibration["temperature"],
-        threshold=calibration["decision"]["threshold"],
+        temperature=calibration.temperature,
+        threshold=calibration.decision.threshold,
         synthetic=synthetic,
     )
 
 
 def quantization(model: Path) -> Mapping[str, Any]:
     """Return how a model's folder says that it was quantized."""
-    found: Mapping[str, Any] = read_json(model / "config.json")["quantization_config"]
-    return found
+    config: Mapping[str, Any] = read_json(model / "config.json")["quantization_config"]
+    return config
 
 
 def embeddings(model: Path) -> str | None:
@@ -73,40 +73,29 @@ class Base:
 
 @dataclass(frozen=True)
 class Origin:
-    """How the model was made: the bases of teacher and student, how it was distilled, and its
-    quantization config.
+    """What a released model was made from.
 
-    `embeddings` is the scheme that they are packed in, None where they are float, and `file` the
-    name of the user's own data file. `states` says whether the student was held against what
-    happens inside the teacher; `unlabelled` reports on the rows that the teacher alone labelled,
-    None where there are none. `recovered` says whether the student learned again after it was
-    quantized, and `adapters` is the rank of those beside its weights. `budget` is what the
-    quantized model's manifest says of the bytes that it had to stay within, None where it had not.
-    `narrowed` says whether the student has fewer dimensions, heads or neurons than the layers that
-    it was copied from.
+    The bases of teacher and student, how the student was made, and the quantization config.
+    `embeddings` is the scheme that they are packed in, None where they are float. `unlabelled`
+    reports on the rows that the teacher alone labelled, None where there are none. `recovered` says
+    whether the student learned again after it was quantized, and `adapters` is the rank of those
+    beside its weights. `budget` is what the manifest says of the bytes that it had to stay within.
     """
 
     teacher: Base | None
     student: Base | None
-    copied: bool
-    vocabulary: str
-    loss: str
-    soft_weight: float
-    temperature: float
+    made: Made
     quantization: Mapping[str, Any]
-    embeddings: str | None
-    file: str | None
-    states: bool = False
+    embeddings: str | None = None
     unlabelled: Mapping[str, Any] | None = None
     recovered: bool = False
     adapters: int | None = None
     budget: Mapping[str, Any] | None = None
-    narrowed: bool = False
 
     @property
     def weights(self) -> Base | None:
         """The base whose weights the shipped model descends from."""
-        return self.student or (self.teacher if self.copied else None)
+        return self.student or (self.teacher if self.made.init == "teacher" else None)
 
     @property
     def scheme(self) -> str:
@@ -130,24 +119,26 @@ def recovered(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("recovery", {}).get("kept"))
 
 
-def origin(params: "Params", layout: Layout) -> "Origin":
-    """Return what the model was made from, by params and by the manifests of teacher and student."""
-    unlabelled = read_json(layout.unlabelled_report)
+def made_of(manifest: Mapping[str, Any], path: Path) -> Made:
+    """Return how a student was made; a MinnowError says that its manifest does not tell."""
+    return from_json(Made, manifest.get("made"), str(path))
+
+
+def origin_of(layout: Layout) -> Origin:
+    """Return what the model was made from, by the manifests of the pipeline's models."""
+    student, final = layout.manifest("student"), layout.model("quantized")
+    manifest, unlabelled = (
+        read_json(layout.manifest("quantized")),
+        read_json(layout.unlabelled_report),
+    )
     return Origin(
         teacher=base(read_json(layout.manifest("teacher"))),
-        student=base(read_json(layout.manifest("student"))),
-        copied=params.student.init == "teacher",
-        narrowed=params.student.narrowing is not None,
-        vocabulary=params.student.vocabulary.method,
-        loss=params.distill.loss_name,
-        soft_weight=params.distill.soft_weight,
-        temperature=params.distill.temperature,
-        quantization=quantization(layout.model("quantized")),
-        embeddings=embeddings(layout.model("quantized")),
-        adapters=adapters(layout.model("quantized")),
-        recovered=recovered(read_json(layout.manifest("quantized"))),
-        budget=read_json(layout.manifest("quantized")).get("budget"),
-        file=None if params.data.path is None else PurePosixPath(params.data.path).name,
-        states=params.distill.any,
+        student=base(read_json(student)),
+        made=made_of(read_json(student), student),
+        quantization=quantization(final),
+        embeddings=embeddings(final),
+        adapters=adapters(final),
+        recovered=recovered(manifest),
+        budget=manifest.get("budget"),
         unlabelled=unlabelled if unlabelled["rows"] else None,
     )

@@ -1,10 +1,11 @@
 """Figures of what a hop changes: how far probabilities moved, and what became of F1. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from minnow.evaluation.records import Hop
 from minnow.report import formatting, verdicts
 from minnow.report.charts import SIGNED, WIDTH, Chart, axis, by_name, frame, names, rows
 from minnow.report.svg import Spec, paint
@@ -40,7 +41,7 @@ def shift(after: str, table: pl.DataFrame) -> Spec:
     return {**frame(WIDTH, 220), "data": rows(table), "mark": mark, "encoding": SHIFT.encoding}
 
 
-def forest(hops: Sequence[Mapping[str, Any]], margin: float) -> Spec:
+def forest(hops: Sequence[Hop], margin: float) -> Spec:
     """Return each hop's difference of f1 with its interval, against zero and the margin (shaded
     beyond it).
     """
@@ -68,12 +69,12 @@ def forest(hops: Sequence[Mapping[str, Any]], margin: float) -> Spec:
     }
 
 
-def difference_row(hop: Mapping[str, Any]) -> dict[str, Any]:
+def difference_row(hop: Hop) -> dict[str, Any]:
     """Return a hop's row: its name, the role of its verdict's colour, and the difference of f1."""
     return {
-        "hop": formatting.arrow(hop["before"], hop["after"]),
+        "hop": formatting.arrow(hop.before, hop.after),
         "role": verdicts.label(hop)[1],
-        **{key: hop["f1"][key] for key in INTERVAL},
+        **vars(hop.f1),
     }
 
 

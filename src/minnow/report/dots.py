@@ -2,9 +2,11 @@
 and their bits. Pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from minnow.evaluation.records import SliceScore
+from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
 from minnow.report.charts import (
     AREAS,
@@ -54,15 +56,15 @@ SENSITIVITY = Chart(
 )
 
 
-def slices(scores: Sequence[Mapping[str, Any]]) -> Spec:
+def slices(scores: Sequence[SliceScore]) -> Spec:
     """Return a row per slice with a mark per model; hollow and pale where the slice is small."""
     # Two slices may share a label; their number keeps them apart.
     labels = [f"{number}|{slice_label(score)}" for number, score in enumerate(scores)]
-    values = [
-        {"slice": label, "model": model, "score": value, "small": bool(score["small"])}
+    values: list[dict[str, Any]] = [
+        {"slice": label, "model": model, "score": value, "small": score.small}
         for label, score in zip(labels, scores, strict=True)
         for model in JUDGED
-        if (value := score["models"].get(model)) is not None
+        if (value := score.models.get(model)) is not None
     ]
     models = [model for model in JUDGED if any(value["model"] == model for value in values)]
     across, down = SLICES.encoding["x"], SLICES.encoding["y"]
@@ -97,13 +99,13 @@ def looks(models: Sequence[str]) -> Spec:
     }
 
 
-def slice_label(score: Mapping[str, Any]) -> str:
+def slice_label(score: SliceScore) -> str:
     """Return a slice's trait and value, and what is measured if that is not f1; `.com` says what it
     is by itself.
     """
-    value = plain(str(score["value"]), 30)
-    name = value if value.startswith(".") else f"{plain(str(score['slice']), 20)}: {value}"
-    return name if score["measure"] == "f1" else f"{name} ({score['measure']})"
+    value = plain(score.value, 30)
+    name = value if value.startswith(".") else f"{plain(score.slice, 20)}: {value}"
+    return name if score.measure == "f1" else f"{name} ({score.measure})"
 
 
 def tenth_below(score: float) -> float:
@@ -111,14 +113,14 @@ def tenth_below(score: float) -> float:
     return max(0.0, (int(score * 10 - 1e-9)) / 10)
 
 
-def sensitivity(parts: Sequence[Mapping[str, Any]], bits: Sequence[str]) -> Spec:
+def sensitivity(parts: Sequence[SensitivePart], bits: Sequence[str]) -> Spec:
     """Return a row per part with a mark for each number of bits, at the damage that it does."""
-    labels = [plain(part["name"], 60) for part in parts]
-    values = [
-        {"part": label, "bits": number, "kl": part["in_bits"][number]["kl"]}
+    labels = [plain(part.name, 60) for part in parts]
+    values: list[dict[str, Any]] = [
+        {"part": label, "bits": number, "kl": part.in_bits[number].kl}
         for label, part in zip(labels, parts, strict=True)
         for number in bits
-        if number in part["in_bits"]
+        if number in part.in_bits
     ]
     return {
         **frame(WIDE, 60 + 20 * len(labels)),

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minnow.evaluation.records import Hop, Hops, Sizes, SliceScore
+from minnow.evaluation.results import SensitivePart
 from minnow.layout import HOPS, JUDGED
 from minnow.report import changes, charts, curves, dots, size_bars, svg
 from minnow.report import confusion as confusions
@@ -43,16 +45,16 @@ def figure(
 
 def drawn(
     plots: Plots,
-    hops: Mapping[str, Any],
-    sizes: Mapping[str, Mapping[str, int]],
-    slices: Sequence[Mapping[str, Any]],
-    parts: Sequence[Mapping[str, Any]],
+    hops: Hops,
+    sizes: Sizes,
+    slices: Sequence[SliceScore],
+    parts: Sequence[SensitivePart],
 ) -> dict[str, Any]:
     """Return all drawings by their place on the page; `plots` are the tables of FIGURES and
     TRAININGS.
     """
     return {
-        "forest": forest(hops["hops"], hops["margin"]),
+        "forest": forest(hops.hops, hops.margin),
         "curves": by_threshold(plots),
         "confusion": [confusion(model, plots["confusion"]) for model in JUDGED],
         "shifts": [shift(before, after, plots["shift"]) for before, after in HOPS],
@@ -63,7 +65,7 @@ def drawn(
     }
 
 
-def forest(hops: Sequence[Mapping[str, Any]], margin: float) -> Figure:
+def forest(hops: Sequence[Hop], margin: float) -> Figure:
     """Return what each hop does to F1."""
     return figure(
         "What each hop does to F1",
@@ -130,7 +132,7 @@ def training(plots: Plots) -> list[Figure]:
     ]
 
 
-def by_slice(slices: Sequence[Mapping[str, Any]]) -> Figure | None:
+def by_slice(slices: Sequence[SliceScore]) -> Figure | None:
     """Return the models' scores by slice, None without slices."""
     if not slices:
         return None
@@ -142,7 +144,7 @@ def by_slice(slices: Sequence[Mapping[str, Any]]) -> Figure | None:
     return figure("Scores by slice", about, dots.slices(slices), legend)
 
 
-def sensitivity(parts: Sequence[Mapping[str, Any]]) -> Figure:
+def sensitivity(parts: Sequence[SensitivePart]) -> Figure:
     """Return what each part loses in 4, 8 and 16 bits."""
     about = (
         "Mean KL divergence from the student’s probabilities when one part alone has so few bits,"

@@ -14,7 +14,7 @@ from typing import Any
 
 from minnow.layout import BASELINE, HOPS, JUDGED, MODELS
 from minnow.report import changes, confusion, curves, dots, size_bars
-from minnow.report.charts import AREAS, SHAPES, Chart, part_colours
+from minnow.report.charts import AREAS, SHAPES, Chart, by_name, part_colours
 from minnow.report.formatting import BITS, arrow
 from minnow.report.svg import PAINTS, Spec, paint
 
@@ -187,12 +187,9 @@ def sensitivity() -> Spec:
     encoding["x"]["scale"] = {**encoding["x"]["scale"], "constant": 1e-8}
     powers = [0.0, *(10.0**power for power in range(-8, 1))]
     encoding["x"]["axis"] = {**encoding["x"]["axis"], "values": powers, "labelOverlap": True}
-    colour = {
-        "field": "bits",
-        "type": "ordinal",
-        "title": "bits",
-        "scale": {"domain": [int(bits) for bits in BITS], "range": part_colours(len(BITS))},
-    }
+    # to DVC, numbers in a table are text
+    colour = {**by_name("bits", BITS, part_colours(len(BITS))), "title": "bits"}
+    del colour["legend"]
     tips = [
         *tooltip(FIELDS["y"], "bits", "format"),
         {"field": "mb", "title": "MB"},

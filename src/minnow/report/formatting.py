@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from minnow.evaluation.records import Difference
+from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
+from minnow.text.display import plain
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -20,9 +23,9 @@ def signed(value: float, decimals: int = 4) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
 
-def interval(found: Mapping[str, Any], decimals: int = 4) -> str:
+def interval(change: Difference, decimals: int = 4) -> str:
     """Return an interval of differences, `low to high`."""
-    return f"{signed(found['low'], decimals)} to {signed(found['high'], decimals)}"
+    return f"{signed(change.low, decimals)} to {signed(change.high, decimals)}"
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
@@ -70,13 +73,34 @@ def judged(models: Iterable[str]) -> list[str]:
     return [model for model in JUDGED if model in there]
 
 
-def most_sensitive(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def most_sensitive(parts: Sequence[SensitivePart]) -> list[SensitivePart]:
     """Return the parts of metrics/sensitivity.json, the one that loses most in its fewest bits
     first.
     """
     return sorted(
         parts,
-        key=lambda part: (
-            -next(part["in_bits"][bits]["kl"] for bits in BITS if bits in part["in_bits"])
-        ),
+        key=lambda part: -next(part.in_bits[bits].kl for bits in BITS if bits in part.in_bits),
     )
+
+
+def words(key: str) -> str:
+    """Return a key as words."""
+    return plain(key).replace("_", " ")
+
+
+def flattened(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield each leaf as (dotted key, text); an empty block is a leaf."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flattened(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield plain(prefix), spelled(value)
+
+
+def spelled(value: Any) -> str:
+    """Return a value as params.yaml spells it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(spelled(item) for item in value) or "none"
+    return "none" if isinstance(value, Mapping) else plain(str(value), 120)

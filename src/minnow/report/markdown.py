@@ -1,10 +1,10 @@
 """Names and numbers to Markdown."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from minnow.errors import shortened
+from minnow.evaluation.records import Measured, Unmeasured
 from minnow.report.formatting import NONE, number
 
 
@@ -22,8 +22,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows])
 
 
-def estimate(entry: Mapping[str, Any]) -> str:
+def estimate(metric: Measured) -> str:
     """Return `value (low to high)`, or a dash where the value could not be measured."""
-    if entry["value"] is None:
+    if isinstance(metric, Unmeasured):
         return NONE
-    return f"{number(entry['value'])} ({number(entry['low'])} to {number(entry['high'])})"
+    return f"{number(metric.value)} ({number(metric.low)} to {number(metric.high)})"

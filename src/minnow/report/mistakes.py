@@ -35,10 +35,10 @@ def mistakes(missed: Sequence[Mistake], alarms: Sequence[Mistake]) -> list[dict[
             "label": label,
             "rows": [
                 {
-                    "url": defanged(each.text),
-                    "cells": [percent(each.probabilities.get(model)) for model in MODELS],
+                    "url": defanged(mistake.text),
+                    "cells": [percent(mistake.probabilities.get(model)) for model in MODELS],
                 }
-                for each in rows
+                for mistake in rows
             ],
         }
         for title, label, rows in directions
@@ -59,22 +59,20 @@ def hardest(
     return missed, alarms
 
 
-def collected(layout: Layout, threshold: float) -> tuple[list["Mistake"], list["Mistake"]]:
+def collected(layout: Layout, threshold: float) -> tuple[list[Mistake], list[Mistake]]:
     """Return the hardest errors of the quantized student on test: phishing called safe, and the
     reverse.
     """
     from minnow.evaluation import inputs, metrics
 
     test = read_table(layout.split("test"))
-    margins = {model: metrics.margin(inputs.logits(layout, model, "test")) for model in MODELS}
-    probabilities = {model: metrics.probability(each) for model, each in margins.items()}
+    margins = {model: metrics.margins_of(inputs.logits(layout, model, "test")) for model in MODELS}
+    probabilities = {model: metrics.probability(margins[model]) for model in MODELS}
     texts = test["text"].to_list()
-    found = hardest(texts, test["label"].to_list(), margins["quantized"].tolist(), threshold)
     missed, alarms = (
-        [
-            Mistake(texts[row], {model: float(each[row]) for model, each in probabilities.items()})
-            for row in rows
-        ]
-        for rows in found
+        [Mistake(texts[row], {m: float(probabilities[m][row]) for m in MODELS}) for row in rows]
+        for rows in hardest(
+            texts, test["label"].to_list(), margins["quantized"].tolist(), threshold
+        )
     )
     return missed, alarms

@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minnow.evaluation.records import Headline
+from minnow.evaluation.results import DataReport, Evidence, Sensitivity
 from minnow.layout import HOPS
-from minnow.report import drawings, formatting, mistakes, sections, verdicts
+from minnow.report import (
+    background,
+    drawings,
+    formatting,
+    mistakes,
+    other_rows,
+    sections,
+    verdicts,
+)
 from minnow.report.formatting import judged
 from minnow.report.mistakes import Mistake
 from minnow.text.display import plain
@@ -26,25 +36,18 @@ TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the page shows: metrics/*.json and metrics/plots/*.csv in their own shapes,
-    and what follows.
+    """Everything that the page shows.
 
-    `formats` are what each part of the quantized student is stored in, by name. `missed` is
-    phishing that the quantized student took for safe, `alarms` the reverse, the most confident
-    first.
+    `headline` is by model, `plots` by figure or training. `formats` are what each part of the
+    quantized student is stored in, by name. `missed` is phishing that the quantized student took
+    for safe, `alarms` the reverse, the most confident first.
     """
 
     preset: str
-    prepare: Mapping[str, Any]
-    headline: Mapping[str, Mapping[str, Any]]
-    intervals: Mapping[str, Any]
-    hops: Mapping[str, Any]
-    calibration: Mapping[str, Any]
-    slices: Mapping[str, Any]
-    extra: Mapping[str, Any]
-    controls: Mapping[str, Any]
-    sizes: Mapping[str, Mapping[str, int]]
-    sensitivity: Mapping[str, Any]
+    data: DataReport
+    headline: Mapping[str, Headline]
+    evidence: Evidence
+    sensitivity: Sensitivity
     formats: Mapping[str, str]
     plots: Mapping[str, "pl.DataFrame"]
     missed: Sequence[Mistake]
@@ -53,7 +56,7 @@ class Findings:
     versions: Mapping[str, str]
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """Return the page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -69,44 +72,47 @@ def render(found: Findings) -> str:
     # The one way past the escaping: what `svg.draw` made, from which all but drawing has been
     # taken.
     environment.filters["drawing"] = lambda figure: Markup(figure.drawing)
-    return environment.get_template(TEMPLATE).render(content(found))
+    return environment.get_template(TEMPLATE).render(content(findings))
 
 
-def content(found: Findings) -> dict[str, Any]:
+def content(findings: Findings) -> dict[str, Any]:
     """Return what the template fills in, section by section."""
-    hops, margin, rows = (found.hops[key] for key in ("hops", "margin", "rows"))
-    estimated, slices = found.intervals["models"], found.slices["slices"]
+    evidence, quantized = findings.evidence, findings.headline["quantized"]
+    hops, slices, intervals = evidence.hops, evidence.slices, evidence.intervals
+    estimated, margin = intervals.models, hops.margin
     return {
-        "preset": plain(found.preset),
-        "synthetic": found.prepare["source"] == "synthetic",
-        "verdict": verdicts.headline(hops, margin, rows),
-        "tiles": sections.tiles(found.headline["quantized"], estimated["quantized"]["f1"], hops),
+        "preset": plain(findings.preset),
+        "synthetic": findings.data.source == "synthetic",
+        "verdict": verdicts.sentence(hops),
+        "tiles": sections.tiles(quantized, estimated["quantized"].f1, hops.hops),
         "judged": judged(estimated),
-        "intervals": found.intervals,
-        "confidence": f"{100 * found.intervals['confidence']:g} %",
-        "rows": formatting.count(rows),
-        "models": sections.models_table(estimated, found.headline),
+        "intervals": intervals,
+        "confidence": f"{100 * intervals.confidence:g} %",
+        "rows": formatting.count(hops.rows),
+        "models": sections.models_table(estimated, findings.headline),
         "reasons": sections.reasons(estimated),
         "margin": formatting.short(margin),
-        "hops": sections.hop_cards(hops, margin, rows),
+        "hops": sections.hop_cards(hops.hops, margin, hops.rows),
         "figures": drawings.drawn(
-            found.plots, found.hops, found.sizes, slices, found.sensitivity["parts"]
+            findings.plots, hops, evidence.sizes, slices.slices, findings.sensitivity.parts
         ),
-        "calibration": sections.calibration_table(found.calibration),
-        "slices": sections.slice_groups(slices),
-        "hurt": sections.hurt(slices),
-        "chance_of_slices": verdicts.chance_of_slices(len(verdicts.watched(slices))),
-        "small_below": found.slices["small_below"],
+        "calibration": sections.calibration_table(evidence.calibration),
+        "slices": sections.slice_groups(slices.slices),
+        "hurt": sections.hurt_slices(slices),
+        "chance_of_slices": verdicts.chance_of_slices(len(slices.watched)),
+        "small_below": slices.small_below,
         "slice_hops": [formatting.arrow(*hop) for hop in HOPS],
-        "sensitivity": sections.sensitivity(found.sensitivity, found.formats),
+        "sensitivity": sections.sensitivity_table(findings.sensitivity, findings.formats),
         "extra": [
-            sections.other_set(name, each, margin) for name, each in sorted(found.extra.items())
+            other_rows.extra_section(name, evidence.extra[name], margin)
+            for name in sorted(evidence.extra)
         ],
         "controls": [
-            sections.control(name, each, margin) for name, each in sorted(found.controls.items())
+            other_rows.control_section(name, evidence.controls[name], margin)
+            for name in sorted(evidence.controls)
         ],
-        "mistakes": mistakes.mistakes(found.missed, found.alarms),
-        "data": sections.data_facts(found.prepare),
-        "params": sections.params_tables(found.params),
-        "versions": found.versions,
+        "mistakes": mistakes.mistakes(findings.missed, findings.alarms),
+        "data": background.data_facts(findings.data),
+        "params": background.params_tables(findings.params),
+        "versions": findings.versions,
     }

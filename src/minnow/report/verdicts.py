@@ -1,16 +1,11 @@
 """Results to plain words: the verdict in one sentence, and what each hop's figures mean."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+from minnow.evaluation.records import BEYOND_CHANCE, WHOLE_WAY, Hop, Hops, between
 from minnow.layout import BASELINE
 from minnow.report.formatting import capital, count, number, short
 
-Hop = Mapping[str, Any]
-Slice = Mapping[str, Any]
-# Below this p, so unequal flips are not put down to chance.
-BEYOND_CHANCE = 0.05
 # How a sentence speaks of the models.
 SUBJECTS = {
     BASELINE: "the plain baseline",
@@ -40,27 +35,26 @@ def subject(model: str) -> str:
     return SUBJECTS.get(model, model)
 
 
-def between(hops: Sequence[Hop], before: str, after: str) -> Hop | None:
-    """Return the hop between two models, None if nobody measured it."""
-    return next((hop for hop in hops if (hop["before"], hop["after"]) == (before, after)), None)
-
-
 def against_rival(hop: Hop) -> str:
     """Return `beats` or `worse` where the whole interval of the difference of f1 says so, else
     `open`.
     """
-    if hop["better_than_before"]:
+    if hop.better_than_before:
         return "beats"
-    return "worse" if hop["f1"]["high"] < 0 else "open"
+    return "worse" if hop.f1.high < 0 else "open"
 
 
-def headline(hops: Sequence[Hop], margin: float, rows: int) -> str:
+def sentence(report: Hops) -> str:
     """Return the whole verdict in one sentence; it begins with the baseline where that is not
     beaten.
     """
-    found = {after: between(hops, BASELINE, after) for after in ("teacher", "quantized")}
-    standing = {after: against_rival(hop) for after, hop in found.items() if hop is not None}
-    clauses = [cost(between(hops, "teacher", "quantized"), margin, rows), baseline_clause(standing)]
+    standing = {
+        after: against_rival(hop)
+        for after in WHOLE_WAY
+        if (hop := between(report.hops, BASELINE, after)) is not None
+    }
+    whole_way = between(report.hops, *WHOLE_WAY)
+    clauses = [cost(whole_way, report.margin, report.rows), baseline_clause(standing)]
     if set(standing.values()) - {"beats"}:
         clauses.reverse()
     return capital("; ".join(clause for clause in clauses if clause)) + "."
@@ -72,7 +66,7 @@ def baseline_clause(standing: Mapping[str, str]) -> str:
     """
     if not standing:
         return ""
-    beaten_by = [model for model, found in standing.items() if found == "beats"]
+    beaten_by = [model for model in standing if standing[model] == "beats"]
     others = [model for model in standing if model not in beaten_by]
     if not others:
         return (
@@ -94,7 +88,7 @@ def cost(hop: Hop | None, margin: float, rows: int) -> str:
     if hop is None:
         return ""
     who = subject("quantized")
-    if hop["better_than_before"]:
+    if hop.better_than_before:
         return f"{who} is better than the teacher"
     return {
         "non_inferior": f"{who} keeps the teacher’s F1 within the margin of {short(margin)}",
@@ -105,46 +99,46 @@ def cost(hop: Hop | None, margin: float, rows: int) -> str:
             f"{count(rows)} test rows cannot tell whether {who} keeps the teacher’s F1 within the"
             f" margin of {short(margin)}"
         ),
-    }[hop["verdict"]]
+    }[hop.verdict]
 
 
 def label(hop: Hop) -> tuple[str, str]:
     """Return a hop's verdict in a word or three, and the role of its colour."""
-    if hop["before"] in RIVALS:
+    if hop.before in RIVALS:
         return AGAINST_RIVAL[against_rival(hop)]
-    return ("better", "good") if hop["better_than_before"] else WORDS[hop["verdict"]]
+    return ("better", "good") if hop.better_than_before else WORDS[hop.verdict]
 
 
 def meaning(hop: Hop, margin: float, rows: int) -> str:
     """Return in a sentence or two what a hop's figures mean."""
-    f1, after, before = hop["f1"], capital(subject(hop["after"])), subject(hop["before"])
-    if hop["before"] in RIVALS:
+    f1, after, before = hop.f1, capital(subject(hop.after)), subject(hop.before)
+    if hop.before in RIVALS:
         return {
             "beats": f"{after} beats {before}: the whole interval lies above zero.",
             "worse": f"{after} is worse than {before}: the whole interval lies below zero.",
             "open": f"{after} is not shown to beat {before}: the interval holds zero.",
         }[against_rival(hop)]
-    if hop["better_than_before"]:
+    if hop.better_than_before:
         return f"{after} is better than {before}: the whole interval lies above zero."
     at_all = (
-        f"If {subject(hop['after'])} loses any F1, then"
-        if f1["high"] >= 0
+        f"If {subject(hop.after)} loses any F1, then"
+        if f1.high >= 0
         else f"{after} loses some F1, but"
     )
     return {
         "non_inferior": f"{at_all} less than the margin of {short(margin)}.",
         "inferior": (
-            f"{after} loses at least {number(-f1['high'])} of F1, more than the margin of"
+            f"{after} loses at least {number(-f1.high)} of F1, more than the margin of"
             f" {short(margin)}."
         ),
         "inconclusive": (
             f"With {count(rows)} rows it stays open whether the loss of F1 is below the margin of "
-            f"{short(margin)}.{needed(hop['rows_needed'])}"
+            f"{short(margin)}.{rows_wanted(hop.rows_needed)}"
         ),
-    }[hop["verdict"]]
+    }[hop.verdict]
 
 
-def needed(rows: int | None) -> str:
+def rows_wanted(rows: int | None) -> str:
     """Return how many rows would settle an open verdict, after a blank; nothing where no such
     number is known.
     """
@@ -156,52 +150,10 @@ def needed(rows: int | None) -> str:
     )
 
 
-def watched(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
-    """Return the slices that are large enough to be judged, each with its hop from teacher to
-    quantized student.
-    """
-    found = [
-        (between(each["hops"], "teacher", "quantized"), each)
-        for each in slices
-        if not each["small"]
-    ]
-    return [(hop, each) for hop, each in found if hop is not None and hop["change"] is not None]
-
-
-def hurt(slices: Sequence[Slice]) -> list[tuple[Hop, Slice]]:
-    """Return those of the watched slices that compression is shown to hurt, the greatest loss
-    first.
-    """
-    lost = [
-        (hop, each)
-        for hop, each in watched(slices)
-        if hop["change"] < 0
-        and hop["worse"] > hop["better"]
-        and flips_p(hop["worse"], hop["better"]) < BEYOND_CHANCE
-    ]
-    return sorted(
-        lost, key=lambda pair: (pair[0]["change"], str(pair[1]["slice"]), str(pair[1]["value"]))
-    )
-
-
-def flips_p(worse: int, better: int) -> float:
-    """Return the two-sided exact p of so unequal flips, were either direction equally likely.
-
-    The p of `comparison.mcnemar`, without scipy: page and card stay light.
-    """
-    flips = worse + better
-    logs = (
-        math.lgamma(flips + 1)
-        - math.lgamma(each + 1)
-        - math.lgamma(flips - each + 1)
-        - flips * math.log(2)
-        for each in range(min(worse, better) + 1)
-    )
-    return min(1.0, 2 * math.fsum(map(math.exp, logs)))
-
-
 def chance_of_slices(watched_slices: int) -> str:
-    """Return what chance does to a list of slices that are shown to be hurt, in a sentence or two."""
+    """Return what chance does to a list of slices that are shown to be hurt, in a sentence or
+    two.
+    """
     looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
     return (
         f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than"

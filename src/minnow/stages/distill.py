@@ -1,9 +1,11 @@
 """distill: train the student on the teacher's stored logits and the labels."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from minnow.core.files import read_json, replacing
+from minnow.core.made import Made
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.distill.params import DistillParams, check_teacher_rows
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from minnow.core.runtime import Runtime
     from minnow.training.loop import Guide
+
+# What dvc.yaml lists of the package, on which the name of a checkpoint depends.
+CODE = ("core", "models", "training", "student", "distill", "stages/distill.py")
 
 
 class Params(StageParams):
@@ -77,13 +82,30 @@ def main(root: Path) -> None:
         run=run,
         seed=distill.seed,
         desc="student",
-        checkpoint=checkpoints.checkpoint_of(layout, "student", params.model_dump_json(), inputs),
+        checkpoint=checkpoints.checkpoint_of(
+            layout, "student", params.model_dump_json(), inputs, CODE
+        ),
         guide=guide,
     )
     with replacing(layout.model("student")) as out:
-        folders.save(model, tokenizer, out, facts=facts)
+        facts_of_it = {**facts, **run.facts, "made": asdict(made_by(params))}
+        folders.save(model, tokenizer, out, facts=facts_of_it)
     write_table(layout.plot("student_training"), curve)
     checkpoints.discard_checkpoints(layout, "student")
+
+
+def made_by(params: Params) -> Made:
+    """Return what of the params later steps may want to know."""
+    student, distill = params.student, params.distill
+    return Made(
+        loss=distill.loss_name,
+        temperature=distill.temperature,
+        soft_weight=distill.soft_weight,
+        init=student.init,
+        vocabulary=student.vocabulary.method,
+        narrowing=student.narrowing,
+        whitebox=distill.any,
+    )
 
 
 def guide_of(

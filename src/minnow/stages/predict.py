@@ -5,7 +5,7 @@ from typing import Annotated
 
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_table
-from minnow.errors import MinnowError, nearest
+from minnow.errors import choice
 from minnow.layout import Layout
 
 PREDICTED = ("student", "quantized")
@@ -19,11 +19,7 @@ class Params(StageParams):
 
 def main(root: Path, model: str = "") -> None:
     """Write one model's logits of validation and test, with ids."""
-    if model not in PREDICTED:
-        raise MinnowError(
-            f"predict takes one of {', '.join(PREDICTED)}, given"
-            f" {model!r}{nearest(model, PREDICTED)}"
-        )
+    choice("predict", model, PREDICTED)
     params, layout = Params.load(root), Layout(root)
     from minnow.core.runtime import start
     from minnow.models.inference import store_logits

@@ -9,9 +9,9 @@ from pydantic import ConfigDict, model_validator
 from minnow.core.files import replacing, write_json
 from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_table
-from minnow.data.extra import load
+from minnow.data.extra import load_sets
 from minnow.data.params import DataParams
-from minnow.errors import MinnowError, nearest, shortened
+from minnow.errors import choice, shortened
 from minnow.layout import BASELINE, JUDGED, Layout
 
 if TYPE_CHECKING:
@@ -55,27 +55,24 @@ def main(root: Path, model: str = "") -> None:
     """Write one model's logits of each set with labels, and `report.json` on how the sets came
     about.
     """
-    if model not in JUDGED:
-        raise MinnowError(
-            f"predict_extra takes one of {', '.join(JUDGED)}, given"
-            f" {model!r}{nearest(model, JUDGED)}"
-        )
+    choice("predict_extra", model, JUDGED)
     params, layout = Params.load(root), Layout(root)
-    sets = load(params, layout) if params.extra.files else {}
+    files = params.extra.files
+    sets = load_sets(files, params.data, layout, params.preset) if files else {}
     with replacing(layout.extra(model)) as folder:
         if sets:
             predict(model, sets, folder, params.runtime, layout)
-        report = {name: each.report for name, each in sets.items()}
+        report = {name: extra.report.as_json() for name, extra in sets.items()}
         write_json(folder / layout.extra_report(model).name, report)
 
 
 def predict(
-    model: str, sets: "dict[str, ExtraSet]", out: Path, given: RuntimeParams, layout: Layout
+    model: str, sets: "dict[str, ExtraSet]", out: Path, runtime: RuntimeParams, layout: Layout
 ) -> None:
     """Write the model's logits of each set into the folder `out`, with the labels."""
     from minnow.data.extra import with_labels
 
-    tables = {name: each.rows for name, each in sets.items()}
+    tables = {name: extra.rows for name, extra in sets.items()}
     if model == BASELINE:
         from minnow.evaluation import baseline
 
@@ -83,7 +80,7 @@ def predict(
     else:
         from minnow.core.runtime import start
 
-        run = start(given)
+        run = start(runtime)
         from minnow.models import inference
 
         inference.store_logits(layout.model(model), out, tables, run)

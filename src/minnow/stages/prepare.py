@@ -5,7 +5,6 @@ from typing import Annotated
 
 from minnow.core.params import StageParams
 from minnow.data.params import DataParams
-from minnow.data.sources import load
 from minnow.layout import Layout
 
 
@@ -18,19 +17,12 @@ def main(root: Path) -> None:
     params = Params.load(root)
     from minnow.core.files import replacing, write_json
     from minnow.core.tables import write_table
-    from minnow.data import splits
+    from minnow.data.sources import load_source
+    from minnow.data.splits import prepare_splits
 
-    layout, given = Layout(root), params.data
-    prepared = splits.prepare(
-        load(given, layout, params.preset),
-        move_scheme=given.move_scheme,
-        method=given.split,
-        seed=given.seed,
-        validation=given.validation,
-        test=given.test,
-    )
+    layout = Layout(root)
+    prepared = prepare_splits(load_source(params.data, layout, params.preset), params.data)
     with replacing(layout.prepared) as folder:
         for name, table in prepared.splits.items():
             write_table(folder / layout.split(name).name, table)
-    report = {"source": given.source, "split": given.split, "seed": given.seed, **prepared.report}
-    write_json(layout.metrics("prepare"), report)
+    write_json(layout.metrics("prepare"), prepared.report.as_json())

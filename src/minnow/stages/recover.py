@@ -16,6 +16,9 @@ from minnow.layout import Layout
 from minnow.models.params import LoraParams
 from minnow.training.params import TrainingParams
 
+# What dvc.yaml lists of the package, on which the name of a checkpoint depends.
+CODE = ("core", "models", "training", "distill", "quantization", "stages/recover.py")
+
 
 class RecoveryTrainingParams(TrainingParams):
     """As any training; 0 epochs is none."""
@@ -91,7 +94,7 @@ def recover(params: Params, layout: Layout) -> None:
             run=run,
             seed=chosen.seed,
             checkpoint=checkpoints.checkpoint_of(
-                layout, "recovery", params.model_dump_json(), inputs
+                layout, "recovery", params.model_dump_json(), inputs, CODE
             ),
         )
     write_table(layout.plot("recovery_training"), curve)

@@ -4,75 +4,63 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from minnow.core.files import read_json, replacing
-from minnow.core.params import RuntimeParams, StageParams
-from minnow.data.params import DataParams
-from minnow.distill.params import DistillParams
+from minnow.core.params import Raw, StageParams
 from minnow.errors import MinnowError, reason
-from minnow.evaluation.params import Controls, EvaluateParams
 from minnow.layout import JUDGED, Layout
-from minnow.quantization.params import QuantizeParams
-from minnow.report.mistakes import collected
-from minnow.stages.recover import RecoverParams
-from minnow.student.params import StudentParams
-from minnow.teacher.params import TeacherParams
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-TOLD = (
-    "prepare",
-    "intervals",
-    "hops",
-    "calibration",
-    "slices",
-    "extra",
-    "controls",
-    "sizes",
-    "sensitivity",
-)
 PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "dvc")
 
 
 class Params(StageParams):
-    """What `report` shows of params.yaml: all that is in force."""
+    """What `report` shows of params.yaml: all that is in force, as it stands there."""
 
-    data: Annotated[DataParams, "presets.*.data"]
-    runtime: Annotated[RuntimeParams, "presets.*.runtime"]
-    teacher: Annotated[TeacherParams, "presets.*.teacher"]
-    student: Annotated[StudentParams, "presets.*.student"]
-    distill: Annotated[DistillParams, "distill"]
-    quantize: Annotated[QuantizeParams, "quantize"]
-    recover: Annotated[RecoverParams, "recover"]
-    evaluate: Annotated[EvaluateParams, "evaluate"]
-    controls: Annotated[Controls, "controls"]
+    active: Annotated[Raw, "presets.*"]
+    teacher_states: Annotated[Raw, "teacher_states"]
+    teacher_unlabelled: Annotated[Raw, "teacher_unlabelled"]
+    distill: Annotated[Raw, "distill"]
+    quantize: Annotated[Raw, "quantize"]
+    recover: Annotated[Raw, "recover"]
+    evaluate: Annotated[Raw, "evaluate"]
+    extra: Annotated[Raw, "extra"]
+    controls: Annotated[Raw, "controls"]
+
+    def blocks(self) -> dict[str, Any]:
+        """Return every block by name, those of the preset first."""
+        shown = self.model_dump(exclude={"preset"})
+        return {**shown.pop("active"), **shown}
 
 
 def main(root: Path) -> None:
     """Write reports/report.html."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.report import drawings, page
+    from minnow.evaluation import results
+    from minnow.report import drawings, mistakes, page
 
-    told = {name: read_json(layout.metrics(name)) for name in TOLD}
-    missed, alarms = collected(
-        layout, told["calibration"]["models"]["quantized"]["decision"]["threshold"]
-    )
-    found = page.Findings(
-        **told,
+    evidence = results.read_evidence(layout)
+    threshold = evidence.calibration.models["quantized"].decision.threshold
+    missed, alarms = mistakes.collected(layout, threshold)
+    findings = page.Findings(
         preset=params.preset,
-        headline={model: read_json(layout.metrics(model)) for model in JUDGED},
+        data=results.read(results.DataReport, layout.metrics("prepare")),
+        headline={model: results.read_headline(layout, model) for model in JUDGED},
+        evidence=evidence,
+        sensitivity=results.read(results.Sensitivity, layout.metrics("sensitivity")),
+        formats=read_json(layout.manifest("quantized"))["formats"],
         plots={
             **{name: table(layout.evaluation_plot(name)) for name in drawings.FIGURES},
             **{name: table(layout.plot(name)) for name in drawings.TRAININGS},
         },
-        formats=read_json(layout.manifest("quantized"))["formats"],
         missed=missed,
         alarms=alarms,
-        params=params.model_dump(exclude={"preset"}),
+        params=params.blocks(),
         versions=versions(),
     )
     with replacing(layout.report("report")) as temporary:
-        temporary.write_text(page.render(found), encoding="utf-8")
+        temporary.write_text(page.render(findings), encoding="utf-8")
 
 
 def table(path: Path) -> "pl.DataFrame":
@@ -91,7 +79,7 @@ def table(path: Path) -> "pl.DataFrame":
         ) from None
 
 
-def versions() -> dict[str, Any]:
+def versions() -> dict[str, str]:
     """Return the versions of Python and of the main packages, without what tells builds of one
     version apart.
     """

@@ -9,6 +9,9 @@ from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
 from minnow.teacher.params import TeacherParams
 
+# What dvc.yaml lists of the package, on which the name of a checkpoint depends.
+CODE = ("core", "models", "training", "teacher", "stages/teacher.py")
+
 
 class Params(StageParams):
     """What `teacher` reads of params.yaml."""
@@ -38,6 +41,7 @@ def main(root: Path) -> None:
         "teacher",
         params.model_dump_json(),
         [layout.split("train"), layout.split("validation")],
+        CODE,
     )
     if teacher.method == "none":
         curve = curve_of([])
@@ -59,6 +63,6 @@ def main(root: Path) -> None:
 
         model = qlora.merged(model)
     with replacing(layout.model("teacher")) as out:
-        folders.save(model, tokenizer, out, facts=facts)
+        folders.save(model, tokenizer, out, facts={**facts, **run.facts})
     write_table(layout.plot("teacher_training"), curve)
     checkpoints.discard_checkpoints(layout, "teacher")

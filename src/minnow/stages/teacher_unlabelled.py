@@ -4,7 +4,6 @@ Validation and test are read for one purpose, to leave out what stands there or 
 domain with them.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from minnow.core.files import replacing, write_json
 from minnow.core.params import Block, RuntimeParams, Seed, StageParams
 from minnow.core.tables import read_table, write_logits, write_table
 from minnow.data.params import DataParams
-from minnow.data.sources import watched
+from minnow.data.sources import load_texts, project_name, raw_path
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS, Layout
 
@@ -52,20 +51,19 @@ def main(root: Path) -> None:
     for.
     """
     params, layout = Params.load(root), Layout(root)
-    found = gathered(params, layout)
+    unlabelled = gathered(params, layout)
     with replacing(layout.unlabelled) as folder:
         logits = folder / layout.unlabelled_logits.name
-        if found.rows.is_empty():
+        if unlabelled.rows.is_empty():
             write_logits(logits, [], np.zeros((0, 2), np.float32))
         else:
             from minnow.core.runtime import start
             from minnow.models.inference import store_logits
 
-            store_logits(
-                layout.model("teacher"), folder, {logits.stem: found.rows}, start(params.runtime)
-            )
-        write_table(folder / layout.unlabelled_texts.name, found.rows)
-        write_json(folder / layout.unlabelled_report.name, found.report)
+            tables = {logits.stem: unlabelled.rows}
+            store_logits(layout.model("teacher"), folder, tables, start(params.runtime))
+        write_table(folder / layout.unlabelled_texts.name, unlabelled.rows)
+        write_json(folder / layout.unlabelled_report.name, unlabelled.report.as_json())
 
 
 def gathered(params: Params, layout: Layout) -> "Unlabelled":
@@ -74,17 +72,20 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
     Raises:
         MinnowError: names the key, and why the file cannot be used.
     """
-    from minnow.data import sources, unlabelled
+    from minnow.data.unlabelled import TextFile, nothing, texts_to_label
 
     texts = params.teacher_unlabelled
     if not texts.any:
-        return unlabelled.nothing()
+        return nothing()
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
-    path = None if texts.file is None else watched(texts.file, KEY, layout, params.preset)
+    path = None if texts.file is None else raw_path(texts.file, KEY, layout, params.preset)
+    # Generated data have no column; theirs is then called as that of prepared splits.
+    column = params.data.text_column or "text"
     try:
-        found = unlabelled.gathered(
-            # Generated data have no column; theirs is then called as that of prepared splits.
-            None if path is None else sources.load_texts(path, params.data.text_column or "text"),
+        return texts_to_label(
+            None
+            if path is None
+            else TextFile(project_name(path, layout), load_texts(path, column)),
             splits,
             move_scheme=params.data.move_scheme,
             copies=texts.copies,
@@ -94,9 +95,3 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
         message = str(error)
         of_file = path is not None and not message.startswith("teacher_unlabelled.")
         raise MinnowError(f"{KEY}: {message}" if of_file else message) from None
-    if path is None:
-        return found
-    name = path.relative_to(os.path.normpath(layout.root)).as_posix()
-    return unlabelled.Unlabelled(
-        found.rows, {**found.report, "file": {"name": name, **found.report["file"]}}
-    )

@@ -152,7 +152,9 @@ def check_blocks(model: PreTrainedModel) -> None:
 
 
 def renumbered(state: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:
-    """Return a state dict whose layer i is layer chosen[i] of `state`; what is in no layer stays."""
+    """Return a state dict whose layer i is layer chosen[i] of `state`; what is in no layer
+    stays.
+    """
     result: dict[str, Tensor] = {}
     for name, tensor in state.items():
         match = LAYER.match(name)

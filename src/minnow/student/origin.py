@@ -27,7 +27,7 @@ def origin(
     what a narrower student keeps.
     """
     from minnow.models import building, pretrained
-    from minnow.student import architectures, layers, narrowing, vocabularies
+    from minnow.student import adoption, architectures, layers, narrowing, vocabularies
 
     found, tokenizer, facts = source_of(student, teacher, folder)
     source = None if found is None else architectures.as_architecture(found, student.architecture)
@@ -38,7 +38,7 @@ def origin(
         vocabulary = vocabularies.changed(tokenizer, texts, **student.vocabulary.model_dump())
         tokenizer = vocabularies.retokenized(tokenizer, vocabulary)
         if source is not None:
-            vocabularies.adopt(source, vocabulary)
+            adoption.adopt(source, vocabulary)
     if source is None:
         assert student.build is not None, "StudentParams demands build where nothing is copied"
         return building.build(student.build, tokenizer), tokenizer, facts

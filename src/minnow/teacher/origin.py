@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def freeze_body(model: PreTrainedModel) -> None:
-    """Leave only the pooler and the classification head to be trained, as the public notebook does."""
+    """Leave only the pooler and the classification head to be trained, as the public notebook
+    does.
+    """
     for name, weight in model.base_model.named_parameters():
         weight.requires_grad = "pooler" in name.split(".")
 

@@ -38,10 +38,10 @@ def defanged(url: str, limit: int = URL_LIMIT) -> str:
 
     Schemes within the rest, where a redirect names its target, lose their `tt` too.
     """
-    found = PARTS.fullmatch(url)
-    assert found is not None, "every part may be empty, so every text matches"
-    scheme = HTTP.sub("hxxp", found["scheme"] or "")
+    parts = PARTS.fullmatch(url)
+    assert parts is not None, "every part may be empty, so every text matches"
+    scheme = HTTP.sub("hxxp", parts["scheme"] or "")
     if scheme and not scheme.lower().startswith("hxxp"):
         scheme = scheme.replace(":", "[:]")
-    host = DOTS.sub("[.]", found["host"]).replace(":", "[:]" if not scheme else ":")
-    return plain(scheme + host + HTTP.sub("hxxp", found["rest"]), limit)
+    host = DOTS.sub("[.]", parts["host"]).replace(":", "[:]" if not scheme else ":")
+    return plain(scheme + host + HTTP.sub("hxxp", parts["rest"]), limit)

@@ -23,7 +23,7 @@ IPV4 = r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.|$)){4}$"
 def traits(
     texts: pl.Series, domains: pl.Series, train_domains: pl.Series
 ) -> Iterator[tuple[str, Mapping[str, pl.Series]]]:
-    """Yield each trait with its values and where they hold; every row has just one value of each."""
+    """Yield each trait with its values and where they hold; of each a row has just one value."""
     hosts = urls.host(texts)
     is_address = hosts.str.contains(IPV4) | hosts.str.starts_with("[")
     lengths = urls.split_scheme(texts)[1].str.len_chars()

@@ -12,7 +12,10 @@ from tldextract import TLDExtract
 
 _SCHEMES = r"(?i)^(?:[a-z][a-z0-9+-]*://)+"
 _LEAD = r"(?i)^(?:(?:[a-z][a-z0-9+-]*:)?//|[:/.])+"
-_PARTS = r"(?is)^(?<user>[^/?\\]*@)?(?<host>\[[0-9a-f]*:[0-9a-f:.]*\]|[^:/?\\\[]*)(?<port>[^/?\\]*)(?<rest>.*)$"
+_PARTS = (
+    r"(?is)^(?<user>[^/?\\]*@)?(?<host>\[[0-9a-f]*:[0-9a-f:.]*\]|[^:/?\\\[]*)"
+    r"(?<port>[^/?\\]*)(?<rest>.*)$"
+)
 _FINAL_DOTS = r"([^.])\.+$"
 _DEFAULT_PORT = r"^(?::(?:80|443)?\.?)+$"
 _WWW = r"^(?:www\.)+([^.]+\..)"  # `www.com` is a site of its own
@@ -120,7 +123,7 @@ def _extractor() -> TLDExtract:
 
 
 def _registered(name: str) -> str:
-    found = _extractor()(name)
-    if found.suffix:
-        return found.top_domain_under_public_suffix or name
-    return ".".join([*found.subdomain.split(".")[-1:], found.domain]).lstrip(".") or name
+    host = _extractor()(name)
+    if host.suffix:
+        return host.top_domain_under_public_suffix or name
+    return ".".join([*host.subdomain.split(".")[-1:], host.domain]).lstrip(".") or name

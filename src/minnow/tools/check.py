@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from minnow import stages
 from minnow.core import params
+from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.errors import MinnowError, listed, nearest
 from minnow.layout import Layout
+from minnow.stages.teacher_unlabelled import TeacherUnlabelledParams
 
 PREFIX = "params.yaml: "
 Places = Sequence[tuple[str, type[BaseModel]]]
@@ -23,29 +25,40 @@ def main(root: Path) -> None:
     Raises:
         MinnowError: every complaint, in one line.
     """
-    document = params.read(Layout(root).params)
+    document = params.read_params(Layout(root).params)
     active = params.active_preset(document)
     presets = list(document["presets"])
     places = [
         (params.at(place, preset), block)
         for place, block in declared()
-        for preset in spread(place, presets)
+        for preset in presets_at(place, presets)
     ]
     complaints = [*unknown_keys(document, places), *invalid_blocks(document, places)]
     if complaints:
         raise MinnowError(PREFIX + "; ".join(dict.fromkeys(complaints)))
+    check_blocks_together(document)
     print(f"params.yaml is valid: preset {active}; presets {listed(presets, 20)}")
 
 
+def check_blocks_together(document: Mapping[str, Any]) -> None:
+    """Refuse what single blocks allow and the stage `distill` would not."""
+    distill = params.validated(DistillParams, document["distill"], "distill")
+    texts = params.validated(
+        TeacherUnlabelledParams, document["teacher_unlabelled"], "teacher_unlabelled"
+    )
+    stored = document["teacher_states"]["layers"] is not None
+    check_teacher_rows(distill, more_texts=texts.any, stored_states=stored)
+
+
 def declared() -> Places:
-    """Return every place in params.yaml that a stage reads, once, and the class of the block there."""
-    found: dict[tuple[str, type[BaseModel]], None] = {}
+    """Return the places in params.yaml that stages read, each once, with the class of its block."""
+    places: dict[tuple[str, type[BaseModel]], None] = {}
     for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
-        found.update(dict.fromkeys(importlib.import_module(module.name).Params.places().values()))
-    return list(found)
+        places.update(dict.fromkeys(importlib.import_module(module.name).Params.places().values()))
+    return list(places)
 
 
-def spread(place: str, presets: Sequence[str]) -> Sequence[str]:
+def presets_at(place: str, presets: Sequence[str]) -> Sequence[str]:
     """Return the presets that have a block at `place`: all, or none in particular for what stands
     outside presets.
     """
@@ -67,10 +80,10 @@ def unknown_keys(document: Mapping[str, Any], places: Places) -> Iterator[str]:
     for path, names in legal.items():
         if ".".join(path) in whole:
             continue
-        found: Any = document
+        block: Any = document
         for part in path:
-            found = found.get(part) if isinstance(found, dict) else None
-        for key in found if isinstance(found, dict) else ():
+            block = block.get(part) if isinstance(block, dict) else None
+        for key in block if isinstance(block, dict) else ():
             if key not in names:
                 yield (
                     f"{'.'.join([*path, str(key)])} is unknown; allowed:"

@@ -29,18 +29,22 @@ def main(root: Path, commits: str = "") -> None:
             f"sweeps takes nothing, or {ALL} for the experiments of all commits; given {commits!r}"
         )
     shown = experiments(root, ["--all-commits"] if commits else [])
-    runs, left_out = sweeps.read(shown)
+    runs, left_out = sweeps.finished_runs(shown)
     if not any(commit["experiments"] for commit in shown) or not runs:
         others = listed(f"{count} {why}" for why, count in left_out.items())
+        start = (
+            "any commit"
+            if commits
+            else "this commit (`python src/stage.py sweeps all` takes those of all)"
+        )
         raise MinnowError(
-            f"no finished experiments{f' ({others})' if others else ''} that began from"
-            f" {'any commit' if commits else 'this commit (`python src/stage.py sweeps all` takes those of all)'};"
+            f"no finished experiments{f' ({others})' if others else ''} that began from {start};"
             " make some: `dvc exp run --queue -S 'distill.temperature=1,2,4' -S"
             " 'distill.seed=0,1,2'`, then `dvc queue start`"
         )
     text, folder = sweeps.markdown(runs, left_out), Layout(root).reports
     with replacing(folder / f"{NAME}.svg") as file:
-        file.write_text(drawn(sweep_charts.chart(runs)), encoding="utf-8")
+        file.write_text(as_svg(sweep_charts.chart(runs)), encoding="utf-8")
     with replacing(folder / f"{NAME}.md") as file:
         file.write_text(
             f"{text}\n![Mean and standard deviation per value; size against F1]({NAME}.svg)\n",
@@ -53,7 +57,7 @@ def experiments(root: Path, options: list[str]) -> list[dict[str, Any]]:
     """Return what `dvc exp show --json` says, by commit.
 
     Raises:
-        MinnowError: DVC fails, with the last line that it said.
+        MinnowError: DVC fails, with the last line that it wrote.
     """
     command = [dvc(), "exp", "show", "--json", *options]
     try:
@@ -63,16 +67,16 @@ def experiments(root: Path, options: list[str]) -> list[dict[str, Any]]:
             f"{dvc()} is missing; run `make install`, then take the python in .venv/bin"
         ) from None
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or ["nothing"]
+        lines = error.stderr.strip().splitlines() or ["nothing"]
         raise MinnowError(
-            f"`dvc exp show` failed in {root}: {shortened(said[-1], 200)}; run it there by hand to"
+            f"`dvc exp show` failed in {root}: {shortened(lines[-1], 200)}; run it there by hand to"
             " see more"
         ) from None
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    commits: list[dict[str, Any]] = json.loads(done.stdout)
+    return commits
 
 
-def drawn(specification: dict[str, Any]) -> str:
+def as_svg(specification: dict[str, Any]) -> str:
     """Return a Vega-Lite specification as SVG."""
     import vl_convert
 

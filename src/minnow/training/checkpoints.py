@@ -12,6 +12,8 @@ from minnow.core.files import PARTIAL, discard, sha256
 from minnow.errors import warn
 from minnow.layout import Layout
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def read_checkpoint(file: Path) -> dict[str, Any] | None:
     """Return what stands in a checkpoint, or None where there is none or, with a warning, where it
@@ -31,17 +33,29 @@ def read_checkpoint(file: Path) -> dict[str, Any] | None:
     return state
 
 
-def checkpoint_of(layout: Layout, stage: str, params: str, inputs: Sequence[Path]) -> Path:
+def checkpoint_of(
+    layout: Layout, stage: str, params: str, inputs: Sequence[Path], code: Sequence[str]
+) -> Path:
     """Return where this training keeps its state.
 
     The name depends on params, inputs and code, so that a run with anything changed starts afresh;
-    that the weights which training begins with are the same, `fit` checks itself.
+    that the weights which training begins with are the same, `fit` checks itself. `code` names
+    files and folders below the package: those that dvc.yaml lists for the stage.
     """
-    code = sorted(Path(__file__).parent.rglob("*.py"))
     digest = hashlib.sha256(params.encode())
-    for file in [*inputs, *code]:
+    for file in [*inputs, *code_files(code)]:
         digest.update(sha256(file).encode())
     return layout.checkpoints / f"{stage}-{digest.hexdigest()[:16]}.pt"
+
+
+def code_files(code: Sequence[str]) -> list[Path]:
+    """Return the Python files that these files and folders below the package hold, in order."""
+    places = [PACKAGE / name for name in code]
+    return [
+        file
+        for place in places
+        for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])
+    ]
 
 
 def discard_checkpoints(layout: Layout, stage: str) -> None:

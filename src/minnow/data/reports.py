@@ -1,0 +1,135 @@
+"""What is reported on how data came about: records, and the JSON that stands for each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+# Rows by what they have in common: a class, a reason to drop them, a kind of cleaning.
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class HubOrigin:
+    """A data set on the Hub; no commit where `id` is a local folder."""
+
+    id: str
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class FixedTest:
+    """A test file of its own, of which every labelled row is kept."""
+
+    rows_read: int
+    cleaned: Counts
+    missing_label: int
+    duplicates_kept: int
+    both_labels_kept: int
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """metrics/prepare.json: how the splits came about.
+
+    `kept` holds rows by split and class, `domains` the registered domains by split, `carved` the
+    splits that the source does not publish, `leak` the share of test rows whose registered domain
+    stands in train.
+    """
+
+    source: str
+    file: str | None
+    move_scheme: bool
+    split: str
+    seed: int
+    rows_read: int
+    cleaned: Counts
+    dropped: Counts
+    kept: Mapping[str, Counts]
+    domains: Counts
+    leak: float
+    carved: Sequence[str]
+    test_file: FixedTest | None
+    hub: HubOrigin | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub."""
+        document = asdict(self)
+        origin = document.pop("hub") or {}
+        return document | origin
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the record that `as_json` wrote."""
+        fields = dict(document)
+        test, origin = fields.pop("test_file"), fields.pop("id", None)
+        commit = fields.pop("commit", None)
+        return cls(
+            **fields,
+            test_file=None if test is None else FixedTest(**test),
+            hub=None if origin is None else HubOrigin(origin, commit),
+        )
+
+
+@dataclass(frozen=True)
+class ExtraReport:
+    """How a further test set came about: `removed_seen` rows are URLs that the models were made
+    with, and `leak` is the share of those kept whose registered domain stands in train.
+    """
+
+    file: str
+    rows_read: int
+    kept: Counts
+    removed_seen: int
+    dropped: Counts
+    leak: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the record that `as_json` wrote."""
+        return cls(**document)
+
+
+@dataclass(frozen=True)
+class FileTexts:
+    """A file of texts without labels: the rows read, dropped per reason, and kept."""
+
+    name: str
+    rows_read: int
+    dropped: Counts
+    kept: int
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Altered copies: how many were asked for, and how many there are."""
+
+    asked: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class UnlabelledReport:
+    """How the texts that the teacher alone labels came about; `copies` is None where none
+    was asked for."""
+
+    rows: int
+    file: FileTexts | None = None
+    copies: Copies | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON; where no text was asked for, the rows alone."""
+        return {"rows": self.rows} if self.copies is None else asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the record that `as_json` wrote."""
+        file, copies = document.get("file"), document.get("copies")
+        return cls(
+            document["rows"],
+            None if file is None else FileTexts(**file),
+            None if copies is None else Copies(**copies),
+        )

@@ -1,0 +1,53 @@
+"""Code that loads a released model, as its card shows it."""
+
+import inspect
+
+from minnow.serve.settings import FILE
+from minnow.text.cleaning import normalise
+
+WITH_MINNOW = """\
+import minnow
+
+classifier = minnow.load(".")  # or where these files lie, such as snapshot_download("owner/name")
+urls = ["http://example.org/", "login.example.com/verify?account=1"]
+probabilities, labels = classifier.predict(urls)
+for url, probability, label in zip(urls, probabilities, labels):
+    print(f"{label} {probability:.4f} {url}")"""
+IMPORTS = """\
+import html
+import json
+import re
+import unicodedata
+from html.entities import html5
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer"""
+CALLS = f"""\
+folder = Path(".")  # or where these files lie, such as snapshot_download("owner/name")
+settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+*_, head = (layer for layer in linear if layer.out_features == 2)
+head.float()  # in bfloat16 many URLs would get the same logits
+head.register_forward_pre_hook(lambda layer, inputs: (inputs[0].float(),))
+
+urls = ["http://example.org/", "login.example.com/verify?account=1"]
+texts = [normalise(url, move_scheme=settings["text"]["move_scheme"]) for url in urls]
+options = dict(truncation=True, padding=True, return_token_type_ids=False, return_tensors="pt")
+batch = tokenizer(texts, **options)
+with torch.inference_mode():
+    logits = model(**batch.to(model.device)).logits.double()
+margins = logits[:, 1] - logits[:, 0]
+probabilities = torch.sigmoid(margins / settings["temperature"])
+for url, margin, probability in zip(urls, margins, probabilities):
+    label = settings["labels"][int(margin > settings["decision"]["threshold"])]
+    print(f"{{label}} {{probability:.4f}} {{url}}")"""
+
+
+def stand_alone() -> str:
+    """Return code that needs no Minnow; its cleaning is the very function that Minnow's loader
+    calls.
+    """
+    return f"{IMPORTS}\n\n\n{inspect.getsource(normalise)}\n\n{CALLS}"

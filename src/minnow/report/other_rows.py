@@ -1,0 +1,86 @@
+"""Results on other rows than the test split's to the page's words and figures: further test sets,
+and controls. Pure; the template escapes all of it.
+"""
+
+from typing import Any
+
+from minnow.evaluation.records import AgainstPipeline, ControlResult, ExtraResult, OtherRows
+from minnow.layout import JUDGED
+from minnow.report.formatting import (
+    capital,
+    count,
+    flattened,
+    judged,
+    percent,
+    signed,
+    words,
+)
+from minnow.report.sections import ESTIMATES, estimate_cell, hop_cards
+from minnow.report.verdicts import subject
+from minnow.text.display import plain
+
+CONTROLS = {
+    "no_teacher": (
+        "The same student, trained on the labels alone: what learning from the teacher adds."
+    ),
+    "random_split": (
+        "The same run under a split by row, which puts domains on both sides: how far that"
+        " inflates."
+    ),
+}
+
+
+def extra_section(name: str, result: ExtraResult, margin: float) -> dict[str, Any]:
+    """Return a further test set: what it holds, its models and its hops."""
+    facts = [
+        f"{count(result.rows_read)} rows read",
+        f"{count(result.kept.safe)} safe and {count(result.kept.phishing)} phishing kept",
+        f"{count(result.removed_seen)} removed because training or validation holds them",
+        *(f"{count(rows)} dropped: {words(why)}" for why, rows in result.dropped.items() if rows),
+        f"{percent(result.leak)} of the rows have a domain that training has too",
+    ]
+    return {"name": plain(name), "facts": facts, **comparison_table(result, margin)}
+
+
+def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
+    """Return the models and hops on rows of their own."""
+    models = result.models
+    names = [*judged(models), *sorted(set(models) - set(JUDGED))]
+    shown = [(key, name) for key, name, _ in ESTIMATES if key in ("f1", "accuracy", "roc_auc")]
+    return {
+        "models": [words(name) for name in names],
+        "metrics": [
+            {
+                "name": title,
+                "note": "",
+                "cells": [estimate_cell(getattr(models[name], key)) for name in names],
+            }
+            for key, title in shown
+        ],
+        "hops": hop_cards(result.hops, margin, result.rows),
+    }
+
+
+def control_section(name: str, result: ControlResult, margin: float) -> dict[str, Any]:
+    """Return a control run: what it is, its models and hops, and all its other figures by name."""
+    return {
+        "name": words(name),
+        "about": CONTROLS.get(name, ""),
+        "against": [
+            against_pipeline(model, moved) for model, moved in result.against_pipeline.items()
+        ],
+        "facts": [(words(key), value) for key, value in flattened(result.facts)],
+        **comparison_table(result, margin),
+    }
+
+
+def against_pipeline(model: str, moved: AgainstPipeline) -> str:
+    """Return in a sentence how far a control's model lies from the pipeline's, on other test
+    rows.
+    """
+    f1 = moved.f1
+    sure = "" if f1.low > 0 or f1.high < 0 else "; the interval holds zero"
+    return (
+        f"{capital(subject(model))}: {signed(f1.difference)} of F1 against this pipeline’s own"
+        f" split ({signed(f1.low)} to {signed(f1.high)}, two independent samples){sure}."
+    )

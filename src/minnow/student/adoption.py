@@ -1,0 +1,61 @@
+"""A model that takes over another vocabulary: its embeddings begin as means of the former ones."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from minnow.errors import MinnowError
+from minnow.student.vocabularies import Vocabulary
+
+
+def mean_embeddings(old: Tensor, sources: Sequence[Sequence[int]]) -> Tensor:
+    """Return for each list of ids the mean of those rows of `old`; shape (lists, width). One id
+    gives an exact copy.
+    """
+    lengths = torch.tensor([len(ids) for ids in sources])
+    flat = torch.tensor(list(chain.from_iterable(sources)))
+    return F.embedding_bag(flat, old, lengths.cumsum(0) - lengths, mode="mean")
+
+
+def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Give the model the embeddings for another vocabulary, in place, and its config the new ids of
+    special tokens.
+
+    Raises:
+        MinnowError: the model has no plain word embeddings, or counts positions from the padding
+            token's id and that id would become another one.
+    """
+    embedding, config = model.get_input_embeddings(), model.config
+    if not isinstance(embedding, nn.Embedding):
+        raise MinnowError(
+            f"{type(model).__name__} has no plain word embeddings: set student.vocabulary.method to"
+            " keep"
+        )
+    padding = vocabulary.special.get(config.pad_token_id)
+    if padding != config.pad_token_id and _counts_from_padding(model):
+        raise MinnowError(
+            f"a {config.model_type!r} model counts positions from the id of its padding token,"
+            f" {config.pad_token_id}, which would become {padding}: set student.vocabulary.method"
+            " to keep"
+        )
+    with torch.no_grad():
+        embedding.weight = nn.Parameter(mean_embeddings(embedding.weight, vocabulary.sources))
+    embedding.num_embeddings, embedding.padding_idx = len(vocabulary.sources), padding
+    config.vocab_size = len(vocabulary.sources)
+    for name, value in config.to_dict().items():
+        if name.endswith("_token_id") and isinstance(value, int):
+            setattr(config, name, vocabulary.special.get(value))
+
+
+def _counts_from_padding(model: PreTrainedModel) -> bool:
+    """Say whether the first position's number depends on the padding token's id, as RoBERTa's
+    does.
+    """
+    return any(
+        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+        for name, module in model.named_modules()
+    )

@@ -1,0 +1,45 @@
+"""After `make repro`: a line where results differ and nothing of the user's own explains it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from minnow.tools import same_results
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name in ("metrics/teacher.json", "src/code.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("1\n")
+    author = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("edited", "lines"),
+    [
+        ([], 0),
+        (["metrics/teacher.json"], 1),
+        (["src/code.py"], 0),
+        (["metrics/teacher.json", "src/code.py"], 0),
+    ],
+)
+def test_a_line_where_only_results_differ(
+    repository: Path, edited: list[str], lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in edited:
+        (repository / name).write_text("2\n")
+    same_results.main(repository)
+    said = capsys.readouterr().err
+    assert said.count("\n") == lines
+    assert ("1 committed results differ" in said) == bool(lines)
+    assert ("docs/reproducibility.md" in said) == bool(lines)
+
+
+def test_outside_git_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same_results.main(tmp_path)
+    assert capsys.readouterr().err == ""
