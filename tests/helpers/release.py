@@ -4,6 +4,7 @@ training anything.
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,7 +16,7 @@ from minnow.core.files import write_json
 from minnow.core.made import Made
 from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.records import Headline
-from minnow.evaluation.results import DataReport, Evidence, from_json
+from minnow.evaluation.results import DataReport, Evidence, as_json, from_json, write_evidence
 from minnow.layout import JUDGED, Layout
 from minnow.models import building, embeddings, folders, heads, schemes
 from minnow.models.batching import encode
@@ -255,10 +256,10 @@ def packable(
     )
     with torch.no_grad():
         heads.classification_layer(model).weight.normal_()
-    for name in ("teacher", "student"):
-        folders.save(model, tokenizer, layout.model(name))
+    folders.save(model, tokenizer, layout.model("teacher"))
+    folders.save(model, tokenizer, layout.model("student"), facts={"made": asdict(MADE)})
     scheme = schemes.FourBit("nf4", double_quantization=True)
-    quantize.quantize(
+    quantize(
         layout.model("student"),
         layout.model("quantized"),
         scheme,
@@ -267,6 +268,10 @@ def packable(
         device=torch.device("cpu"),
         packed=None if packed is None else embeddings.SCHEMES[packed],
     )
-    for name, content in METRICS.items():
-        write_json(layout.metrics(name), content)
+    given = results()
+    write_json(layout.metrics("prepare"), METRICS["prepare"])
+    for name, headline in given.headline.items():
+        write_json(layout.metrics(name), as_json(headline))
+    write_evidence(layout, given.evidence)
+    write_json(layout.unlabelled_report, {"rows": 0})
     return root

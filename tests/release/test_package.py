@@ -20,8 +20,8 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from helpers.paths import ROOT
-from helpers.release import METRICS, SETTINGS, TEXTS, packable
-from helpers.stage import edit, tree
+from helpers.release import SETTINGS, TEXTS, packable
+from helpers.stage import tree
 from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
@@ -77,7 +77,6 @@ def folder(project: Path) -> Path:
 
 
 def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> None:
-    edit(copied, {"distill.augmentation.copies": 3})
     report = {"file": None, "copies": {"asked": 9, "kept": 7}, "rows": 7}
     write_json(Layout(copied).unlabelled_report, report)
     package.main(copied)
@@ -136,22 +135,29 @@ assert not {{"torch", "transformers", "sklearn", "datasets"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_settings_follow_params_and_calibration(copied: Path) -> None:
-    edit(copied, {"data.move_scheme": False}, "embedded")
-    calibration = METRICS["calibration"]
-    models = {
-        **calibration["models"],
-        "quantized": {**calibration["models"]["quantized"], "temperature": 2.5},
-    }
-    models["quantized"]["decision"] = {**models["quantized"]["decision"], "threshold": -1.25}
-    write_json(Layout(copied).metrics("calibration"), {**calibration, "models": models})
+def test_settings_follow_results(copied: Path) -> None:
+    layout = Layout(copied)
+    prepare, path = read_json(layout.metrics("prepare")), layout.evidence("calibration")
+    write_json(layout.metrics("prepare"), {**prepare, "move_scheme": False})
+    calibration = read_json(path)
+    fitted = calibration["models"]["quantized"]
+    fitted["temperature"], fitted["decision"]["threshold"] = 2.5, -1.25
+    write_json(path, calibration)
     package.main(copied)
-    found = settings.read(Layout(copied).release)
+    found = settings.read(layout.release)
     assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
-    assert (
-        cleaning.MOVE_SCHEME
-        not in read_json(Layout(copied).release / "minnow.json")["text"]["cleaning"]
-    )
+    steps = read_json(layout.release / "minnow.json")["text"]["cleaning"]
+    assert cleaning.MOVE_SCHEME not in steps
+
+
+@pytest.mark.parametrize("made", [None, {"loss": "mse"}])
+def test_a_student_that_does_not_say_how_it_was_made_is_refused(
+    copied: Path, made: dict[str, str] | None
+) -> None:
+    path = Layout(copied).manifest("student")
+    write_json(path, {**read_json(path), "made": made})
+    with pytest.raises(MinnowError, match=r"student/manifest\.json is not what .*`dvc repro`"):
+        package.main(copied)
 
 
 def test_a_damaged_model_is_not_released(copied: Path) -> None:
@@ -196,7 +202,7 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     """As it stands there, in the folder; the first with Minnow on the path, the second without."""
     path = {"PYTHONPATH": str(ROOT / "src")} if place == 0 else {"PYTHONPATH": ""}
     code = blocks(folder)[place]
-    assert ("minnow import" in code) == (place == 0)
+    assert ("import minnow\n" in code) == (place == 0)
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
