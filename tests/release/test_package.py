@@ -2,7 +2,6 @@
 card really runs.
 """
 
-import math
 import os
 import re
 import shutil
@@ -20,12 +19,11 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from helpers.paths import ROOT
-from helpers.release import SETTINGS, TEXTS, packable
+from helpers.release import TEXTS, packable
 from helpers.stage import tree
 from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
-from minnow.data.cleaning import CLEANING, cleaned
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.models import adapters, embeddings, heads
@@ -38,23 +36,9 @@ from minnow.quantization import recovery
 from minnow.release.classifier import load
 from minnow.serve import settings
 from minnow.stages import package
-from minnow.text import cleaning, urls
+from minnow.text import cleaning
 
 FLOAT32 = Runtime(torch.device("cpu"), torch.float32)
-# Each changes under cleaning; the last ones are those that data sets really hold.
-DIRTY = [
-    "http://example.org/",
-    "HTTPS://http://example.org/a",
-    " 'http://example.org/x y' ",
-    '`"example.org/login"`',
-    "exa\u200bmple.org/\x00path\x85",
-    "example.org/?a=1&amp;amp;b=2&section=3&notit;&#38;&unknown;",
-    "example.org/\ufffd\ufffdx",
-    "\u00a0\u2003http:// example.org\u2028",
-    "&quot;http://example.org&quot;",
-    "http://",
-    "",
-]
 
 
 @pytest.fixture(scope="module")
@@ -350,76 +334,3 @@ def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> No
         (folder / MANIFEST).write_text(content)
     with pytest.raises(MinnowError, match=r"download .*or build it, again"):
         load(folder)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"labels": ["one"]}', '{"labels": 3}'])
-def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
-    with pytest.raises(MinnowError, match="is no release"):
-        settings.read(tmp_path)
-    (tmp_path / "minnow.json").write_text(content)
-    with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
-        settings.read(tmp_path)
-
-
-# --- Settings -------------------------------------------------------------------------------------
-
-
-def test_settings_survive_json() -> None:
-    for given in (SETTINGS, replace(SETTINGS, move_scheme=False, synthetic=True, threshold=-3.0)):
-        assert settings.Settings.from_json(given.as_json()) == given
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"temperature": 0},
-        {"temperature": -1.0},
-        {"temperature": math.inf},
-        {"decision": {"threshold": math.nan}},
-    ],
-)
-def test_settings_that_give_no_probability_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(
-        ValueError, match="temperature must lie above 0 and the threshold must be finite"
-    ):
-        settings.Settings.from_json(SETTINGS.as_json() | wrong)
-
-
-def test_probability_and_label_follow_the_margin() -> None:
-    """sigmoid(2.5 / 1.25) = 1 / (1 + e⁻²) = 0.880797; the threshold itself is safe, as in the
-    metrics.
-    """
-    assert SETTINGS.probability(2.5) == pytest.approx(0.8807970779778823, abs=1e-15)
-    assert SETTINGS.probability(0.0) == 0.5
-    assert (SETTINGS.probability(-1e6), SETTINGS.probability(1e6)) == (0.0, 1.0)
-    assert [SETTINGS.label(margin) for margin in (0.5, 0.5001, -9.0)] == [
-        "safe",
-        "phishing",
-        "safe",
-    ]
-
-
-@pytest.mark.parametrize("move_scheme", [True, False])
-def test_texts_are_cleaned_as_the_training_data_were(move_scheme: bool) -> None:
-    rows = pl.DataFrame({"text": DIRTY, "label": [0] * len(DIRTY)})
-    column, _ = cleaned(rows, move_scheme=move_scheme)
-    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column[
-        "text"
-    ].to_list()
-    assert cleaning.normalise("HTTP://http://a.b/ 'c' ", move_scheme=True) == "a.b/ 'c"
-
-
-def test_every_character_is_cleaned_as_in_the_training_data() -> None:
-    """At both ends, in the middle, and in a scheme's place, for all of the basic plane."""
-    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
-    # Letters that fold to ASCII ones count as part of a scheme for polars alone; no real URL has
-    # them.
-    letters = [letter for letter in letters if letter not in "\u017f\u212a"]
-    texts = [f"{letter}http://a{letter}b.c{letter}" for letter in letters]
-    column = pl.Series(texts, dtype=pl.String)
-    for clean in CLEANING.values():
-        column = clean(column)
-    _, bare = urls.split_scheme(column)
-    expected = CLEANING["quotes_and_blanks"](bare).to_list()
-    found = [cleaning.normalise(text, move_scheme=True) for text in texts]
-    assert [(repr(a), b, c) for a, b, c in zip(texts, found, expected, strict=True) if b != c] == []
