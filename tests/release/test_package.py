@@ -18,15 +18,23 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+import minnow
 from helpers.paths import ROOT
 from helpers.release import TEXTS, packable
 from helpers.stage import tree
-from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
+from minnow.core.files import (
+    EMBEDDINGS_KEY,
+    MANIFEST,
+    check_manifest,
+    read_json,
+    write_json,
+    write_manifest,
+)
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
 from minnow.errors import MinnowError
 from minnow.layout import Layout
-from minnow.models import adapters, embeddings, heads
+from minnow.models import adapters, heads
 from minnow.models.batching import encode
 from minnow.models.folders import load_model
 from minnow.models.inference import predict_logits, store_logits
@@ -221,7 +229,6 @@ def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
 def test_a_release_carries_adapters_and_says_so(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
 ) -> None:
-    assert settings.ADAPTERS == adapters.KEY
     root = packable(tmp_path / "project", tokenizer, shape)
     layout, cpu = Layout(root), torch.device("cpu")
     layout.model("quantized").rename(layout.model("packed"))
@@ -257,7 +264,6 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, packed: str
 ) -> None:
     """And its card shows no other way, since transformers alone refuses it."""
-    assert settings.EMBEDDINGS == embeddings.KEY
     root = packable(tmp_path / "project", tokenizer, shape, packed=packed)
     package.main(root)
     folder = Layout(root).release
@@ -286,6 +292,22 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     )
 
 
+def test_an_older_release_still_loads(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
+    """Its config.json names the function that was to be called then."""
+    root = packable(tmp_path / "project", tokenizer, shape, packed="nf4")
+    package.main(root)
+    folder = Layout(root).release
+    today = minnow.load(folder, device="cpu").predict(TEXTS)
+    config, manifest = read_json(folder / "config.json"), read_json(folder / MANIFEST)
+    assert config[EMBEDDINGS_KEY]["load_with"] == "minnow.load"
+    config[EMBEDDINGS_KEY]["load_with"] = "minnow.models.load_for_inference"
+    write_json(folder / "config.json", config)
+    write_manifest(folder, {name: fact for name, fact in manifest.items() if name != "files"})
+    assert minnow.load(str(folder), device="cpu").predict(TEXTS) == today
+
+
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
     classifier = load(folder, device="cpu")
     assert classifier.predict([]) == ([], [])
@@ -303,10 +325,10 @@ def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path)
 def test_a_damaged_release_is_not_loaded(copied: Path, name: str) -> None:
     folder = Layout(copied).release
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")
-    with pytest.raises(MinnowError, match=f"{name} is missing or differs"):
+    with pytest.raises(MinnowError, match=f"{name} differs from its manifest: download"):
         load(folder)
     (folder / name).unlink()
-    with pytest.raises(MinnowError, match=r"missing or differs|is no release"):
+    with pytest.raises(MinnowError, match=r"is missing: download|is no release"):
         load(folder)
 
 
@@ -322,7 +344,7 @@ def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
 def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content: str) -> None:
     folder = Layout(copied).release
     (folder / MANIFEST).write_text(content)
-    with pytest.raises(MinnowError, match=r"manifest\.json is missing or lists no files"):
+    with pytest.raises(MinnowError, match=r"manifest\.json lists no files: download"):
         load(folder)
 
 
@@ -332,5 +354,5 @@ def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> No
     (folder / MANIFEST).unlink()
     if content is not None:
         (folder / MANIFEST).write_text(content)
-    with pytest.raises(MinnowError, match=r"download .*or build it, again"):
+    with pytest.raises(MinnowError, match=r"json .*: download the release, or build it, again"):
         load(folder)
