@@ -68,7 +68,6 @@ def main(arguments: list[str]) -> int:
             f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
         )
     from minnow import run_cache
-    from minnow.core import kernels
     from minnow.errors import MinnowError, nearest, reason
 
     stages, tools = names("stages"), names("tools")
@@ -81,9 +80,11 @@ def main(arguments: list[str]) -> int:
         return fail("stage.py", f"{given}; stages: {', '.join(stages)}; tools: {', '.join(tools)}")
     name, *rest = arguments
     package = "stages" if name in stages else "tools"
-    if name in stages:
-        kernels.prepare(ROOT)
     try:
+        if package == "stages":
+            from minnow.core import kernels
+
+            kernels.prepare(ROOT)
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]
         if len(rest) > len(takes):

@@ -16,7 +16,7 @@ from minnow.core.files import write_json
 from minnow.core.made import Made
 from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.records import Headline
-from minnow.evaluation.results import DataReport, Evidence, as_json, from_json, write_evidence
+from minnow.evaluation.results import DataReport, Evidence, from_json, write_evidence
 from minnow.layout import JUDGED, Layout
 from minnow.models import building, embeddings, folders, heads, schemes
 from minnow.models.batching import encode
@@ -256,8 +256,8 @@ def packable(
     )
     with torch.no_grad():
         heads.classification_layer(model).weight.normal_()
-    folders.save(model, tokenizer, layout.model("teacher"))
-    folders.save(model, tokenizer, layout.model("student"), facts={"made": asdict(MADE)})
+    for name in ("teacher", "student"):
+        folders.save(model, tokenizer, layout.model(name), facts={"made": asdict(MADE)})
     scheme = schemes.FourBit("nf4", double_quantization=True)
     quantize(
         layout.model("student"),
@@ -268,10 +268,8 @@ def packable(
         device=torch.device("cpu"),
         packed=None if packed is None else embeddings.SCHEMES[packed],
     )
-    given = results()
-    write_json(layout.metrics("prepare"), METRICS["prepare"])
-    for name, headline in given.headline.items():
-        write_json(layout.metrics(name), as_json(headline))
-    write_evidence(layout, given.evidence)
+    write_evidence(layout, results().evidence)
+    for name in ("prepare", *JUDGED):
+        write_json(layout.metrics(name), METRICS[name])
     write_json(layout.unlabelled_report, {"rows": 0})
     return root

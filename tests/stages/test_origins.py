@@ -95,4 +95,4 @@ def test_every_format_gives_the_same_tables(root: Path, urls: pl.DataFrame, name
     prepare.main(root)
     for split in SPLITS:
         assert_frame_equal(read_table(layout.split(split)), expected[split])
-    assert read_json(layout.metrics("prepare")) == report
+    assert read_json(layout.metrics("prepare")) == {**report, "file": name}

@@ -14,7 +14,7 @@ from typing import Any
 
 from minnow.layout import BASELINE, HOPS, JUDGED, MODELS
 from minnow.report import changes, confusion, curves, dots, size_bars
-from minnow.report.charts import AREAS, SHAPES, Chart, by_name, part_colours
+from minnow.report.charts import Chart, by_name, part_colours
 from minnow.report.formatting import BITS, arrow
 from minnow.report.svg import PAINTS, Spec, paint
 
@@ -70,19 +70,34 @@ def lines(chart: Chart, *more: str) -> Spec:
     """Return lines in the colours of the models and the dashes of the revisions; a tooltip shows
     `more` columns.
     """
-    encoding = anchored(chart)
+    looks = {
+        "color": in_turn("model", ORDER, [paint(model) for model in ORDER]),
+        "tooltip": tooltip("model", *FIELDS.values(), *more),
+    }
+    mark = {key: value for key, value in chart.mark.items() if key != "point"}
     line = {
         "params": [ZOOM],
-        "transform": [{"calculate": MODEL, "as": "model"}],
-        "mark": {**chart.mark, "clip": True},
-        "encoding": {
-            "color": in_turn("model", ORDER, [paint(model) for model in ORDER]),
-            "strokeDash": REVISION,
-            "tooltip": tooltip("model", *FIELDS.values(), *more),
-        },
+        "mark": {**mark, "clip": True},
+        "encoding": {**looks, "strokeDash": REVISION},
     }
-    layers = [*chart.below, line]
-    return {"width": WIDTH, "height": HEIGHT, "encoding": encoding, "layer": layers}
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "transform": [{"calculate": MODEL, "as": "model"}],
+        "encoding": anchored(chart),
+        "layer": [*chart.below, line, *points(chart, looks)],
+    }
+
+
+def points(chart: Chart, looks: Spec) -> list[Spec]:
+    """Return the layer of a line's points, none where it has none.
+
+    As part of the line they would hide its dashes in the legend.
+    """
+    if "point" not in chart.mark:
+        return []
+    look = {"filled": True, "opacity": 1, "clip": True}
+    return [{"mark": {"type": "point", **chart.mark["point"], **look}, "encoding": looks}]
 
 
 def shift() -> Spec:
@@ -121,7 +136,8 @@ def counts() -> Spec:
             {"calculate": "datum.rows / datum.all", "as": "share"},
         ],
         "facet": {
-            "row": REVISION,
+            # by name: with an order of its own on either side, Vega-Lite mixes up the cells
+            "row": {name: look for name, look in REVISION.items() if name != "sort"},
             "column": {"field": "model", "type": "nominal", "sort": list(JUDGED), "title": None},
         },
         "spec": {
@@ -169,13 +185,17 @@ def sizes() -> Spec:
 
 def slices() -> Spec:
     """Return a row per slice with a mark per model."""
+    # without a legend set to none, all these channels share one
     looks = {
-        "color": in_turn("model", JUDGED, [paint(model) for model in JUDGED]),
-        "shape": in_turn("model", JUDGED, [SHAPES[model] for model in JUDGED]),
-        "size": in_turn("model", JUDGED, [AREAS[model] for model in JUDGED]),
+        name: {key: look[key] for key in ("field", "type", "scale")} | {"title": None}
+        for name, look in dots.looks(JUDGED).items()
     }
+    looks["size"]["type"] = "ordinal"
     encoding = anchored(dots.SLICES)
     encoding["x"]["scale"] = {**encoding["x"]["scale"], "zero": False}
+    # the long title of one revision would run into the next one's
+    small = {"titleFontSize": 9, "titleFontWeight": "normal"}
+    encoding["x"]["axis"] = {**encoding["x"]["axis"], **small}
     tips = tooltip(FIELDS["y"], "model", FIELDS["x"])
     return by_revision("column", rows(dots.SLICES, {**encoding, **looks, "tooltip": tips}))
 

@@ -54,7 +54,8 @@ def declared() -> Places:
     """Return the places in params.yaml that stages read, each once, with the class of its block."""
     places: dict[tuple[str, type[BaseModel]], None] = {}
     for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
-        places.update(dict.fromkeys(importlib.import_module(module.name).Params.places().values()))
+        read = importlib.import_module(module.name).Params.places().values()
+        places.update(dict.fromkeys(place for place in read if place[1] is not params.Raw))
     return list(places)
 
 
