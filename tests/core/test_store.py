@@ -19,6 +19,7 @@ from minnow.core.files import (
     PARTIAL,
     check_manifest,
     discard,
+    first_damage,
     read_json,
     replacing,
     require_space,
@@ -254,6 +255,14 @@ def test_a_missing_file_is_found(model: Path) -> None:
     (model / "inner" / "config.json").unlink()
     with pytest.raises(MinnowError, match=r"config\.json is missing"):
         check_manifest(model)
+
+
+def test_a_file_may_be_left_out_of_the_comparison(model: Path) -> None:
+    manifest = read_json(model / MANIFEST)
+    (model / "model.safetensors").write_bytes(b"")
+    assert first_damage(model, manifest, but=["model.safetensors"]) == ""
+    assert first_damage(model, manifest).endswith("model.safetensors differs from its manifest")
+    assert first_damage(model, []).endswith("manifest.json lists no files")
 
 
 def test_the_remedy_for_a_damaged_model_mends_dvcs_cache(

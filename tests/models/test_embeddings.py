@@ -282,3 +282,21 @@ def test_the_config_says_what_is_in_the_file(name: str) -> None:
             MinnowError, match="this Minnow cannot read: install the one that wrote it"
         ):
             embeddings.of_config(SimpleNamespace(minnow_embeddings=wrong))
+
+
+@pytest.mark.parametrize(
+    "loader",
+    ["minnow.models.load_for_inference", "minnow.models.folders.load_for_inference", None],
+)
+def test_a_folder_loads_whichever_function_it_names_as_its_loader(loader: str | None) -> None:
+    """Folders made before minnow.load name what was to be called then."""
+    schemes = {"a": SCHEMES["nf4"], "b": SCHEMES["int8"]}
+    said = embeddings.described(schemes)
+    assert isinstance(said, list)
+    assert {block["load_with"] for block in said} == {"minnow.load"}
+    old = [{**block, "load_with": loader} for block in said]
+    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=old)) == schemes
+    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=old[0])) == {"b": SCHEMES["int8"]}
+    for wrong in ([*old, "nf4"], [{**old[0], "block": 128}], [{**old[0], "more": 1}]):
+        with pytest.raises(MinnowError, match="this Minnow cannot read"):
+            embeddings.of_config(SimpleNamespace(minnow_embeddings=wrong))

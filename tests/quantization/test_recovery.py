@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from helpers.stage import new_project
 from helpers.training import BFLOAT16, FLOAT32, training_params
-from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
+from minnow.core.files import ADAPTERS_KEY, MANIFEST, check_manifest, read_json, write_json
 from minnow.core.runtime import Runtime
 from minnow.core.selection import validation_f1
 from minnow.distill import losses
@@ -197,7 +197,7 @@ def test_what_changes_and_what_stays(student: Student, tmp_path: Path, adapted: 
     recover(student, out, adapted)
     old, new = weights(student.folders.packed), weights(out)
     inner = packed_names(old)
-    beside = {name for name in new if name.startswith(adapters.KEY)}
+    beside = {name for name in new if name.startswith(ADAPTERS_KEY)}
     assert set(new) - beside == set(old)
     assert bool(beside) == adapted.shipped
     tables = {name for name in old if "embeddings." in name and "LayerNorm" not in name}
@@ -227,7 +227,7 @@ def test_what_changes_and_what_stays(student: Student, tmp_path: Path, adapted: 
         assert {each.dtype for each in map(new.__getitem__, beside)} == {torch.bfloat16}
         assert manifest["parameters"] == packed["parameters"] + extra
         assert manifest["bytes_by_part"]["body"] == packed["bytes_by_part"]["body"] + 2 * extra
-        config = read_json(out / "config.json")[adapters.KEY]
+        config = read_json(out / "config.json")[ADAPTERS_KEY]
         assert (config["rank"], config["scale"]) == (4, 2.0)
         assert len(config["layers"]) == len(beside) / 2 == len(codes)
     else:
@@ -270,7 +270,7 @@ def test_adapters_from_elsewhere_are_refused(
         student, out, SHIPPED, training=training_params(epochs=2, batch_size=16, learning_rate=5e-3)
     )
     config = read_json(out / "config.json")
-    config[adapters.KEY] |= change
+    config[ADAPTERS_KEY] |= change
     write_json(out / "config.json", config)
     with pytest.raises(MinnowError, match=said):
         load_model(out)

@@ -2,7 +2,6 @@
 card really runs.
 """
 
-import math
 import os
 import re
 import shutil
@@ -19,16 +18,23 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+import minnow
 from helpers.paths import ROOT
-from helpers.release import METRICS, SETTINGS, TEXTS, packable
+from helpers.release import TEXTS, packable
 from helpers.stage import tree
-from minnow.core.files import MANIFEST, check_manifest, read_json, write_json
+from minnow.core.files import (
+    EMBEDDINGS_KEY,
+    MANIFEST,
+    check_manifest,
+    read_json,
+    write_json,
+    write_manifest,
+)
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
-from minnow.data.cleaning import CLEANING, cleaned
 from minnow.errors import MinnowError
 from minnow.layout import Layout
-from minnow.models import adapters, embeddings, heads
+from minnow.models import adapters, heads
 from minnow.models.batching import encode
 from minnow.models.folders import load_model
 from minnow.models.inference import predict_logits, store_logits
@@ -38,23 +44,9 @@ from minnow.quantization import recovery
 from minnow.release.classifier import load
 from minnow.serve import settings
 from minnow.stages import package
-from minnow.text import cleaning, urls
+from minnow.text import cleaning
 
 FLOAT32 = Runtime(torch.device("cpu"), torch.float32)
-# Each changes under cleaning; the last ones are those that data sets really hold.
-DIRTY = [
-    "http://example.org/",
-    "HTTPS://http://example.org/a",
-    " 'http://example.org/x y' ",
-    '`"example.org/login"`',
-    "exa\u200bmple.org/\x00path\x85",
-    "example.org/?a=1&amp;amp;b=2&section=3&notit;&#38;&unknown;",
-    "example.org/\ufffd\ufffdx",
-    "\u00a0\u2003http:// example.org\u2028",
-    "&quot;http://example.org&quot;",
-    "http://",
-    "",
-]
 
 
 @pytest.fixture(scope="module")
@@ -135,22 +127,29 @@ assert not {{"torch", "transformers", "sklearn", "datasets"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_settings_follow_params_and_calibration(copied: Path) -> None:
-    write_json(Layout(copied).metrics("prepare"), {**METRICS["prepare"], "move_scheme": False})
-    calibration = METRICS["calibration"]
-    models = {
-        **calibration["models"],
-        "quantized": {**calibration["models"]["quantized"], "temperature": 2.5},
-    }
-    models["quantized"]["decision"] = {**models["quantized"]["decision"], "threshold": -1.25}
-    write_json(Layout(copied).evidence("calibration"), {**calibration, "models": models})
+def test_settings_follow_results(copied: Path) -> None:
+    layout = Layout(copied)
+    prepare, path = read_json(layout.metrics("prepare")), layout.evidence("calibration")
+    write_json(layout.metrics("prepare"), {**prepare, "move_scheme": False})
+    calibration = read_json(path)
+    fitted = calibration["models"]["quantized"]
+    fitted["temperature"], fitted["decision"]["threshold"] = 2.5, -1.25
+    write_json(path, calibration)
     package.main(copied)
-    found = settings.read(Layout(copied).release)
+    found = settings.read(layout.release)
     assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
-    assert (
-        cleaning.MOVE_SCHEME
-        not in read_json(Layout(copied).release / "minnow.json")["text"]["cleaning"]
-    )
+    steps = read_json(layout.release / "minnow.json")["text"]["cleaning"]
+    assert cleaning.MOVE_SCHEME not in steps
+
+
+@pytest.mark.parametrize("made", [None, {"loss": "mse"}])
+def test_a_student_that_does_not_say_how_it_was_made_is_refused(
+    copied: Path, made: dict[str, str] | None
+) -> None:
+    path = Layout(copied).manifest("student")
+    write_json(path, {**read_json(path), "made": made})
+    with pytest.raises(MinnowError, match=r"student/manifest\.json is not what .*`dvc repro`"):
+        package.main(copied)
 
 
 def test_a_damaged_model_is_not_released(copied: Path) -> None:
@@ -195,7 +194,7 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     """As it stands there, in the folder; the first with Minnow on the path, the second without."""
     path = {"PYTHONPATH": str(ROOT / "src")} if place == 0 else {"PYTHONPATH": ""}
     code = blocks(folder)[place]
-    assert ("import minnow" in code) == (place == 0)
+    assert ("import minnow\n" in code) == (place == 0)
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -230,7 +229,6 @@ def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
 def test_a_release_carries_adapters_and_says_so(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
 ) -> None:
-    assert settings.ADAPTERS == adapters.KEY
     root = packable(tmp_path / "project", tokenizer, shape)
     layout, cpu = Layout(root), torch.device("cpu")
     layout.model("quantized").rename(layout.model("packed"))
@@ -266,7 +264,6 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams, packed: str
 ) -> None:
     """And its card shows no other way, since transformers alone refuses it."""
-    assert settings.EMBEDDINGS == embeddings.KEY
     root = packable(tmp_path / "project", tokenizer, shape, packed=packed)
     package.main(root)
     folder = Layout(root).release
@@ -295,6 +292,22 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     )
 
 
+def test_an_older_release_still_loads(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, shape: BuildParams
+) -> None:
+    """Its config.json names the function that was to be called then."""
+    root = packable(tmp_path / "project", tokenizer, shape, packed="nf4")
+    package.main(root)
+    folder = Layout(root).release
+    today = minnow.load(folder, device="cpu").predict(TEXTS)
+    config, manifest = read_json(folder / "config.json"), read_json(folder / MANIFEST)
+    assert config[EMBEDDINGS_KEY]["load_with"] == "minnow.load"
+    config[EMBEDDINGS_KEY]["load_with"] = "minnow.models.load_for_inference"
+    write_json(folder / "config.json", config)
+    write_manifest(folder, {name: fact for name, fact in manifest.items() if name != "files"})
+    assert minnow.load(str(folder), device="cpu").predict(TEXTS) == today
+
+
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
     classifier = load(folder, device="cpu")
     assert classifier.predict([]) == ([], [])
@@ -312,10 +325,10 @@ def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path)
 def test_a_damaged_release_is_not_loaded(copied: Path, name: str) -> None:
     folder = Layout(copied).release
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")
-    with pytest.raises(MinnowError, match=f"{name} is missing or differs"):
+    with pytest.raises(MinnowError, match=f"{name} differs from its manifest: download"):
         load(folder)
     (folder / name).unlink()
-    with pytest.raises(MinnowError, match=r"missing or differs|is no release"):
+    with pytest.raises(MinnowError, match=r"is missing: download|is no release"):
         load(folder)
 
 
@@ -331,7 +344,7 @@ def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
 def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content: str) -> None:
     folder = Layout(copied).release
     (folder / MANIFEST).write_text(content)
-    with pytest.raises(MinnowError, match=r"manifest\.json is missing or lists no files"):
+    with pytest.raises(MinnowError, match=r"manifest\.json lists no files: download"):
         load(folder)
 
 
@@ -341,78 +354,5 @@ def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> No
     (folder / MANIFEST).unlink()
     if content is not None:
         (folder / MANIFEST).write_text(content)
-    with pytest.raises(MinnowError, match=r"download .*or build it, again"):
+    with pytest.raises(MinnowError, match=r"json .*: download the release, or build it, again"):
         load(folder)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"labels": ["one"]}', '{"labels": 3}'])
-def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
-    with pytest.raises(MinnowError, match="is no release"):
-        settings.read(tmp_path)
-    (tmp_path / "minnow.json").write_text(content)
-    with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
-        settings.read(tmp_path)
-
-
-# --- Settings -------------------------------------------------------------------------------------
-
-
-def test_settings_survive_json() -> None:
-    for given in (SETTINGS, replace(SETTINGS, move_scheme=False, synthetic=True, threshold=-3.0)):
-        assert settings.Settings.from_json(given.as_json()) == given
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"temperature": 0},
-        {"temperature": -1.0},
-        {"temperature": math.inf},
-        {"decision": {"threshold": math.nan}},
-    ],
-)
-def test_settings_that_give_no_probability_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(
-        ValueError, match="temperature must lie above 0 and the threshold must be finite"
-    ):
-        settings.Settings.from_json(SETTINGS.as_json() | wrong)
-
-
-def test_probability_and_label_follow_the_margin() -> None:
-    """sigmoid(2.5 / 1.25) = 1 / (1 + e⁻²) = 0.880797; the threshold itself is safe, as in the
-    metrics.
-    """
-    assert SETTINGS.probability(2.5) == pytest.approx(0.8807970779778823, abs=1e-15)
-    assert SETTINGS.probability(0.0) == 0.5
-    assert (SETTINGS.probability(-1e6), SETTINGS.probability(1e6)) == (0.0, 1.0)
-    assert [SETTINGS.label(margin) for margin in (0.5, 0.5001, -9.0)] == [
-        "safe",
-        "phishing",
-        "safe",
-    ]
-
-
-@pytest.mark.parametrize("move_scheme", [True, False])
-def test_texts_are_cleaned_as_the_training_data_were(move_scheme: bool) -> None:
-    rows = pl.DataFrame({"text": DIRTY, "label": [0] * len(DIRTY)})
-    column, _ = cleaned(rows, move_scheme=move_scheme)
-    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column[
-        "text"
-    ].to_list()
-    assert cleaning.normalise("HTTP://http://a.b/ 'c' ", move_scheme=True) == "a.b/ 'c"
-
-
-def test_every_character_is_cleaned_as_in_the_training_data() -> None:
-    """At both ends, in the middle, and in a scheme's place, for all of the basic plane."""
-    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
-    # Letters that fold to ASCII ones count as part of a scheme for polars alone; no real URL has
-    # them.
-    letters = [letter for letter in letters if letter not in "\u017f\u212a"]
-    texts = [f"{letter}http://a{letter}b.c{letter}" for letter in letters]
-    column = pl.Series(texts, dtype=pl.String)
-    for clean in CLEANING.values():
-        column = clean(column)
-    _, bare = urls.split_scheme(column)
-    expected = CLEANING["quotes_and_blanks"](bare).to_list()
-    found = [cleaning.normalise(text, move_scheme=True) for text in texts]
-    assert [(repr(a), b, c) for a, b, c in zip(texts, found, expected, strict=True) if b != c] == []

@@ -218,7 +218,7 @@ def test_a_missing_or_damaged_release_is_refused(project: Path, calls: Calls) ->
     weights = Layout(project).release / "model.safetensors"
     weights.write_bytes(b"other")
     with pytest.raises(
-        MinnowError, match=r"model\.safetensors is missing or differs from the release's manifest"
+        MinnowError, match=r"model\.safetensors differs from its manifest: download the release"
     ):
         push_to_hub.main(project, REPO)
     weights.unlink()

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,11 @@ from typing import Any
 from minnow.errors import MinnowError
 
 MANIFEST = "manifest.json"
+# What config.json calls the formats of ours: packed embeddings, and adapters beside the weights.
+EMBEDDINGS_KEY = "minnow_embeddings"
+ADAPTERS_KEY = "minnow_adapters"
+# What it says of who reads them, for people: older folders name older functions.
+LOADER_KEY, LOADER = "load_with", "minnow.load"
 # Ends the name of what is being written and has no name of its own yet.
 PARTIAL = ".partial"
 
@@ -90,7 +95,7 @@ def check_manifest(folder: Path) -> None:
     Raises:
         MinnowError: a file is missing or differs.
     """
-    if damage := _damage(folder):
+    if damage := first_damage(folder, read_json(folder / MANIFEST)):
         raise MinnowError(
             f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && chmod -R u+w"
             ' "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what'
@@ -98,19 +103,31 @@ def check_manifest(folder: Path) -> None:
         )
 
 
-def _damage(folder: Path) -> str:
-    """Return the first difference of a model folder from its manifest, in words, or nothing."""
-    manifest = read_json(folder / MANIFEST)
+def first_damage(folder: Path, manifest: Any, *, but: Collection[str] = ()) -> str:
+    """Return the first difference of a folder from its manifest, in words, or nothing; files named
+    in `but` may differ or lack.
+    """
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict):
         return f"{folder / MANIFEST} lists no files"
     for name, fact in files.items():
+        if name in but:
+            continue
         file = folder / name
         if not file.is_file():
             return f"{file} is missing"
         if fact != {"bytes": file.stat().st_size, "sha256": sha256(file)}:
             return f"{file} differs from its manifest"
     return ""
+
+
+def without_loader(block: Any) -> Any:
+    """Return what config.json says of a format of ours, but for who reads it."""
+    if isinstance(block, list):
+        return [without_loader(part) for part in block]
+    if not isinstance(block, dict):
+        return block
+    return {key: value for key, value in block.items() if key != LOADER_KEY}
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from minnow.core.files import ADAPTERS_KEY, LOADER, LOADER_KEY, without_loader
 from minnow.errors import MinnowError, listed
 
-# What config.json calls them, and their module in a model.
-KEY = "minnow_adapters"
 # Under another name than transformers looks for, so that it refuses a folder whose adapters it
 # would leave out.
 WEIGHTS = "minnow.safetensors"
@@ -118,7 +117,7 @@ def make_room(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
         )
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in linear.items()}
     room = LowRank(shapes, rank, DTYPE)
-    model.add_module(KEY, room)
+    model.add_module(ADAPTERS_KEY, room)
     return room
 
 
@@ -126,7 +125,7 @@ def connect(model: nn.Module, layers: Sequence[str], scale: float) -> None:
     """Let each layer add what its adapter computes. Once only, and after layers were exchanged for
     packed ones.
     """
-    room = model.get_submodule(KEY)
+    room = model.get_submodule(ADAPTERS_KEY)
     for name in layers:
         a, b = (room.get_parameter(parameter_name(name, matrix)) for matrix in ("a", "b"))
         model.get_submodule(name).register_forward_hook(partial(_add, a=a, b=b, scale=scale))
@@ -155,7 +154,7 @@ def attach(model: PreTrainedModel, found: Pairs) -> None:
             room.get_parameter(parameter_name(name, "a")).copy_(pair.a)
             room.get_parameter(parameter_name(name, "b")).copy_(pair.b)
     connect(model, list(found), first.scale)
-    setattr(model.config, KEY, described(list(found), rank, first.scale))
+    setattr(model.config, ADAPTERS_KEY, described(list(found), rank, first.scale))
 
 
 def described(layers: Sequence[str], rank: int, scale: float) -> dict[str, Any]:
@@ -166,7 +165,7 @@ def described(layers: Sequence[str], rank: int, scale: float) -> dict[str, Any]:
         "adds": "scale * b(a(inputs)) to each layer's output",
         "layers": sorted(layers),
         "weights": WEIGHTS,
-        "load_with": "minnow.models.folders.load_for_inference",
+        LOADER_KEY: LOADER,
     }
 
 
@@ -185,14 +184,15 @@ def of_config(config: Any) -> Described | None:
     Raises:
         MinnowError: it says something that is not known here.
     """
-    said = getattr(config, KEY, None)
+    said = getattr(config, ADAPTERS_KEY, None)
     if said is None:
         return None
     if isinstance(said, dict) and {"layers", "rank", "scale"} <= said.keys():
         found = Described(said["layers"], said["rank"], said["scale"])
-        if said == described(found.layers, found.rank, found.scale):
+        expected = described(found.layers, found.rank, found.scale)
+        if without_loader(said) == without_loader(expected):
             return found
     raise MinnowError(
-        f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that"
-        " wrote it"
+        f"config.json says {ADAPTERS_KEY}: {said}, which this Minnow cannot read: install the one"
+        " that wrote it"
     )

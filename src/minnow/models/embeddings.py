@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from minnow.core.files import EMBEDDINGS_KEY, LOADER, LOADER_KEY, without_loader
 from minnow.errors import MinnowError
 
 # NF4: 8 quantiles of N(0, 1) below zero and 9 above, zero counted in both, so that it is exact;
@@ -39,8 +40,6 @@ CODE_BOOK = (
     0.7229568362236023,
     1.0,
 )
-# What config.json calls them.
-KEY = "minnow_embeddings"
 STEPS = 127  # int8 holds −127..127; −128 stays unused, so that both signs reach as far
 SCALE = torch.float16
 # Tables below this stay float: they are a handful of bytes. In it lie word and position tables,
@@ -262,7 +261,7 @@ def described(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, 
             "absmax": str(SCALE).removeprefix("torch."),
             "row": "codes, absmax",
             "tables": sorted(name for name, its in schemes.items() if its == scheme),
-            "load_with": "minnow.models.folders.load_for_inference",
+            LOADER_KEY: LOADER,
         }
         for scheme in SCHEMES.values()
         if scheme in schemes.values()
@@ -276,7 +275,7 @@ def of_config(config: Any) -> dict[str, Scheme] | None:
     Raises:
         MinnowError: they are packed in a way that is not known here.
     """
-    said = getattr(config, KEY, None)
+    said = getattr(config, EMBEDDINGS_KEY, None)
     if said is None:
         return None
     blocks = said if isinstance(said, list) else [said]
@@ -288,9 +287,9 @@ def of_config(config: Any) -> dict[str, Scheme] | None:
         and isinstance(block.get("tables"), list)
         for name in block["tables"]
     }
-    if not schemes or said != described(schemes):
+    if not schemes or without_loader(said) != without_loader(described(schemes)):
         raise MinnowError(
-            f"config.json says {KEY}: {said}, which this Minnow cannot read: install the one that"
-            " wrote it"
+            f"config.json says {EMBEDDINGS_KEY}: {said}, which this Minnow cannot read: install the"
+            " one that wrote it"
         )
     return schemes

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from minnow.core import kernels
-from minnow.core.files import MANIFEST, write_manifest
+from minnow.core.files import ADAPTERS_KEY, MANIFEST, write_manifest
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError
 from minnow.models import adapters, embeddings
@@ -226,6 +226,6 @@ def part_of(name: str, prefix: str, tables: Collection[str]) -> str:
 
     Embeddings are the tables and what stands beside them, such as their norm.
     """
-    if not name.startswith((prefix, adapters.KEY)):
+    if not name.startswith((prefix, ADAPTERS_KEY)):
         return "head"
     return "embeddings" if "embeddings." in name or name.rpartition(".")[0] in tables else "body"

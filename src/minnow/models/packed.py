@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY
 from minnow.errors import MinnowError, listed
 from minnow.models import adapters, embeddings, heads
 from minnow.models.schemes import Scheme
@@ -36,7 +37,7 @@ def dequantized(layer: Any) -> Tensor:
 def plain_config(config: PreTrainedConfig) -> PreTrainedConfig:
     """Return the config of the float model that a packed one stands for."""
     plain = deepcopy(config)
-    for key in ("quantization_config", embeddings.KEY, adapters.KEY):
+    for key in ("quantization_config", EMBEDDINGS_KEY, ADAPTERS_KEY):
         if hasattr(plain, key):
             delattr(plain, key)
     return plain

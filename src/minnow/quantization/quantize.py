@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from minnow.core.files import EMBEDDINGS_KEY
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError, listed
 from minnow.models import embeddings, folders, heads
@@ -145,7 +146,7 @@ def pack_embeddings(
         weight = original.get_parameter(f"{name}.weight")[: layer.rows]
         layer.weight = embeddings.quantize_rows(weight, layer.scheme).to(layer.weight.device)
     if schemes:
-        setattr(model.config, embeddings.KEY, embeddings.described(schemes))
+        setattr(model.config, EMBEDDINGS_KEY, embeddings.described(schemes))
 
 
 def formats(

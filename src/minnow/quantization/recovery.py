@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from minnow.core.files import MANIFEST, read_json, write_json, write_manifest
+from minnow.core.files import ADAPTERS_KEY, MANIFEST, read_json, write_json, write_manifest
 from minnow.core.runtime import Runtime
 from minnow.core.selection import validation_f1
 from minnow.errors import MinnowError, tell
@@ -290,10 +290,10 @@ def write(
         (weights,) = out.glob("*.safetensors")
         weights.unlink()
         config = read_json(out / "config.json")
-        if hasattr(model.config, adapters.KEY):
+        if hasattr(model.config, ADAPTERS_KEY):
             weights = out / adapters.WEIGHTS
             write_json(
-                out / "config.json", {**config, adapters.KEY: getattr(model.config, adapters.KEY)}
+                out / "config.json", {**config, ADAPTERS_KEY: getattr(model.config, ADAPTERS_KEY)}
             )
         save_file(dict(state), weights, metadata={"format": "pt"})
         weights.chmod((out / "config.json").stat().st_mode)

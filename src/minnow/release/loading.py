@@ -3,12 +3,12 @@
 import inspect
 
 from minnow.serve.settings import FILE
-from minnow.text.cleaning import normalise
+from minnow.text import cleaning
 
 WITH_MINNOW = """\
 import minnow
 
-classifier = minnow.load(".")  # or where these files lie, such as snapshot_download("owner/name")
+classifier = minnow.load(".")  # or huggingface_hub.snapshot_download("owner/name")
 urls = ["http://example.org/", "login.example.com/verify?account=1"]
 probabilities, labels = classifier.predict(urls)
 for url, probability, label in zip(urls, probabilities, labels):
@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer"""
 CALLS = f"""\
-folder = Path(".")  # or where these files lie, such as snapshot_download("owner/name")
+folder = Path(".")  # or huggingface_hub.snapshot_download("owner/name")
 settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -47,7 +47,6 @@ for url, margin, probability in zip(urls, margins, probabilities):
 
 
 def stand_alone() -> str:
-    """Return code that needs no Minnow; its cleaning is the very function that Minnow's loader
-    calls.
-    """
-    return f"{IMPORTS}\n\n\n{inspect.getsource(normalise)}\n\n{CALLS}"
+    """Return code that needs no Minnow; its cleaning is the very code that Minnow's loader runs."""
+    source = inspect.getsource(cleaning)
+    return f"{IMPORTS}\n\n{source[source.index('ENTITY = ') :]}\n\n{CALLS}"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minnow.core.files import read_json
+from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY, read_json
 from minnow.core.made import Made
 from minnow.evaluation.records import Calibration
 from minnow.evaluation.results import from_json
 from minnow.layout import Layout
 from minnow.report.markdown import code
-from minnow.serve.settings import ADAPTERS, EMBEDDINGS, Settings
+from minnow.serve.settings import Settings
 
 
 def settings_of(
@@ -41,14 +41,14 @@ def embeddings(model: Path) -> str | None:
     """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None
     if none are.
     """
-    found = read_json(model / "config.json").get(EMBEDDINGS) or []
+    found = read_json(model / "config.json").get(EMBEDDINGS_KEY) or []
     blocks = found if isinstance(found, list) else [found]
     return " and ".join(block["scheme"] for block in blocks) or None
 
 
 def adapters(model: Path) -> int | None:
     """Return the rank of the adapters that lie beside a model's weights, None if there are none."""
-    found: Mapping[str, int] | None = read_json(model / "config.json").get(ADAPTERS)
+    found: Mapping[str, int] | None = read_json(model / "config.json").get(ADAPTERS_KEY)
     return found["rank"] if found else None
 
 

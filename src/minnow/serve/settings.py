@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from minnow.core.files import MANIFEST, read_json, sha256
+from minnow.core.files import MANIFEST, first_damage, read_json
 from minnow.errors import MinnowError
 from minnow.text.cleaning import CLEANING, MOVE_SCHEME
 
 FILE = "minnow.json"
 CARD = "README.md"
-# The keys of config.json that `minnow.embeddings` and `minnow.adapters` write, which load torch.
-EMBEDDINGS = "minnow_embeddings"
-ADAPTERS = "minnow_adapters"
 
 
 @dataclass(frozen=True)
@@ -111,16 +108,9 @@ def check(folder: Path) -> None:
         MinnowError: one is missing or differs.
     """
     path = folder / MANIFEST
-    manifest = read_json(path) if path.is_file() else None
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or not all(isinstance(fact, dict) for fact in files.values()):
-        raise MinnowError(
-            f"{path} is missing or lists no files: download the release, or build it, again"
-        )
-    for name, fact in files.items():
-        file = folder / name
-        if name != CARD and not (file.is_file() and sha256(file) == fact.get("sha256")):
-            raise MinnowError(
-                f"{file} is missing or differs from the release's manifest: download it, or build"
-                " it, again"
-            )
+    if path.is_file():
+        damage = first_damage(folder, read_json(path), but=[CARD])
+    else:
+        damage = f"{path} is missing"
+    if damage:
+        raise MinnowError(f"{damage}: download the release, or build it, again")

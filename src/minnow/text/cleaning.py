@@ -13,21 +13,49 @@ CLEANING = (
 )
 MOVE_SCHEME = "take off the scheme in front (http://, also more than once) and trim again"
 
+# From here on the card of a release shows this file as it is.
+ENTITY = r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);"
+ENDS = r"^[\s'\"`]+|[\s'\"`]+$"
+SCHEMES = r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+"
+
+
+def unescaped(text: str) -> str:
+    """Resolve HTML escapes, doubled ones too; without a `;` nothing is one (`&section=`)."""
+
+    def resolved(match: re.Match[str]) -> str:
+        known = match[0].startswith("&#") or match[0][1:] in html5
+        return html.unescape(match[0]) if known else match[0]
+
+    while (plain := re.sub(ENTITY, resolved, text)) != text:
+        text = plain
+    return text
+
+
+def without_undecodable(text: str) -> str:
+    """Remove what stands for bytes that no character was found for."""
+    return text.replace("\ufffd", "")
+
+
+def without_controls(text: str) -> str:
+    """Remove control, format and surrogate characters."""
+    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+
+def trimmed(text: str) -> str:
+    """Remove blanks and quotes at both ends."""
+    return re.sub(ENDS, "", text)
+
+
+STEPS = {
+    "html_escapes": unescaped,
+    "undecodable_bytes": without_undecodable,
+    "control_characters": without_controls,
+    "quotes_and_blanks": trimmed,
+}
+
 
 def normalise(text: str, *, move_scheme: bool) -> str:
     """Return a text cleaned as those that the model was trained on."""
-
-    def resolved(found: re.Match[str]) -> str:
-        known = found[0].startswith("&#") or found[0][1:] in html5
-        return html.unescape(found[0]) if known else found[0]
-
-    def trimmed(text: str) -> str:
-        return re.sub(r"^[\s'\"`]+|[\s'\"`]+$", "", text)
-
-    while (plain := re.sub(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);", resolved, text)) != text:
-        text = plain
-    unwanted = ("Cc", "Cf", "Cs")
-    text = trimmed(
-        "".join(c for c in text if c != "\ufffd" and unicodedata.category(c) not in unwanted)
-    )
-    return trimmed(re.sub(r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+", "", text)) if move_scheme else text
+    for step in STEPS.values():
+        text = step(text)
+    return trimmed(re.sub(SCHEMES, "", text)) if move_scheme else text

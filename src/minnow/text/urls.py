@@ -10,7 +10,9 @@ from itertools import product
 import polars as pl
 from tldextract import TLDExtract
 
-_SCHEMES = r"(?i)^(?:[a-z][a-z0-9+-]*://)+"
+from minnow.text.cleaning import SCHEMES
+
+_SCHEME = r"^([A-Za-z][A-Za-z0-9+-]*)://"
 _LEAD = r"(?i)^(?:(?:[a-z][a-z0-9+-]*:)?//|[:/.])+"
 _PARTS = (
     r"(?is)^(?<user>[^/?\\]*@)?(?<host>\[[0-9a-f]*:[0-9a-f:.]*\]|[^:/?\\\[]*)"
@@ -29,8 +31,8 @@ def split_scheme(urls: pl.Series) -> tuple[pl.Series, pl.Series]:
 
     Of `http://http://x` both go: what is left never begins with a scheme.
     """
-    schemes = urls.str.extract(r"(?i)^([a-z][a-z0-9+-]*)://").fill_null("").str.to_lowercase()
-    return schemes, urls.str.replace(_SCHEMES, "")
+    schemes = urls.str.extract(_SCHEME).fill_null("").str.to_lowercase()
+    return schemes, urls.str.replace(SCHEMES, "")
 
 
 def key(urls: pl.Series) -> pl.Series:
