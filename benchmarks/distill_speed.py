@@ -44,6 +44,7 @@ from minnow.distill.losses import distillation
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
 from minnow.training.loop import fit
+from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.params import TrainingParams
 from minnow.training.targets import Targets
 
@@ -139,27 +140,23 @@ def epoch_seconds(
 ) -> float:
     """Return the seconds of one epoch of Minnow's distillation, after a short one to warm up."""
 
+    params = TrainingParams(
+        epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
+    )
+
     def epoch(part: Work, student: PreTrainedModel) -> float:
         _, seconds = timed(
             lambda: fit(
                 student,
-                part.encoded,
-                Targets(part.labels, logits[: len(part.encoded)]),
-                first_rows(work, 8).encoded,
-                loss=distillation(
-                    loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT
+                Examples(part.encoded, Targets(part.labels, logits[: len(part.encoded)])),
+                Validation(first_rows(work, 8).encoded, lambda _: 0.0),
+                Objective(
+                    distillation(
+                        loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT
+                    )
                 ),
-                score=lambda _: 0.0,
-                params=TrainingParams(
-                    epochs=1,
-                    batch_size=batch_size,
-                    learning_rate=LEARNING_RATE,
-                    warmup=0.0,
-                    weight_decay=0.01,
-                ),
-                runtime=Runtime(CPU, dtype),
-                seed=0,
-                desc="minnow",
+                Schedule(params, seed=0),
+                Job("minnow", Runtime(CPU, dtype)),
             )
         )
         return seconds

@@ -9,17 +9,13 @@ from helpers.paths import SRC
 OF_EVERY_STAGE = {"main", "Params"}
 # Pairs that are to be renamed, or to become one. Take off what is mended; add nothing.
 STILL_TWICE = {
-    "Plan",
     "Results",
-    "Source",
-    "Stored",
     "by_model",
     "bytes_by_part",
     "calibration",
     "changed",
     "changes",
     "check",
-    "check_layers",
     "confusion",
     "described",
     "elsewhere",
@@ -31,20 +27,17 @@ STILL_TWICE = {
     "licence",
     "load",
     "load_tokenizer",
-    "logits_of",
     "make_room",
     "number",
     "of_config",
     "origin",
     "parts",
     "passes",
-    "plan",
     "precision_recall",
     "prepare",
     "quantize",
     "read",
     "reasons",
-    "recover",
     "render",
     "roc",
     "rounded",
@@ -64,7 +57,6 @@ STILL_TWICE = {
     "training",
     "verdict",
     "versions",
-    "write",
 }
 
 

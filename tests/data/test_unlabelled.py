@@ -335,15 +335,16 @@ def test_with_labels_everywhere_it_is_torchs_own_mean_to_the_bit() -> None:
 def test_train_with_unlabelled_rows() -> None:
     train = HELD["train"].with_columns(pl.col("label").cast(pl.Int8))
     teacher_rows = np.arange(6, dtype=np.float32).reshape(3, 2)
-    table, soft = fitting.with_unlabelled(
-        train, teacher_rows, ["x.com"], np.full((1, 2), 9, np.float32)
-    )
-    assert table.rows() == [*train.select("text", "label").rows(), ("x.com", NO_LABEL)]
-    assert soft.tolist() == [[0, 1], [2, 3], [4, 5], [9, 9]]
-    assert soft.dtype == np.float32
-    same, rows = fitting.with_unlabelled(train, teacher_rows, [], np.zeros((0, 2), np.float32))
-    assert same.equals(train.select("text", "label"))
-    assert np.array_equal(rows, teacher_rows)
+    tables = fitting.Tables(train, HELD["validation"], teacher_rows)
+    more = tables.with_unlabelled(["x.com"], np.full((1, 2), 9, np.float32))
+    assert more.teacher_logits is not None
+    assert more.validation is tables.validation
+    assert more.train.rows() == [*train.select("text", "label").rows(), ("x.com", NO_LABEL)]
+    assert more.teacher_logits.tolist() == [[0, 1], [2, 3], [4, 5], [9, 9]]
+    assert more.teacher_logits.dtype == np.float32
+    same = tables.with_unlabelled([], np.zeros((0, 2), np.float32))
+    assert same.train.equals(train.select("text", "label"))
+    assert np.array_equal(same.teacher_logits, teacher_rows)
 
 
 # --- The stages -----------------------------------------------------------------------------------

@@ -19,7 +19,14 @@ from minnow.core.files import read_json
 from minnow.core.runtime import Runtime
 from minnow.distill import states
 from minnow.distill.losses import attention_scores
-from minnow.distill.states import Online, Stored, Teacher, Watch, read_states, store_states
+from minnow.distill.states import (
+    OnlineStates,
+    StoredStates,
+    Teacher,
+    Watch,
+    read_states,
+    store_states,
+)
 from minnow.errors import MinnowError
 from minnow.models import folders
 from minnow.models.anatomy import layers_of, projections_of
@@ -159,7 +166,7 @@ def test_a_teachers_states_can_be_kept_for_a_backward_pass(
 # --- Stored ---------------------------------------------------------------------------------------
 
 
-def stored(folder: Path, out: Path, layers: list[int], run: Runtime = FLOAT32) -> Stored:
+def stored(folder: Path, out: Path, layers: list[int], run: Runtime = FLOAT32) -> StoredStates:
     store_states(folder, out, TABLE, layers, run)
     texts = encode(folders.load_tokenizer(folder), TEXTS)
     return read_states(out, TABLE["id"].to_list(), texts, layers, CPU)
@@ -172,7 +179,7 @@ def test_stored_states_are_what_the_teacher_computes(
     source = stored(folder, tmp_path / "states", [0, 2, 3], runtime)
     model = folders.load_for_inference(folder, runtime)
     texts = encode(folders.load_tokenizer(folder), TEXTS)
-    online = Online(model, texts, [0, 2, 3], CPU)
+    online = OnlineStates(model, texts, [0, 2, 3], CPU)
     narrow = states.STORED[runtime.dtype]
     everything, now = torch.arange(len(TEXTS)), online.of(torch.arange(len(TEXTS)))
     real = texts.places(everything)[1]

@@ -23,7 +23,14 @@ from minnow.core.runtime import Runtime
 from minnow.distill import alignment, losses, states, whitebox
 from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.distill.states import store_states
-from minnow.distill.whitebox import Terms, WhiteBox, layer_map, relation_heads
+from minnow.distill.whitebox import (
+    Pupil,
+    TeacherFolders,
+    Terms,
+    WhiteBox,
+    layer_map,
+    relation_heads,
+)
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.models import building, folders
@@ -38,6 +45,7 @@ from minnow.stages import (
     teacher_unlabelled,
 )
 from minnow.training import fitting, loop, targets
+from minnow.training.objective import Job, Objective, Schedule
 from minnow.training.targets import hard_loss
 
 URLS = [f"{text}/{number}" for number in range(6) for text in TEXTS]
@@ -82,10 +90,12 @@ def guide(
     folder: Path,
     *,
     run: Runtime = FLOAT32,
-    **options: Any,
+    named: list[int] | None = None,
+    stored: Path | None = None,
 ) -> WhiteBox:
     torch.manual_seed(2)
-    made = whitebox.guide(terms, student, tokenizer, folder, TABLE, run, **options)
+    pupil = Pupil(student, tokenizer, named)
+    made = whitebox.white_box(terms, pupil, TeacherFolders(folder, stored), TABLE, run)
     assert made is not None
     return made
 
@@ -160,7 +170,13 @@ def test_nothing_is_made_where_all_weights_are_0(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     assert (
-        whitebox.guide(Terms(), student_of(), tokenizer, tmp_path / "no teacher", TABLE, FLOAT32)
+        whitebox.white_box(
+            Terms(),
+            Pupil(student_of(), tokenizer),
+            TeacherFolders(tmp_path / "no teacher"),
+            TABLE,
+            FLOAT32,
+        )
         is None
     )
 
@@ -174,9 +190,9 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(
     torch.manual_seed(3)
     copy, other = folders.load_model(folder), classifier("bert", layers=3)
     everything = [0, 1, 2, 3]
-    made = guide(terms, copy, tokenizer, folder, given_map=everything)
+    made = guide(terms, copy, tokenizer, folder, named=everything)
     assert value_of(made, copy, tokenizer, SOME).item() == pytest.approx(0, abs=1e-6)
-    made = guide(terms, other, tokenizer, folder, given_map=everything)
+    made = guide(terms, other, tokenizer, folder, named=everything)
     assert value_of(made, other, tokenizer, SOME).item() > 0.01
 
 
@@ -185,7 +201,7 @@ def test_the_sum_is_that_of_its_terms(folder: Path, tokenizer: PreTrainedTokeniz
     equal width.
     """
     student, big = student_of(), folders.load_model(folder)
-    made = guide(ALL, student, tokenizer, folder, given_map=[2, 3])
+    made = guide(ALL, student, tokenizer, folder, named=[2, 3])
     rows = encode(tokenizer, URLS)
     batch, mask = rows.batch(SOME, CPU), rows.places(SOME)[1]
     ours, theirs = (
@@ -245,7 +261,7 @@ def test_relations_need_no_equal_heads_and_attention_does(
     relation = Terms(relation_weight=1.0)
     # With the same queries, keys and values, how attention cuts them plays no part.
     assert all(torch.equal(a, b) for a, b in zip(two.parameters(), four.parameters(), strict=True))
-    layer = {"given_map": [1, 3]}
+    layer = {"named": [1, 3]}
     with torch.no_grad():
         values = []
         for student in (two, four):
@@ -297,7 +313,7 @@ def test_tokens_behind_the_teachers_end_do_not_count(
 ) -> None:
     """A text that only the student reads to its end: what it makes of the rest is not looked at."""
     student = student_of()
-    made = guide(terms, student, coarse, folder, given_map=[1, 3])
+    made = guide(terms, student, coarse, folder, named=[1, 3])
     assert made.tokens is not None
     (ours, theirs), row = made.tokens, torch.tensor([2])
     # as if the teacher had been cut off behind six tokens and [SEP]
@@ -373,15 +389,10 @@ def trained(
     curve = fitting.fit_tables(
         student,
         tokenizer,
-        TABLE,
-        TABLE,
-        loss=loss,
-        params=training_params(epochs=epochs),
-        run=run,
-        seed=0,
-        desc="test",
-        checkpoint=checkpoint,
-        guide=made,
+        fitting.Tables(TABLE, TABLE),
+        Objective(loss, made),
+        Schedule(training_params(epochs=epochs), 0),
+        Job("test", run, checkpoint),
     )
     return student, made, curve
 
@@ -472,7 +483,7 @@ def test_stored_states_train_what_the_teacher_in_the_loop_does(
 ) -> None:
     student = student_of()
     online = guide(ALL, student, coarse, folder, run=runtime)
-    store_states(folder, tmp_path / "states", TABLE, online.plan.stored, runtime)
+    store_states(folder, tmp_path / "states", TABLE, online.compared.stored, runtime)
     stored = guide(ALL, student, coarse, folder, run=runtime, stored=tmp_path / "states")
     rows = torch.arange(len(URLS))
     values = [value_of(made, student, coarse, rows).item() for made in (online, stored)]

@@ -4,7 +4,7 @@ it gives up.
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,16 @@ from minnow.quantization import quantize, recovery
 from minnow.quantization.recovery import Adapters, Folders
 from minnow.stages import recover as recover_module
 from minnow.training import loop
-from minnow.training.fitting import fit_tables
+from minnow.training.fitting import Tables, fit_tables
+from minnow.training.objective import Job, Objective, Schedule
+from minnow.training.params import TrainingParams
 from minnow.training.targets import Loss, Targets, hard_loss
 
 CPU = torch.device("cpu")
 MERGED, SHIPPED, NONE = Adapters(4, 8.0, False), Adapters(4, 8.0, True), Adapters(0, 8.0, False)
 KEEP = ["classifier", "pre_classifier"]
 LOSS = losses.distillation(loss="forward_kl", temperature=2.0, soft_weight=0.5)
+TRAINING = training_params(epochs=3, batch_size=16, learning_rate=5e-3)
 
 
 def table(rows: int, seed: int) -> pl.DataFrame:
@@ -102,16 +105,18 @@ def damaged(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path
             if isinstance(module, torch.nn.Linear):
                 module.weight[:, ::64] = 1.0
     params = training_params(epochs=4, batch_size=16, learning_rate=3e-3)
-    common: dict[str, Any] = {
-        "run": FLOAT32,
-        "seed": 0,
-        "desc": "test",
-        "checkpoint": folder / "student.pt",
-    }
-    fit_tables(model, tokenizer, TRAIN, VALIDATION, loss=hard_loss, params=params, **common)
+    fit_tables(
+        model,
+        tokenizer,
+        Tables(TRAIN, VALIDATION),
+        Objective(hard_loss),
+        Schedule(params, 0),
+        Job("test", FLOAT32, folder / "student.pt"),
+    )
     save(model, tokenizer, folder / "student")
     quantized(folder / "student", folder / "packed", "fp4", "nf4")
-    return Student(Folders(folder / "packed", folder / "student"), f1(folder / "student"))
+    folders = Folders(folder / "packed", folder / "student", folder / "out")
+    return Student(folders, f1(folder / "student"))
 
 
 @pytest.fixture(scope="module")
@@ -121,22 +126,28 @@ def student(
     return damaged(shape, tokenizer, tmp_path_factory.mktemp("models"))
 
 
-def recover(student: Student, out: Path, adapted: Adapters, **changes: Any) -> pl.DataFrame:
-    given: dict[str, Any] = {
-        "teacher_logits": TEACHER,
-        "loss": LOSS,
-        "training": training_params(epochs=3, batch_size=16, learning_rate=5e-3),
-        "run": FLOAT32,
-        "seed": 0,
-        "checkpoint": out.parent / "recovery.pt",
-    }
+def recover(
+    student: Student,
+    out: Path,
+    adapted: Adapters,
+    *,
+    teacher_logits: Any = TEACHER,
+    loss: Loss = LOSS,
+    training: TrainingParams = TRAINING,
+    run: Runtime = FLOAT32,
+) -> pl.DataFrame:
     torch.manual_seed(0)
-    return recovery.recover(
-        student.folders, out, TRAIN, VALIDATION, adapted=adapted, **{**given, **changes}
+    return recovery.recover_student(
+        replace(student.folders, out=out),
+        Tables(TRAIN, VALIDATION, teacher_logits),
+        adapted,
+        loss,
+        Schedule(training, 0),
+        Job("recovery", run, out.parent / "recovery.pt"),
     )
 
 
-def told(folder: Path) -> Any:
+def recovery_facts(folder: Path) -> Any:
     return read_json(folder / MANIFEST)["recovery"]
 
 
@@ -166,7 +177,7 @@ def test_a_damaged_student_recovers_and_is_saved_as_it_ran(
     assert before < student.float_f1 - 0.1, "4 bits have damaged it"
     out = tmp_path / "out"
     curve = recover(student, out, adapted)
-    facts = told(out)
+    facts = recovery_facts(out)
     assert facts["kept"]
     assert facts["validation_f1_before"] == pytest.approx(before, abs=1e-6)
     assert facts["validation_f1_after"] == pytest.approx(f1(out), abs=1e-6), (
@@ -187,7 +198,7 @@ def test_distilbert_recovers_too(
 ) -> None:
     student = damaged(shape.model_copy(update={"architecture": "distilbert"}), tokenizer, tmp_path)
     recover(student, tmp_path / "out", SHIPPED)
-    assert told(tmp_path / "out")["kept"]
+    assert recovery_facts(tmp_path / "out")["kept"]
     assert f1(tmp_path / "out") > student.packed_f1()
 
 
@@ -285,8 +296,8 @@ def test_what_does_not_help_is_not_kept(
         losses.distillation(loss="forward_kl", temperature=2.0, soft_weight=1.0),
     )
     recover(student, out, NONE, teacher_logits=-TEACHER, loss=wrong)
-    assert told(out)["kept"] is False
-    assert told(out)["validation_f1_after"] <= told(out)["validation_f1_before"]
+    assert recovery_facts(out)["kept"] is False
+    assert recovery_facts(out)["validation_f1_after"] <= recovery_facts(out)["validation_f1_before"]
     assert "not kept" in capsys.readouterr().err
     packed = student.folders.packed
     names = {file.name for file in packed.iterdir()}
@@ -301,20 +312,20 @@ def test_an_equal_score_is_not_kept(
 ) -> None:
     monkeypatch.setattr(recovery, "validation_f1", lambda *_: 0.5)
     recover(student, tmp_path / "out", NONE, training=training_params(epochs=1))
-    assert told(tmp_path / "out")["kept"] is False
+    assert recovery_facts(tmp_path / "out")["kept"] is False
 
 
 def test_eight_bits_have_nothing_to_adapt_but_floats_to_train(
     student: Student, tmp_path: Path
 ) -> None:
     packed = quantized(student.folders.student, tmp_path / "int8", "int8")
-    eight = Student(Folders(packed, student.folders.student), 0.0)
+    eight = Student(replace(student.folders, packed=packed), 0.0)
     with pytest.raises(
         MinnowError, match=r"recover\.lora has rank 4 and the student has no 4-bit layer"
     ):
         recover(eight, tmp_path / "out", MERGED)
     recover(eight, tmp_path / "out", NONE, training=training_params(epochs=1))
-    assert "kept" in told(tmp_path / "out")
+    assert "kept" in recovery_facts(tmp_path / "out")
 
 
 # --- Within a budget ------------------------------------------------------------------------------
@@ -325,7 +336,7 @@ def within(student: Student, folder: Path, byte_count: int) -> Student:
     shutil.copytree(student.folders.packed, folder)
     manifest = read_json(folder / MANIFEST)
     write_json(folder / MANIFEST, {**manifest, "budget": {"bytes": byte_count}})
-    return Student(Folders(folder, student.folders.student), student.float_f1)
+    return Student(replace(student.folders, packed=folder), student.float_f1)
 
 
 def test_adapters_that_a_budget_has_no_room_for_are_refused(
@@ -343,7 +354,7 @@ def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_
     take more.
     """
     size = folder_bytes(student.folders.packed)
-    pairs = adapters.pairs(
+    pairs = adapters.layer_adapters(
         recovery.trainable(recovery.load_packed(student.folders.packed, CPU), SHIPPED)
     )
     room = 2 * sum(pair.a.numel() + pair.b.numel() for pair in pairs.values())
@@ -355,10 +366,10 @@ def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_
         training=training_params(epochs=1, batch_size=16, learning_rate=5e-3),
     )
     assert (
-        told(tmp_path / "out")["validation_f1_after"]
-        > told(tmp_path / "out")["validation_f1_before"]
+        recovery_facts(tmp_path / "out")["validation_f1_after"]
+        > recovery_facts(tmp_path / "out")["validation_f1_before"]
     )
-    assert not told(tmp_path / "out")["kept"]
+    assert not recovery_facts(tmp_path / "out")["kept"]
     assert folder_bytes(tmp_path / "out") == size
     check_manifest(tmp_path / "out")
 
@@ -404,7 +415,7 @@ def test_the_float_copy_holds_the_numbers_that_are_computed_with(
 
 
 def test_a_merged_product_by_hand() -> None:
-    pair = adapters.Pair(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]), 0.5)
+    pair = adapters.Adapter(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]), 0.5)
     assert pair.product.tolist() == [[1.5, 3.0], [2.0, 4.0]]
 
 
@@ -418,7 +429,7 @@ def test_shipped_adapters_add_their_product(student: Student) -> None:
     name = f"{model.base_model_prefix}.{name}"
     layer, inputs = model.get_submodule(name), torch.randn(5, 64)
     plain = layer(inputs)
-    pair = adapters.Pair(torch.randn(3, 64), torch.randn(64, 3), 0.25)
+    pair = adapters.Adapter(torch.randn(3, 64), torch.randn(64, 3), 0.25)
     adapters.attach(model, {name: pair})
     moved = layer(inputs) - plain
     torch.testing.assert_close(moved, inputs @ pair.product.T, atol=0.2, rtol=0.05)

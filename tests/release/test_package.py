@@ -232,18 +232,19 @@ def test_a_release_carries_adapters_and_says_so(
     root = packable(tmp_path / "project", tokenizer, shape)
     layout, cpu = Layout(root), torch.device("cpu")
     layout.model("quantized").rename(layout.model("packed"))
-    folders = recovery.Folders(layout.model("packed"), layout.model("student"))
+    folders = recovery.Folders(
+        layout.model("packed"), layout.model("student"), layout.model("quantized")
+    )
     layers = packed_layers(recovery.load_packed(folders.packed, cpu))
-    pairs = {
-        name: adapters.Pair(
+    shipped_adapters = {
+        name: adapters.Adapter(
             torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5
         )
         for name, layer in layers.items()
     }
-    model = recovery.rebuilt(folders, recovery.Learnt({}, pairs), shipped=True, device=cpu)
-    recovery.write(
-        folders.packed, layout.model("quantized"), model, model.state_dict(), {"kept": True}
-    )
+    learnt = recovery.Learnt({}, shipped_adapters)
+    model = recovery.rebuilt(folders, learnt, shipped=True, device=cpu)
+    recovery.write_recovered(folders, recovery.recovered_as(model), {"kept": True})
     package.main(root)
     card = (layout.release / "README.md").read_text()
     assert "adapters (rank 2) lie beside the packed weights" in card

@@ -24,7 +24,8 @@ from minnow.stages import distill, teacher, teacher_states, teacher_unlabelled
 from minnow.student import layers
 from minnow.teacher import qlora
 from minnow.training import loop
-from minnow.training.fitting import fit_tables
+from minnow.training.fitting import Tables, fit_tables
+from minnow.training.objective import Job, Objective, Schedule
 from minnow.training.targets import Loss, Targets, hard_loss
 
 CPU = torch.device("cpu")
@@ -149,14 +150,10 @@ def fitted(
     curve = fit_tables(
         model,
         tokenizer,
-        TRAIN,
-        TRAIN,
-        loss=loss,
-        params=training_params(epochs=6, batch_size=16, learning_rate=1e-2),
-        run=FLOAT32,
-        seed=0,
-        desc="test",
-        checkpoint=folder / "qlora.pt",
+        Tables(TRAIN, TRAIN),
+        Objective(loss),
+        Schedule(training_params(epochs=6, batch_size=16, learning_rate=1e-2), 0),
+        Job("test", FLOAT32, folder / "qlora.pt"),
     )
     return model, tokenizer, curve
 
@@ -230,7 +227,7 @@ def test_layers_that_nf4_cannot_hold_stay_float_and_are_adapted(
     assert {adapters.plain_name(f"{name}.") for name in packed_layers(model)} == {
         f"{name}." for name in packed
     }
-    assert set(adapters.pairs(model)) == {*ragged, *packed}
+    assert set(adapters.layer_adapters(model)) == {*ragged, *packed}
 
 
 def test_layers_of_another_kind_are_refused(

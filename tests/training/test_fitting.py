@@ -21,7 +21,8 @@ from minnow.models.batching import Encoded
 from minnow.stages import distill, recover, teacher
 from minnow.training import checkpoints, fitting
 from minnow.training.checkpoints import checkpoint_of, discard_checkpoints
-from minnow.training.fitting import bytes_on_disk, fit_tables
+from minnow.training.fitting import Tables, bytes_on_disk, fit_tables
+from minnow.training.objective import Job, Objective, Schedule
 from minnow.training.targets import Targets, hard_loss
 
 TABLE = pl.DataFrame({"text": ["9", "7 7", "8 8 8", "7 9 9 9"] * 3, "label": [0, 1, 0, 1] * 3})
@@ -37,16 +38,15 @@ def _number_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "encode", encode)
 
 
-def fit(tmp_path: Path, **changes: Any) -> pl.DataFrame:
-    arguments: dict[str, Any] = {
-        "loss": hard_loss,
-        "params": training_params(epochs=3, batch_size=4),
-        "run": FLOAT32,
-        "seed": 0,
-        "desc": "test",
-        "checkpoint": tmp_path / "run.pt",
-    }
-    return fit_tables(tiny_model(), SimpleNamespace(), TABLE, TABLE, **{**arguments, **changes})
+def fit(tmp_path: Path, loss: Any = hard_loss, teacher_logits: Any = None) -> pl.DataFrame:
+    return fit_tables(
+        tiny_model(),
+        SimpleNamespace(),  # type: ignore[arg-type]  # `encode` stands for it
+        Tables(TABLE, TABLE, teacher_logits),
+        Objective(loss),
+        Schedule(training_params(epochs=3, batch_size=4), 0),
+        Job("test", FLOAT32, tmp_path / "run.pt"),
+    )
 
 
 def test_the_curve_has_a_row_an_epoch_and_the_columns_of_no_curve(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from minnow.models import inference
 from minnow.models.batching import Encoded, training_batches
 from minnow.training import loop
 from minnow.training.loop import fit, linear_schedule
+from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.targets import Loss, Targets, hard_loss
 from minnow.training.weights import only_used_embeddings
 
@@ -66,16 +67,11 @@ def train(
     torch.manual_seed(seed)
     return fit(
         model,
-        texts,
-        Targets(labels),
-        VALIDATION,
-        loss=loss,
-        score=score,
-        params=training_params(**params),
-        runtime=runtime,
-        seed=seed,
-        desc="test",
-        checkpoint=checkpoint,
+        Examples(texts, Targets(labels)),
+        Validation(VALIDATION, score),
+        Objective(loss),
+        Schedule(training_params(**params), seed),
+        Job("test", runtime, checkpoint),
     )
 
 
@@ -214,15 +210,11 @@ def test_token_ids_beyond_the_embeddings_are_refused() -> None:
     with pytest.raises(MinnowError, match=r"token id 60 and the model has 60 word embeddings"):
         fit(
             tiny_model(),
-            encoded([[1, 60]]),
-            Targets(torch.tensor([0])),
-            VALIDATION,
-            loss=hard_loss,
-            score=accuracy,
-            params=training_params(),
-            runtime=FLOAT32,
-            seed=0,
-            desc="test",
+            Examples(encoded([[1, 60]]), Targets(torch.tensor([0]))),
+            Validation(VALIDATION, accuracy),
+            Objective(hard_loss),
+            Schedule(training_params(), 0),
+            Job("test", FLOAT32),
         )
 
 

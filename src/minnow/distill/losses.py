@@ -184,7 +184,8 @@ def relations(
 
 
 def _relation_kl(student: Tensor, teacher: Tensor, mask: Tensor, *, heads: int) -> Tensor:
-    log_q, log_p = (_log_relation(each, mask, heads=heads) for each in (student, teacher))
+    log_q = _log_relation(student, mask, heads=heads)
+    log_p = _log_relation(teacher, mask, heads=heads)
     divergence = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
     return divergence[mask[:, None, :].expand_as(divergence)].mean()
 

@@ -2,7 +2,7 @@
 made of them.
 
 Layers count from 1; hidden state 0 is what the first layer is given: the embeddings. In all models
-of ANATOMIES a layer makes its queries, keys and values of the hidden state before it, so that
+of models/anatomy a layer makes its queries, keys and values of the hidden state before it, so that
 hidden states are all that need be stored.
 """
 
@@ -60,7 +60,8 @@ class Watch:
         hidden: Collection[int] = (),
         projected: Collection[int] = (),
     ) -> None:
-        self.model, self.wanted, self.wanted_projected = model, sorted(hidden), sorted(projected)
+        self.model = model
+        self.hidden_layers, self.projected_layers = sorted(hidden), sorted(projected)
         self.hidden: dict[int, Tensor] = {}
         self.projected: dict[int, list[Tensor]] = {}
 
@@ -69,14 +70,14 @@ class Watch:
         """Watch until the block ends."""
         layers = layers_of(self.model)
         with ExitStack() as hooks:
-            for number in self.wanted:
+            for number in self.hidden_layers:
                 handle = (
                     layers[number - 1].register_forward_hook(self._keep_output(number))
                     if number
                     else layers[0].register_forward_pre_hook(self._keep_input)
                 )
                 hooks.callback(handle.remove)
-            for number in self.wanted_projected:
+            for number in self.projected_layers:
                 for linear in projections_of(self.model, number):
                     hooks.callback(
                         linear.register_forward_hook(self._keep_projected(number)).remove
@@ -108,7 +109,7 @@ class Watch:
 
 
 # --- The teacher, computed now or stored ----------------------------------------------------------
-class Source(Protocol):
+class StateSource(Protocol):
     """Where a teacher's hidden states come from."""
 
     def of(self, rows: Tensor) -> Mapping[int, Tensor]:
@@ -118,7 +119,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Online:
+class OnlineStates:
     """A teacher that runs on each batch, in eval mode; what comes after the last layer in need is
     cut off.
     """
@@ -137,7 +138,7 @@ class Online:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredStates:
     """A teacher whose hidden states lie in files: by layer (tokens, width), where `encoded` has the
     tokens' places.
     """
@@ -158,7 +159,7 @@ class Teacher:
     and values.
     """
 
-    source: Source
+    source: StateSource
     hidden: Sequence[int]
     projections: Mapping[int, Sequence[nn.Linear]]
 
@@ -207,7 +208,7 @@ def store_states(
         if layers:
             check_manifest(folder)
             model = folders.load_for_inference(folder, run)
-            check_layers(model, layers)
+            check_layers_exist(model, layers)
             encoded = encode(folders.load_tokenizer(folder), table["text"].to_list())
             _write_states(model, temporary, encoded, layers, run)
             lengths = pl.DataFrame({"id": table["id"], "tokens": encoded.lengths.numpy()})
@@ -218,7 +219,7 @@ def store_states(
         )
 
 
-def check_layers(model: PreTrainedModel, layers: Collection[int]) -> None:
+def check_layers_exist(model: PreTrainedModel, layers: Collection[int]) -> None:
     """Refuse layers that the model does not have."""
     total = len(layers_of(model))
     if outside := [layer for layer in sorted(layers) if layer > total]:
@@ -262,10 +263,10 @@ def _write_states(
 
 def online(
     model: PreTrainedModel, encoded: Encoded, layers: Sequence[int], device: torch.device
-) -> Online:
+) -> OnlineStates:
     """Return a source that runs the model, of which it cuts off what it does not need."""
     keep_layers(model, max(layers))
-    return Online(model, encoded, layers, device)
+    return OnlineStates(model, encoded, layers, device)
 
 
 def read_states(
@@ -274,7 +275,7 @@ def read_states(
     encoded: Encoded,
     layers: Collection[int],
     device: torch.device,
-) -> Stored:
+) -> StoredStates:
     """Return the stored states of exactly these rows; `encoded` are their texts in the teacher's
     tokens.
 
@@ -298,7 +299,7 @@ def read_states(
         )
     dtype = DTYPES[index["dtype"]]
     files = {layer: np.load(_file(folder, layer), mmap_mode="c") for layer in layers}
-    return Stored(
+    return StoredStates(
         {layer: torch.from_numpy(file).view(dtype) for layer, file in files.items()},
         encoded,
         device,

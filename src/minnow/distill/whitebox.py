@@ -21,27 +21,28 @@ from minnow.distill.params import Terms
 from minnow.distill.states import States, Teacher, Watch
 from minnow.errors import MinnowError, listed
 from minnow.models import anatomy, folders
-from minnow.training.loop import Guide
+from minnow.training.objective import Guide
 
 # Width of a relation head of the teacher: 48 heads for a width of 768, 64 for 1,024, as in
 # MiniLMv2.
 RELATION_WIDTH = 16
-Pair = tuple[int, int]
+# A layer of the student's and one of the teacher's, counted from 1; 0 is the embeddings.
+LayerPair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Comparisons:
     """Which layers are compared, as pairs (student's, teacher's), and in how many relation
     heads.
     """
 
-    hidden: Sequence[Pair]
-    attention: Sequence[Pair]
-    relation: Pair | None
+    hidden: Sequence[LayerPair]
+    attention: Sequence[LayerPair]
+    relation: LayerPair | None
     relation_heads: int
 
     @property
-    def projected(self) -> list[Pair]:
+    def projected(self) -> list[LayerPair]:
         """The layers whose queries, keys and values are compared."""
         return sorted({*self.attention, *([self.relation] if self.relation else [])})
 
@@ -54,41 +55,41 @@ class Plan:
 
 
 def layer_map(
-    given: Sequence[int] | None,
+    named: Sequence[int] | None,
     *,
     student_layers: int,
     teacher_layers: int,
     copied: Sequence[int] | None = None,
-) -> list[Pair]:
+) -> list[LayerPair]:
     """Return which of the teacher's layers each of the student's is held against, as pairs
     (student's, teacher's).
 
-    `given` names one for each layer of the student, from 1. If it has one more and begins with 0,
+    `named` has one for each layer of the student, from 1. If it has one more and begins with 0,
     the embeddings are a pair too. None takes those that the student's were `copied` from (counted
     from 0), or evenly spaced ones with the last among them (TinyBERT's uniform map).
 
     Raises:
         MinnowError: a layer that does not exist, or another number of them.
     """
-    if given is None and copied is not None:
-        given = [number + 1 for number in copied]
-    if given is None:
+    if named is None and copied is not None:
+        named = [number + 1 for number in copied]
+    if named is None:
         spaced = np.linspace(0, teacher_layers, student_layers + 1).round().astype(int)
-        given = [max(1, int(number)) for number in spaced[1:]]
-    embeddings = len(given) == student_layers + 1 and given[0] == 0
-    body = given[1:] if embeddings else given
+        named = [max(1, int(number)) for number in spaced[1:]]
+    embeddings = len(named) == student_layers + 1 and named[0] == 0
+    body = named[1:] if embeddings else named
     if len(body) != student_layers or not all(1 <= number <= teacher_layers for number in body):
         raise MinnowError(
-            f"distill.layer_map is {list(given)}: it names one of the teacher's layers 1 to"
+            f"distill.layer_map is {list(named)}: it names one of the teacher's layers 1 to"
             f" {teacher_layers} for each of the student's {student_layers}, behind a 0 if the"
             " embeddings are to be compared too; or set it to null"
         )
     return [*([(0, 0)] if embeddings else []), *enumerate(body, start=1)]
 
 
-def plan(
-    terms: Terms, pairs: Sequence[Pair], student: PreTrainedModel, teacher: PreTrainedModel
-) -> Plan:
+def comparisons(
+    terms: Terms, pairs: Sequence[LayerPair], student: PreTrainedModel, teacher: PreTrainedModel
+) -> Comparisons:
     """Return what is compared.
 
     Raises:
@@ -104,7 +105,7 @@ def plan(
             " relation_weight, which needs no equal number, or give the student as many heads"
         )
     layers = [pair for pair in pairs if pair[0]]
-    return Plan(
+    return Comparisons(
         hidden=pairs if terms.hidden_weight > 0 else [],
         attention=layers if terms.attention_weight > 0 else [],
         relation=layers[-1] if terms.relation_weight > 0 else None,
@@ -121,7 +122,7 @@ def width(model: PreTrainedModel) -> int:
     return anatomy.projections_of(model, 1)[0].out_features
 
 
-def relation_heads(given: int | None, student_width: int, teacher_width: int) -> int:
+def relation_heads(heads: int | None, student_width: int, teacher_width: int) -> int:
     """Return into how many heads both widths are cut; None takes as many as leave the teacher's
     RELATION_WIDTH each.
 
@@ -130,16 +131,16 @@ def relation_heads(given: int | None, student_width: int, teacher_width: int) ->
     """
     common = int(np.gcd(student_width, teacher_width))
     allowed = [number for number in range(1, common + 1) if common % number == 0]
-    if given is None:
+    if heads is None:
         return max(
             [number for number in allowed if teacher_width // number >= RELATION_WIDTH] or [1]
         )
-    if given not in allowed:
+    if heads not in allowed:
         raise MinnowError(
-            f"distill.relation_heads is {given}, which does not divide the widths of student"
+            f"distill.relation_heads is {heads}, which does not divide the widths of student"
             f" ({student_width}) and teacher ({teacher_width}); allowed: {listed(allowed, 20)}"
         )
-    return given
+    return heads
 
 
 class WhiteBox(Guide):
@@ -156,7 +157,7 @@ class WhiteBox(Guide):
     def __init__(
         self,
         terms: Terms,
-        plan: Plan,
+        compared: Comparisons,
         student: PreTrainedModel,
         teacher: Teacher,
         *,
@@ -164,17 +165,17 @@ class WhiteBox(Guide):
         tokens: tuple[Tokens, Tokens] | None,
     ) -> None:
         super().__init__()
-        self.terms, self.plan, self.teacher, self.tokens = terms, plan, teacher, tokens
+        self.terms, self.compared, self.teacher, self.tokens = terms, compared, teacher, tokens
         self.heads = int(student.config.num_attention_heads)
         own = int(student.config.hidden_size)
         self.maps = nn.ModuleList(
             nn.Linear(own, teacher_width, bias=False) if own != teacher_width else nn.Identity()
-            for _ in plan.hidden
+            for _ in compared.hidden
         )
         self.watch = Watch(
             student,
-            hidden=[ours for ours, _ in plan.hidden],
-            projected=[ours for ours, _ in plan.projected],
+            hidden=[ours for ours, _ in compared.hidden],
+            projected=[ours for ours, _ in compared.projected],
         )
 
     def watching(self) -> AbstractContextManager[None]:
@@ -193,17 +194,17 @@ class WhiteBox(Guide):
             )
             teacher, mask = aligned(teacher, matrix), mask & (matrix.sum(dim=-1) > 0)
         total = torch.zeros((), device=mask.device)
-        if self.plan.hidden:
+        if self.compared.hidden:
             total = total + self.terms.hidden_weight * self._hidden(student, teacher, mask)
-        if self.plan.attention:
+        if self.compared.attention:
             total = total + self.terms.attention_weight * self._attention(student, teacher, mask)
-        if self.plan.relation is not None:
-            ours, theirs = self.plan.relation
+        if self.compared.relation is not None:
+            ours, theirs = self.compared.relation
             value = losses.relations(
                 student.projected[ours],
                 teacher.projected[theirs],
                 mask,
-                heads=self.plan.relation_heads,
+                heads=self.compared.relation_heads,
             )
             total = total + self.terms.relation_weight * value
         return total
@@ -217,18 +218,18 @@ class WhiteBox(Guide):
                     mask,
                     measure=self.terms.hidden_measure,
                 )
-                for linear, (ours, theirs) in zip(self.maps, self.plan.hidden, strict=True)
+                for linear, (ours, theirs) in zip(self.maps, self.compared.hidden, strict=True)
             ]
         ).mean()
 
     def _attention(self, student: States, teacher: States, mask: Tensor) -> Tensor:
         values = []
-        for pair in self.plan.attention:
-            ours, theirs = (
+        for ours, theirs in self.compared.attention:
+            scores, their_scores = (
                 losses.attention_scores(query, key, heads=self.heads)
-                for query, key, _ in (student.projected[pair[0]], teacher.projected[pair[1]])
+                for query, key, _ in (student.projected[ours], teacher.projected[theirs])
             )
-            values.append(losses.attention(ours, theirs, mask))
+            values.append(losses.attention(scores, their_scores, mask))
         return torch.stack(values).mean()
 
 
@@ -245,23 +246,39 @@ def aligned(teacher: States, matrix: Tensor) -> States:
     )
 
 
-def guide(
-    terms: Terms,
-    student: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    teacher: Path,
-    train: pl.DataFrame,
-    run: Runtime,
-    *,
-    given_map: Sequence[int] | None = None,
-    copied: Sequence[int] | None = None,
-    stored: Path | None = None,
-) -> WhiteBox | None:
-    """Return what `fitting.fit_tables` takes as `guide` for this student on `train` (id, text);
-    None if all is off.
+@dataclass(frozen=True)
+class Pupil:
+    """A student before training, and what `layer_map` needs to know of it: the layers that params
+    name, and those that its own were copied from.
+    """
 
-    `teacher` is its model folder, `stored` the folder with its hidden states if it is not to run;
-    see `layer_map` for the rest.
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    named_layers: Sequence[int] | None = None
+    copied_layers: Sequence[int] | None = None
+
+    def pairs(self, teacher: PreTrainedModel) -> list[LayerPair]:
+        """Return which layers are held against which."""
+        return layer_map(
+            self.named_layers,
+            teacher_layers=len(anatomy.layers_of(teacher)),
+            student_layers=len(anatomy.layers_of(self.model)),
+            copied=self.copied_layers,
+        )
+
+
+@dataclass(frozen=True)
+class TeacherFolders:
+    """A teacher's model folder, and the folder with its hidden states if it is not to run."""
+
+    model: Path
+    states: Path | None = None
+
+
+def white_box(
+    terms: Terms, pupil: Pupil, teacher: TeacherFolders, train: pl.DataFrame, runtime: Runtime
+) -> WhiteBox | None:
+    """Return what guides this student's training on `train` (id, text); None if all terms are off.
 
     Raises:
         MinnowError: the terms do not suit these models, or states are not stored or belong to other
@@ -269,33 +286,27 @@ def guide(
     """
     if not terms.any:
         return None
-    check_manifest(teacher)
-    model = folders.load_for_inference(teacher, run)
+    check_manifest(teacher.model)
+    model = folders.load_for_inference(teacher.model, runtime)
     model.requires_grad_(False)
-    teacher_width, teacher_layers = int(model.config.hidden_size), len(anatomy.layers_of(model))
-    student_layers = len(anatomy.layers_of(student))
-    pairs = layer_map(
-        given_map, student_layers=student_layers, teacher_layers=teacher_layers, copied=copied
-    )
-    wanted = plan(terms, pairs, student, model)
+    compared = comparisons(terms, pupil.pairs(model), pupil.model, model)
     texts = train["text"].to_list()
-    ours, theirs = (
-        alignment.tokens(tokenizer, texts),
-        alignment.tokens(folders.load_tokenizer(teacher), texts),
-    )
-    projections = {layer: anatomy.projections_of(model, layer) for _, layer in wanted.projected}
-    source: states.Source
-    if stored is None:
-        source = states.online(model, theirs.encoded, wanted.stored, run.device)
+    ours = alignment.tokens(pupil.tokenizer, texts)
+    theirs = alignment.tokens(folders.load_tokenizer(teacher.model), texts)
+    # Before what does not run is cut off the model.
+    projections = {layer: anatomy.projections_of(model, layer) for _, layer in compared.projected}
+    source: states.StateSource
+    if teacher.states is None:
+        source = states.online(model, theirs.encoded, compared.stored, runtime.device)
     else:
         source = states.read_states(
-            stored, train["id"].to_list(), theirs.encoded, wanted.stored, run.device
+            teacher.states, train["id"].to_list(), theirs.encoded, compared.stored, runtime.device
         )
     return WhiteBox(
         terms,
-        wanted,
-        student,
-        Teacher(source, [layer for _, layer in wanted.hidden], projections),
-        teacher_width=teacher_width,
+        compared,
+        pupil.model,
+        Teacher(source, [layer for _, layer in compared.hidden], projections),
+        teacher_width=int(model.config.hidden_size),
         tokens=None if alignment.same_spans(ours, theirs) else (ours, theirs),
     )

@@ -30,7 +30,7 @@ DTYPE = torch.bfloat16
 
 
 @dataclass(frozen=True)
-class Pair:
+class Adapter:
     """One layer's A (rank, inputs) and B (outputs, rank), and alpha / rank."""
 
     a: Tensor
@@ -43,7 +43,8 @@ class Pair:
         return self.scale * (self.b.to(DTYPE).float() @ self.a.to(DTYPE).float())
 
 
-Pairs = Mapping[str, Pair]
+# By the layer's name.
+LayerAdapters = Mapping[str, Adapter]
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -64,15 +65,15 @@ def inject(model: PreTrainedModel, layers: Sequence[str], *, rank: int, alpha: f
     inject_adapter_in_model(config, model, adapter_name=NAME)
 
 
-def pairs(model: nn.Module) -> dict[str, Pair]:
+def layer_adapters(model: nn.Module) -> dict[str, Adapter]:
     """Return the trained adapters of a model that `inject` wrapped, by the layer's name."""
-    found: dict[str, Pair] = {}
+    trained: dict[str, Adapter] = {}
     for name, module in model.named_modules():
         if hasattr(module, "lora_A"):
             layer: Any = module
             a, b = layer.lora_A[NAME].weight.detach(), layer.lora_B[NAME].weight.detach()
-            found[name] = Pair(a, b, layer.scaling[NAME])
-    return found
+            trained[name] = Adapter(a, b, layer.scaling[NAME])
+    return trained
 
 
 def plain_name(name: str) -> str:
@@ -144,17 +145,17 @@ def _add(
     return output + scale * functional.linear(low, b).to(output.dtype)
 
 
-def attach(model: PreTrainedModel, found: Pairs) -> None:
+def attach(model: PreTrainedModel, trained: LayerAdapters) -> None:
     """Put adapters beside the weights of a model, in place, and say so in its config."""
-    first = next(iter(found.values()))
+    first = next(iter(trained.values()))
     rank, device = len(first.a), next(model.parameters()).device
-    room = make_room(model, list(found), rank).to(device)
+    room = make_room(model, list(trained), rank).to(device)
     with torch.no_grad():
-        for name, pair in found.items():
-            room.get_parameter(parameter_name(name, "a")).copy_(pair.a)
-            room.get_parameter(parameter_name(name, "b")).copy_(pair.b)
-    connect(model, list(found), first.scale)
-    setattr(model.config, ADAPTERS_KEY, described(list(found), rank, first.scale))
+        for name, adapter in trained.items():
+            room.get_parameter(parameter_name(name, "a")).copy_(adapter.a)
+            room.get_parameter(parameter_name(name, "b")).copy_(adapter.b)
+    connect(model, list(trained), first.scale)
+    setattr(model.config, ADAPTERS_KEY, described(list(trained), rank, first.scale))
 
 
 def described(layers: Sequence[str], rank: int, scale: float) -> dict[str, Any]:

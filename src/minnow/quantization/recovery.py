@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import save_file
@@ -24,7 +25,7 @@ from minnow.core.runtime import Runtime
 from minnow.core.selection import validation_f1
 from minnow.errors import MinnowError, tell
 from minnow.models import adapters, heads
-from minnow.models.adapters import Pair
+from minnow.models.adapters import LayerAdapters
 from minnow.models.batching import Encoded, encode
 from minnow.models.folders import (
     bytes_by_part,
@@ -38,8 +39,8 @@ from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.quantization.quantize import check_same
 from minnow.training.curves import curve_of
-from minnow.training.fitting import fit_tables
-from minnow.training.params import TrainingParams
+from minnow.training.fitting import Tables, fit_tables
+from minnow.training.objective import Job, Objective, Schedule
 from minnow.training.targets import Loss
 
 
@@ -59,112 +60,162 @@ class Learnt:
     """
 
     floats: Mapping[str, Tensor]
-    pairs: Mapping[str, Pair]
+    adapters: LayerAdapters
 
 
 @dataclass(frozen=True)
 class Folders:
-    """The student as quantized, which recovery begins with, and the float student that it was
-    quantized from.
+    """The student as quantized, which recovery begins with; the float student that it was quantized
+    from; and the folder to write.
     """
 
     packed: Path
     student: Path
+    out: Path
 
 
-def recover(
-    folders: Folders,
-    out: Path,
-    train: pl.DataFrame,
-    validation: pl.DataFrame,
-    *,
-    teacher_logits: Any,
-    loss: Loss,
-    training: TrainingParams,
-    adapted: Adapters,
-    run: Runtime,
-    seed: int,
-    checkpoint: Path,
+@dataclass(frozen=True)
+class Judge:
+    """What decides: validation F1 of packed models, computed where and as they are used."""
+
+    encoded: Encoded
+    labels: np.typing.NDArray[np.int64]
+    device: torch.device
+
+    def logits(self, packed: PreTrainedModel) -> Tensor:
+        """Return the logits (rows, labels) that a packed model gives."""
+        model = heads.with_float32_logits(packed)
+        return predict_logits(model, self.encoded, device=self.device)
+
+    def f1(self, logits: Tensor) -> float:
+        """Return the F1 of logits (rows, labels)."""
+        return validation_f1(logits, self.labels)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A recovered model, and its weights before it ran."""
+
+    model: PreTrainedModel
+    state: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A recovered model, its logits (rows, labels), and validation F1 before and after."""
+
+    recovered: Recovered
+    logits: Tensor
+    before: float
+    after: float
+
+    @property
+    def better(self) -> bool:
+        """Whether validation F1 rose."""
+        return self.after > self.before
+
+
+def recover_student(
+    folders: Folders, tables: Tables, adapted: Adapters, loss: Loss, schedule: Schedule, job: Job
 ) -> pl.DataFrame:
-    """Write to `out` the recovered student, or the unrecovered one if validation F1 did not rise;
-    return the curve.
+    """Write the recovered student, or the unrecovered one if validation F1 did not rise; return the
+    curve.
 
     The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what
     came of it. A student that was quantized within a budget stays within it, or is not kept.
-    Adapters are drawn from torch's generator, so seed it. `teacher_logits` has shape (rows of
-    train, labels).
+    Adapters are drawn from torch's generator, so seed it.
 
     Raises:
         MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what
             was saved is not what ran.
     """
-    encoded = encode(load_tokenizer(folders.packed), validation["text"].to_list())
-    labels = validation["label"].to_numpy()
-    budget = read_json(folders.packed / MANIFEST).get("budget")
-    before = validation_f1(logits_of(load_packed(folders.packed, run.device), encoded, run), labels)
+    judge = judge_of(folders.packed, tables.validation, job.runtime.device)
+    before = judge.f1(judge.logits(load_packed(folders.packed, judge.device)))
     model = trainable(load_packed(folders.packed, torch.device("cpu")), adapted)
-    if budget and adapted.shipped:
-        check_room(folders.packed, adapters.pairs(model), budget["bytes"])
+    budget = budget_of(folders.packed)
+    if budget is not None and adapted.shipped:
+        check_room(folders.packed, adapters.layer_adapters(model), budget)
 
     def as_saved(trained: PreTrainedModel) -> PreTrainedModel:
-        return rebuilt(folders, learnt(trained), shipped=adapted.shipped, device=run.device)
+        return rebuilt(folders, learnt(trained), shipped=adapted.shipped, device=judge.device)
 
-    curve = fit_tables(
-        model,
-        load_tokenizer(folders.packed),
-        train,
-        validation,
-        teacher_logits=teacher_logits,
-        loss=loss,
-        params=training,
-        run=run,
-        seed=seed,
-        desc="recovery",
-        checkpoint=checkpoint,
-        validate=lambda trained: logits_of(as_saved(trained), encoded, run),
-    )
-    result = as_saved(model)
-    state = {name: tensor.cpu().contiguous() for name, tensor in result.state_dict().items()}
-    logits = logits_of(result, encoded, run)
-    after = validation_f1(logits, labels)
-    kept = after > before
-    tell(
-        f"recovery: validation F1 {before:.4f} before, {after:.4f} after,"
-        f" {'kept' if kept else 'not kept'}"
-    )
-    facts = {
-        **_kind(adapted),
-        "epochs": training.epochs,
-        "validation_f1_before": round(before, 6),
-        "validation_f1_after": round(after, 6),
-        "kept": kept,
-    }
-    write(folders.packed, out, result if kept else None, state, facts)
-    if (
-        kept and budget and folder_bytes(out) > budget["bytes"]
-    ):  # scales written as text take a few bytes more
-        tell(f"recovery: {folder_bytes(out):,} bytes, above quantize.budget_mb: not kept")
-        kept = False
-        shutil.rmtree(out)
-        write(folders.packed, out, None, state, {**facts, "kept": kept})
-    if kept:
-        saved = load_for_inference(out, Runtime(run.device, torch.bfloat16))
-        check_same(logits, predict_logits(saved, encoded, device=run.device))
+    objective = Objective(loss, validate=lambda trained: judge.logits(as_saved(trained)))
+    tokenizer = load_tokenizer(folders.packed)
+    curve = fit_tables(model, tokenizer, tables, objective, schedule, job)
+    attempt = attempt_of(as_saved(model), judge, before)
+    facts = {**_kind(adapted), "epochs": schedule.params.epochs}
+    if write_better(attempt, folders, facts, budget):
+        saved = load_for_inference(folders.out, Runtime(judge.device, torch.bfloat16))
+        check_same(attempt.logits, predict_logits(saved, judge.encoded, device=judge.device))
     return pl.concat([curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve])
 
 
-def check_room(packed: Path, pairs: adapters.Pairs, budget: int) -> None:
+def judge_of(packed: Path, validation: pl.DataFrame, device: torch.device) -> Judge:
+    """Return what decides about models with this folder's tokenizer."""
+    encoded = encode(load_tokenizer(packed), validation["text"].to_list())
+    return Judge(encoded, validation["label"].to_numpy(), device)
+
+
+def budget_of(packed: Path) -> int | None:
+    """Return the bytes within which a student was quantized, None where there is no budget."""
+    budget = read_json(packed / MANIFEST).get("budget")
+    return int(budget["bytes"]) if budget else None
+
+
+def attempt_of(model: PreTrainedModel, judge: Judge, before: float) -> Attempt:
+    """Run the recovered model for the first time, and tell what it is worth."""
+    recovered = recovered_as(model)
+    logits = judge.logits(model)
+    attempt = Attempt(recovered, logits, before, judge.f1(logits))
+    tell(
+        f"recovery: validation F1 {before:.4f} before, {attempt.after:.4f} after,"
+        f" {'kept' if attempt.better else 'not kept'}"
+    )
+    return attempt
+
+
+def recovered_as(model: PreTrainedModel) -> Recovered:
+    """Return a rebuilt model, which has never run, with its weights as they are now."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return Recovered(model, state)
+
+
+def write_better(
+    attempt: Attempt, folders: Folders, facts: Mapping[str, Any], budget: int | None
+) -> bool:
+    """Write the better student within the budget, and return whether it is the recovered one.
+
+    `facts` are what the manifest says of the recovery beside its F1.
+    """
+    out, kept = folders.out, attempt.better
+    facts = {
+        **facts,
+        "validation_f1_before": round(attempt.before, 6),
+        "validation_f1_after": round(attempt.after, 6),
+        "kept": kept,
+    }
+    write_recovered(folders, attempt.recovered if kept else None, facts)
+    # Scales written as text take a few bytes more.
+    if kept and budget is not None and folder_bytes(out) > budget:
+        tell(f"recovery: {folder_bytes(out):,} bytes, above quantize.budget_mb: not kept")
+        kept = False
+        shutil.rmtree(out)
+        write_recovered(folders, None, {**facts, "kept": kept})
+    return kept
+
+
+def check_room(packed: Path, adapted: LayerAdapters, budget: int) -> None:
     """Refuse adapters that would take a folder above its budget of bytes, before they are trained.
 
     Raises:
         MinnowError: they would.
     """
-    more = sum(pair.a.numel() + pair.b.numel() for pair in pairs.values()) * adapters.DTYPE.itemsize
-    there = folder_bytes(packed)
-    if there + more > budget:
+    numbers = sum(adapter.a.numel() + adapter.b.numel() for adapter in adapted.values())
+    more, present = numbers * adapters.DTYPE.itemsize, folder_bytes(packed)
+    if present + more > budget:
         raise MinnowError(
             f"recover.adapters is shipped, and adapters would take {more / 1e6:.3f} MB beside the"
-            f" {there / 1e6:.3f} MB that quantize.budget_mb, {budget / 1e6:g}, was spent on: set"
+            f" {present / 1e6:.3f} MB that quantize.budget_mb, {budget / 1e6:g}, was spent on: set"
             " recover.adapters to merged, recover.lora to null, or quantize.budget_mb to null"
         )
 
@@ -177,11 +228,6 @@ def _kind(adapted: Adapters) -> dict[str, Any]:
         "rank": adapted.rank,
         "alpha": adapted.alpha,
     }
-
-
-def logits_of(model: PreTrainedModel, encoded: Encoded, run: Runtime) -> Tensor:
-    """Return the logits (rows, labels) that a packed model gives where it is used."""
-    return predict_logits(heads.with_float32_logits(model), encoded, device=run.device)
 
 
 def load_packed(folder: Path, device: torch.device) -> PreTrainedModel:
@@ -226,11 +272,11 @@ def learnt(model: PreTrainedModel) -> Learnt:
         for name, weight in model.named_parameters()
         if weight.requires_grad and ".lora_" not in name
     }
-    return Learnt(floats, adapters.pairs(model))
+    return Learnt(floats, adapters.layer_adapters(model))
 
 
 def rebuilt(
-    folders: Folders, found: Learnt, *, shipped: bool, device: torch.device
+    folders: Folders, learned: Learnt, *, shipped: bool, device: torch.device
 ) -> PreTrainedModel:
     """Return the packed model with what was learnt, as it will be saved; never run.
 
@@ -240,16 +286,16 @@ def rebuilt(
     """
     model = load_packed(folders.packed, device)
     with torch.no_grad():
-        for name, value in found.floats.items():
+        for name, value in learned.floats.items():
             model.get_parameter(name).copy_(value)
-    if shipped and found.pairs:
-        adapters.attach(model, found.pairs)
-    elif found.pairs:
+    if shipped and learned.adapters:
+        adapters.attach(model, learned.adapters)
+    elif learned.adapters:
         original = load_model(folders.student)
-        for name, pair in found.pairs.items():
+        for name, adapter in learned.adapters.items():
             requantize(
                 model.get_submodule(name),
-                original.get_parameter(f"{name}.weight").float() + pair.product.cpu(),
+                original.get_parameter(f"{name}.weight").float() + adapter.product.cpu(),
             )
     return model
 
@@ -271,22 +317,19 @@ def requantize(layer: Any, weight: Tensor) -> None:
     layer.weight = fresh.to(old.device)  # which quantizes it
 
 
-def write(
-    packed: Path,
-    out: Path,
-    model: PreTrainedModel | None,
-    state: Mapping[str, Tensor],
-    facts: Mapping[str, Any],
+def write_recovered(
+    folders: Folders, recovered: Recovered | None, facts: Mapping[str, Any]
 ) -> None:
-    """Write the folder of a recovered model, or the packed one's where `model` is None, with
-    `facts` in its manifest.
+    """Write the folder of a recovered model, or the packed one's where there is none, with `facts`
+    in its manifest.
 
-    `state` is the model's before it ran. It is written as it is: save_pretrained refuses a 4-bit
-    model that was loaded.
+    The weights are written as they are: save_pretrained refuses a 4-bit model that was loaded.
     """
-    shutil.copytree(packed, out, copy_function=shutil.copyfile)
-    told = {key: value for key, value in read_json(packed / MANIFEST).items() if key != "files"}
-    if model is not None:
+    out = folders.out
+    shutil.copytree(folders.packed, out, copy_function=shutil.copyfile)
+    manifest = {key: value for key, value in read_json(out / MANIFEST).items() if key != "files"}
+    if recovered is not None:
+        model = recovered.model
         (weights,) = out.glob("*.safetensors")
         weights.unlink()
         config = read_json(out / "config.json")
@@ -295,7 +338,10 @@ def write(
             write_json(
                 out / "config.json", {**config, ADAPTERS_KEY: getattr(model.config, ADAPTERS_KEY)}
             )
-        save_file(dict(state), weights, metadata={"format": "pt"})
+        save_file(dict(recovered.state), weights, metadata={"format": "pt"})
         weights.chmod((out / "config.json").stat().st_mode)
-        told |= {"parameters": count_parameters(model), "bytes_by_part": bytes_by_part(model, out)}
-    write_manifest(out, {**told, "recovery": facts})
+        manifest |= {
+            "parameters": count_parameters(model),
+            "bytes_by_part": bytes_by_part(model, out),
+        }
+    write_manifest(out, {**manifest, "recovery": facts})

@@ -13,11 +13,9 @@ from minnow.layout import Layout
 from minnow.student.params import StudentParams
 
 if TYPE_CHECKING:
-    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from minnow.core.runtime import Runtime
-    from minnow.training.loop import Guide
+    from minnow.distill.whitebox import Pupil
 
 # What dvc.yaml lists of the package, on which the name of a checkpoint depends.
 CODE = ("core", "models", "training", "student", "distill", "stages/distill.py")
@@ -41,13 +39,16 @@ def main(root: Path) -> None:
     stored = bool(read_json(layout.teacher_states_index)["layers"])
     check_teacher_rows(distill, more_texts=not more.is_empty(), stored_states=stored)
     run = start(params.runtime, seed=distill.seed)
+    from minnow.distill import whitebox
     from minnow.models import folders
     from minnow.student import layers
     from minnow.student.origin import origin
     from minnow.training import checkpoints, fitting
+    from minnow.training.objective import Job, Objective, Schedule
 
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
+    tables = fitting.Tables(train, validation, teacher_logits)
     texts = train["text"].to_list()
     labels = train["label"].to_list()
     model, tokenizer, facts = origin(
@@ -61,31 +62,26 @@ def main(root: Path) -> None:
     ]
     if not more.is_empty():
         more_logits = read_logits(layout.unlabelled_logits, more["id"].to_list())
-        train, teacher_logits = fitting.with_unlabelled(
-            train, teacher_logits, more["text"].to_list(), more_logits
-        )
+        tables = tables.with_unlabelled(more["text"].to_list(), more_logits)
         inputs += [layout.unlabelled_texts, layout.unlabelled_logits]
-    guide = (
-        guide_of(params, model, tokenizer, layout, train, run, stored=stored)
-        if distill.any
-        else None
+    guide = None
+    if distill.any:
+        pupil = pupil_of(params, model, tokenizer, layout.model("teacher"))
+        teacher = whitebox.TeacherFolders(
+            layout.model("teacher"), layout.teacher_states if stored else None
+        )
+        guide = whitebox.white_box(distill, pupil, teacher, tables.train, run)
+        inputs += [layout.manifest("teacher")]
+    checkpoint = checkpoints.checkpoint_of(
+        layout, "student", params.model_dump_json(), inputs, CODE
     )
-    inputs += [layout.manifest("teacher")] if guide else []
     curve = fitting.fit_tables(
         model,
         tokenizer,
-        train,
-        validation,
-        teacher_logits=teacher_logits,
-        loss=distill.logit_loss,
-        params=params.student.training,
-        run=run,
-        seed=distill.seed,
-        desc="student",
-        checkpoint=checkpoints.checkpoint_of(
-            layout, "student", params.model_dump_json(), inputs, CODE
-        ),
-        guide=guide,
+        tables,
+        Objective(distill.logit_loss, guide),
+        Schedule(params.student.training, distill.seed),
+        Job("student", run, checkpoint),
     )
     with replacing(layout.model("student")) as out:
         facts_of_it = {**facts, **run.facts, "made": asdict(made_by(params))}
@@ -108,36 +104,18 @@ def made_by(params: Params) -> Made:
     )
 
 
-def guide_of(
-    params: Params,
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    layout: Layout,
-    train: "pl.DataFrame",
-    run: "Runtime",
-    *,
-    stored: bool,
-) -> "Guide | None":
-    """Return the white-box terms that params ask for; they run the teacher, or read what it
-    stored.
+def pupil_of(
+    params: Params, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", teacher: Path
+) -> "Pupil":
+    """Return the student with the teacher's layers that params name for it, and those that its own
+    were copied from.
     """
-    from minnow.distill import whitebox
+    from minnow.distill.whitebox import Pupil
     from minnow.models import folders
     from minnow.student import layers
 
-    student, teacher = params.student, layout.model("teacher")
-    copied = None
+    student, copied = params.student, None
     if student.init == "teacher" and student.layers is not None:
         total = folders.load_config(teacher).num_hidden_layers
         copied = layers.chosen_layers(student.layers, total, student.copy_layers)
-    return whitebox.guide(
-        params.distill,
-        model,
-        tokenizer,
-        teacher,
-        train,
-        run,
-        given_map=params.distill.layer_map,
-        copied=copied,
-        stored=layout.teacher_states if stored else None,
-    )
+    return Pupil(model, tokenizer, params.distill.layer_map, copied)

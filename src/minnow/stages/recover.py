@@ -71,31 +71,28 @@ def recover(params: Params, layout: Layout) -> None:
     run = start(params.runtime, seed=chosen.seed)
     from minnow.quantization import recovery
     from minnow.training import checkpoints
+    from minnow.training.fitting import Tables
+    from minnow.training.objective import Job, Schedule
 
-    folders = recovery.Folders(layout.model("packed"), layout.model("student"))
-    check_manifest(folders.student)
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     logits = layout.logits_of("teacher", "train")
     inputs = [layout.split("train"), layout.split("validation"), logits, layout.manifest("packed")]
+    checkpoint = checkpoints.checkpoint_of(
+        layout, "recovery", params.model_dump_json(), inputs, CODE
+    )
+    check_manifest(layout.model("student"))
     with replacing(layout.model("quantized")) as out:
-        curve = recovery.recover(
-            folders,
-            out,
-            train,
-            validation,
-            teacher_logits=read_logits(logits, train["id"].to_list()),
-            loss=params.distill.logit_loss,
-            training=chosen.training,
-            adapted=recovery.Adapters(
+        curve = recovery.recover_student(
+            recovery.Folders(layout.model("packed"), layout.model("student"), out),
+            Tables(train, validation, read_logits(logits, train["id"].to_list())),
+            recovery.Adapters(
                 rank=0 if lora is None else lora.rank,
                 alpha=1.0 if lora is None else lora.alpha,
                 shipped=chosen.adapters == "shipped",
             ),
-            run=run,
-            seed=chosen.seed,
-            checkpoint=checkpoints.checkpoint_of(
-                layout, "recovery", params.model_dump_json(), inputs, CODE
-            ),
+            params.distill.logit_loss,
+            Schedule(chosen.training, chosen.seed),
+            Job("recovery", run, checkpoint),
         )
     write_table(layout.plot("recovery_training"), curve)
     checkpoints.discard_checkpoints(layout, "recovery")

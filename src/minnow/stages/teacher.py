@@ -29,8 +29,10 @@ def main(root: Path) -> None:
     run = start(params.runtime, seed=teacher.seed)
     from minnow.models import folders
     from minnow.teacher.origin import origin
-    from minnow.training import checkpoints, fitting, targets
+    from minnow.training import checkpoints, fitting
     from minnow.training.curves import curve_of
+    from minnow.training.objective import Job, Objective, Schedule
+    from minnow.training.targets import hard_loss
 
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     model, tokenizer, facts = origin(
@@ -49,14 +51,10 @@ def main(root: Path) -> None:
         curve = fitting.fit_tables(
             model,
             tokenizer,
-            train,
-            validation,
-            loss=targets.hard_loss,
-            params=teacher.training,
-            run=run,
-            seed=teacher.seed,
-            desc="teacher",
-            checkpoint=checkpoint,
+            fitting.Tables(train, validation),
+            Objective(hard_loss),
+            Schedule(teacher.training, teacher.seed),
+            Job("teacher", run, checkpoint),
         )
     if teacher.method == "qlora":
         from minnow.teacher import qlora

@@ -81,7 +81,7 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
     """Return an ordinary float32 model: what nf4 stands for plus what its adapters learned."""
     result = float_copy(model)
     with torch.no_grad():
-        for name, pair in adapters.pairs(model).items():
-            result.get_parameter(f"{name}.weight").add_(pair.product.cpu())
+        for name, adapter in adapters.layer_adapters(model).items():
+            result.get_parameter(f"{name}.weight").add_(adapter.product.cpu())
     result.eval()
     return result

@@ -1,89 +1,85 @@
 """From tables and a model to a trained model and its curve."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.core.files import require_space
-from minnow.core.runtime import Runtime
 from minnow.core.selection import validation_f1
 from minnow.models.batching import encode
 from minnow.models.folders import count_parameters
 from minnow.training.curves import curve_of
-from minnow.training.loop import Guide, fit
-from minnow.training.params import TrainingParams
-from minnow.training.targets import NO_LABEL, Loss, Targets
+from minnow.training.loop import fit
+from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
+from minnow.training.targets import NO_LABEL, Targets
 
 # Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its
 # successor's too.
 COPIES_IN_CHECKPOINTS = 8
 # Of the whole model: the out, and DVC's copy of it.
 COPIES_OF_OUT = 2
+Logits = np.typing.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Rows with `text` and `label`; the teacher's logits of `train` (rows, labels), if there is a
+    teacher.
+
+    A label of train may be `NO_LABEL`, as `with_unlabelled` sets it.
+    """
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    teacher_logits: Logits | None = None
+
+    def with_unlabelled(self, texts: Sequence[str], logits: Logits) -> "Tables":
+        """Return train as `text` and `label`, with the rows that the teacher alone labelled."""
+        assert self.teacher_logits is not None, "only a teacher labels what nobody else did"
+        rows = self.train.select("text", "label")
+        more = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_columns(
+            label=pl.lit(NO_LABEL, rows["label"].dtype)
+        )
+        return Tables(
+            pl.concat([rows, more]),
+            self.validation,
+            np.concatenate([self.teacher_logits, logits]),
+        )
 
 
 def fit_tables(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    train: pl.DataFrame,
-    validation: pl.DataFrame,
-    *,
-    loss: Loss,
-    params: TrainingParams,
-    run: Runtime,
-    seed: int,
-    desc: str,
-    checkpoint: Path,
-    teacher_logits: Any = None,
-    guide: Guide | None = None,
-    validate: Callable[[PreTrainedModel], Tensor] | None = None,
+    tables: Tables,
+    objective: Objective,
+    schedule: Schedule,
+    job: Job,
 ) -> pl.DataFrame:
-    """Train `model` in place on tables with `text` and `label`; return its curve, one row an epoch.
+    """Train `model` in place, as `loop.fit` does, and return its curve, one row an epoch.
 
-    `teacher_logits` has shape (rows of train, labels) and the order of train, whose rows `guide`
-    knows by number. A label of train may be `NO_LABEL`, as `with_unlabelled` sets it. `validate` is
-    `training.fit`'s.
+    The objective's guide knows the rows of train by number.
 
     Raises:
         MinnowError: the disk has too little space for the weights.
     """
-    require_space(checkpoint, bytes_on_disk(model, guide))
-    soft = None if teacher_logits is None else torch.from_numpy(teacher_logits)
-    labels = validation["label"].to_numpy()
-    history = fit(
-        model,
+    if job.checkpoint is not None:
+        require_space(job.checkpoint, bytes_on_disk(model, objective.guide))
+    train, logits = tables.train, tables.teacher_logits
+    soft = None if logits is None else torch.from_numpy(logits)
+    labels = tables.validation["label"].to_numpy()
+    examples = Examples(
         encode(tokenizer, train["text"].to_list()),
         Targets(torch.tensor(train["label"].to_list()), soft),
-        encode(tokenizer, validation["text"].to_list()),
-        loss=loss,
-        score=lambda logits: validation_f1(logits, labels),
-        params=params,
-        runtime=run,
-        seed=seed,
-        desc=desc,
-        checkpoint=checkpoint,
-        guide=guide,
-        validate=validate,
     )
-    return curve_of(history)
-
-
-def with_unlabelled(
-    train: pl.DataFrame, teacher_logits: Any, texts: Sequence[str], logits: Any
-) -> tuple[pl.DataFrame, Any]:
-    """Return train as `text` and `label`, and the teacher's logits (rows, labels), with the rows it
-    alone labelled.
-    """
-    rows = train.select("text", "label")
-    more = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_columns(
-        label=pl.lit(NO_LABEL, rows["label"].dtype)
+    validation = Validation(
+        encode(tokenizer, tables.validation["text"].to_list()),
+        lambda logits: validation_f1(logits, labels),
     )
-    return pl.concat([rows, more]), np.concatenate([teacher_logits, logits])
+    return curve_of(fit(model, examples, validation, objective, schedule, job))
 
 
 def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:

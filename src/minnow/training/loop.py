@@ -8,46 +8,27 @@ needs the whole state under our hands.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from minnow.core.files import replacing
-from minnow.core.runtime import Runtime, random_state, restore_random_state
+from minnow.core.runtime import random_state, restore_random_state
 from minnow.errors import MinnowError, tell, warn
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
 from minnow.progress import row_bar
 from minnow.training.checkpoints import read_checkpoint
-from minnow.training.params import TrainingParams
-from minnow.training.targets import Loss, Targets
+from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
 MAX_GRADIENT_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0
 # Longest text, in tokens, for which plain attention beats the fused kernel on a CPU.
 EAGER_TOKENS = 128
-Score = Callable[[Tensor], float]
-
-
-class Guide(nn.Module):
-    """A further term of the loss, which looks into the model; its own weights are trained beside
-    the model's.
-    """
-
-    def watching(self) -> AbstractContextManager[None]:
-        """Look into the model until the block ends."""
-        raise NotImplementedError
-
-    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Return the term for these rows, right after the model's forward pass with this attention
-        mask.
-        """
-        raise NotImplementedError
 
 
 @dataclass
@@ -65,76 +46,45 @@ class Progress:
 
 def fit(
     model: PreTrainedModel,
-    train: Encoded,
-    targets: Targets,
-    validation: Encoded,
-    *,
-    loss: Loss,
-    score: Score,
-    params: TrainingParams,
-    runtime: Runtime,
-    seed: int,
-    desc: str,
-    checkpoint: Path | None = None,
-    guide: Guide | None = None,
-    validate: Callable[[PreTrainedModel], Tensor] | None = None,
+    train: Examples,
+    validation: Validation,
+    objective: Objective,
+    schedule: Schedule,
+    job: Job,
 ) -> list[dict[str, float]]:
     """Train `model` in place, leave it in float32 with the weights of its best epoch, and return
     one record an epoch.
 
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay,
-    gradients clipped to norm 1. `seed` orders the batches; dropout draws from torch's generator.
-    `score` turns validation logits into the number that chooses the epoch (the first of equals).
-    With `checkpoint`, the state is kept in that file about once a minute and a later call with the
-    same arguments goes on from it. What `guide` gives is added to the loss. `validate` returns the
-    validation logits of a model in training, where they are not what the model itself computes, as
-    when it is rounded before it is used.
+    gradients clipped to norm 1. Dropout draws from torch's generator. Of equally good epochs the
+    first is the best. With a checkpoint, the state is kept in that file about once a minute, and a
+    later call with the same arguments goes on from it.
 
     Raises:
         MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the
         token ids.
     """
     body: nn.Module = model
-    used = torch.cat([train.ids, validation.ids, torch.tensor([train.pad_id])]).unique()
+    pad = torch.tensor([train.encoded.pad_id])
+    used = torch.cat([train.encoded.ids, validation.encoded.ids, pad]).unique()
     # Of 4-bit layers this casts all but the packed weights; transformers' own `float` refuses them.
     nn.Module.float(model)
     with only_used_embeddings(model, used):
-        run = _Run(body.to(runtime.device), len(train), params, runtime, checkpoint, guide)
+        run = _Run(body.to(job.runtime.device), len(train), objective, schedule, job)
         run.resume()
-        while run.progress.epoch < params.epochs:
-            with (
-                short_attention(model, train, runtime.device),
-                guide.watching() if guide else nullcontext(),
-            ):
-                _epoch(run, train, targets, loss, seed, desc)
-            name = f"{desc} validation {run.progress.epoch + 1}/{params.epochs}"
-            logits = (
-                predict_logits(model, validation, device=runtime.device, desc=name)
-                if validate is None
-                else validate(model)
-            )
-            run.end_epoch(score(logits))
+        while run.progress.epoch < schedule.params.epochs:
+            with short_attention(model, train.encoded, run.device), objective.watching():
+                run.epoch(train)
+            run.end_epoch(validation.score(_validation_logits(run, model, validation.encoded)))
         run.restore_best()
     body.to("cpu").eval()
     return run.progress.history
 
 
-def _epoch(run: "_Run", train: Encoded, targets: Targets, loss: Loss, seed: int, desc: str) -> None:
-    progress = run.progress
-    order = torch.Generator().manual_seed(seed * 1_000_003 + progress.epoch)
-    batches = training_batches(train.lengths, batch_size=run.params.batch_size, generator=order)
-    run.model.train()
-    name = f"{desc} epoch {progress.epoch + 1}/{run.params.epochs}"
-    done = sum(len(rows) for rows in batches[: progress.batch])
-    with row_bar(len(train), name, initial=done) as bar:
-        for rows in batches[progress.batch :]:
-            batch = train.batch(rows, run.device)
-            value = loss(run.model(**batch).logits, targets.of(rows, run.device))
-            if run.guide is not None:
-                value = value + run.guide(rows, batch["attention_mask"])
-            run.step(value, rows=len(rows))
-            bar.update(len(rows))
-            bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
+def _validation_logits(run: "_Run", model: PreTrainedModel, encoded: Encoded) -> Tensor:
+    if run.objective.validate is not None:
+        return run.objective.validate(model)
+    return predict_logits(model, encoded, device=run.device, desc=run.named("validation"))
 
 
 class _Run:
@@ -143,34 +93,50 @@ class _Run:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        rows: int,
-        params: TrainingParams,
-        runtime: Runtime,
-        checkpoint: Path | None,
-        guide: Guide | None,
+        self, model: nn.Module, rows: int, objective: Objective, schedule: Schedule, job: Job
     ) -> None:
-        self.model, self.rows, self.params, self.checkpoint, self.guide = (
-            model,
-            rows,
-            params,
-            checkpoint,
-            guide,
-        )
-        self.device = runtime.device
+        self.model, self.rows, self.objective, self.job = model, rows, objective, job
+        self.params, self.seed, self.device = schedule.params, schedule.seed, job.runtime.device
         self.progress = Progress()
-        trained = model if guide is None else nn.ModuleList([model, guide.to(runtime.device)])
-        self.origin = fingerprint(trained) if checkpoint else ""
-        self.weights = Weights(trained, runtime)
+        guide = objective.guide
+        trained = model if guide is None else nn.ModuleList([model, guide.to(self.device)])
+        self.origin = fingerprint(trained) if job.checkpoint else ""
+        self.weights = Weights(trained, job.runtime)
         self.best: list[Tensor] = []
         self.optimizer = torch.optim.AdamW(
-            self.weights.groups(params.weight_decay), lr=params.learning_rate, fused=True
+            self.weights.groups(self.params.weight_decay), lr=self.params.learning_rate, fused=True
         )
-        steps = math.ceil(rows / params.batch_size) * params.epochs
-        factor = linear_schedule(steps, warmup=params.warmup)
+        steps = math.ceil(rows / self.params.batch_size) * self.params.epochs
+        factor = linear_schedule(steps, warmup=self.params.warmup)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
         self.saved_at = time.monotonic()
+
+    def named(self, part: str) -> str:
+        """Return what the progress bar calls a part of this epoch."""
+        return f"{self.job.name} {part} {self.progress.epoch + 1}/{self.params.epochs}"
+
+    def epoch(self, train: Examples) -> None:
+        """Take the steps of this epoch that are left."""
+        progress, encoded = self.progress, train.encoded
+        order = torch.Generator().manual_seed(self.seed * 1_000_003 + progress.epoch)
+        size = self.params.batch_size
+        batches = training_batches(encoded.lengths, batch_size=size, generator=order)
+        self.model.train()
+        done = sum(len(rows) for rows in batches[: progress.batch])
+        with row_bar(len(train), self.named("epoch"), initial=done) as bar:
+            for rows in batches[progress.batch :]:
+                self.step(self.loss(train, rows), rows=len(rows))
+                bar.update(len(rows))
+                bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
+
+    def loss(self, train: Examples, rows: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        batch = train.encoded.batch(rows, self.device)
+        logits = self.model(**batch).logits
+        value = self.objective.loss(logits, train.targets.of(rows, self.device))
+        if self.objective.guide is not None:
+            value = value + self.objective.guide(rows, batch["attention_mask"])
+        return value
 
     def step(self, loss: Tensor, *, rows: int) -> None:
         value = self.finite("loss", loss.detach())
@@ -207,7 +173,7 @@ class _Run:
         self.weights.restore(self.best)
 
     def save_if_due(self) -> None:
-        if self.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
+        if self.job.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
             return
         state = {
             "origin": self.origin,
@@ -218,17 +184,17 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "random": random_state(),
         }
-        with replacing(self.checkpoint) as temporary:
+        with replacing(self.job.checkpoint) as temporary:
             torch.save(state, temporary)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one and it began from these very weights."""
-        state = None if self.checkpoint is None else read_checkpoint(self.checkpoint)
+        state = None if self.job.checkpoint is None else read_checkpoint(self.job.checkpoint)
         if state is None:
             return
         if state["origin"] != self.origin:
-            warn(f"{self.checkpoint} began from other weights: training starts afresh")
+            warn(f"{self.job.checkpoint} began from other weights: training starts afresh")
             return
         self.progress = Progress(**state["progress"])
         self.weights.restore(state["weights"])
