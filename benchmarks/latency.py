@@ -37,7 +37,7 @@ from minnow.data.synthetic import generate
 from minnow.models import building, folders, schemes
 from minnow.models.batching import Encoded, encode
 from minnow.models.params import BuildParams
-from minnow.quantization.quantize import quantize
+from minnow.quantization.quantize import Recipe, quantize
 
 SHAPES = {
     "teacher": BuildParams(
@@ -99,14 +99,8 @@ def build(folder: Path, device: torch.device) -> None:
     probe = encode(tokenizer, urls[:64])
     for scheme in (schemes.FourBit("nf4", double_quantization=True), schemes.EightBit()):
         out = folder / f"quantized{scheme.bits}"
-        quantize.quantize(
-            folder / "student",
-            out,
-            scheme,
-            keep_float=["classifier", "pre_classifier"],
-            probe=probe,
-            device=device,
-        )
+        recipe = Recipe(scheme, ["classifier", "pre_classifier"])
+        quantize(folder / "student", out, recipe, probe=probe, device=device)
 
 
 def load(variant: Variant, device: torch.device) -> PreTrainedModel:

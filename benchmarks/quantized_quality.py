@@ -33,7 +33,7 @@ from minnow.evaluation.evidence import Method, Outcome  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
 from minnow.models.batching import encode  # noqa: E402
-from minnow.quantization.quantize import quantize  # noqa: E402
+from minnow.quantization.quantize import PROBE_ROWS, Recipe, quantize  # noqa: E402
 
 # Scheme of the linear layers and of the embeddings; None is the student as it was trained, in
 # bfloat16.
@@ -45,15 +45,13 @@ SPLITS = ("validation", "test")
 
 def quantized(student: Path, out: Path, scheme: str, packed: str, texts: Sequence[str]) -> None:
     """Write the student quantized in one way."""
-    quantize.quantize(
-        student,
-        out,
+    recipe = Recipe(
         schemes.scheme(scheme, double_quantization=scheme != "int8"),
-        keep_float=KEEP_FLOAT,
-        probe=encode(folders.load_tokenizer(student), texts),
-        device=torch.device("cpu"),
-        packed=None if packed == "none" else embeddings.SCHEMES[packed],
+        KEEP_FLOAT,
+        None if packed == "none" else embeddings.SCHEMES[packed],
     )
+    probe = encode(folders.load_tokenizer(student), texts)
+    quantize(student, out, recipe, probe=probe, device=torch.device("cpu"))
 
 
 def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
@@ -70,7 +68,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     )
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
-    probe = tables["validation"]["text"].to_list()[: quantize.PROBE_ROWS]
+    probe = tables["validation"]["text"].to_list()[:PROBE_ROWS]
     outcomes, rows = {"teacher": other_sets.outcome(clone, "teacher", None)}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:

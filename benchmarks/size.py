@@ -29,7 +29,7 @@ from minnow.data.synthetic import generate
 from minnow.models import building, embeddings, folders, heads, schemes
 from minnow.models.batching import encode
 from minnow.models.params import BuildParams
-from minnow.quantization.quantize import quantize
+from minnow.quantization.quantize import Recipe, quantize
 
 SHAPES = {
     "the original's: DistilBERT, 4 layers, 768 wide": BuildParams(
@@ -89,15 +89,11 @@ def student(shape: BuildParams, tokenizer: PreTrainedTokenizerBase, folder: Path
 
 def measure(folder: Path, out: Path, packed: embeddings.Scheme | None, device: torch.device) -> Row:
     """Quantize a student, which checks it, and return what it takes."""
-    quantize.quantize(
-        folder,
-        out,
-        schemes.scheme("nf4", double_quantization=True),
-        keep_float=["classifier", "pre_classifier"],
-        probe=encode(folders.load_tokenizer(folder), ["example.org/login"]),
-        device=device,
-        packed=packed,
+    recipe = Recipe(
+        schemes.scheme("nf4", double_quantization=True), ["classifier", "pre_classifier"], packed
     )
+    probe = encode(folders.load_tokenizer(folder), ["example.org/login"])
+    quantize(folder, out, recipe, probe=probe, device=device)
     loaded = folders.load_model(out, device_map={"": device})
     resident = sum(tensor.nbytes for tensor in [*loaded.parameters(), *loaded.buffers()])
     return Row(read_json(out / MANIFEST)["bytes_by_part"], resident)

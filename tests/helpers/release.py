@@ -21,7 +21,7 @@ from minnow.layout import JUDGED, Layout
 from minnow.models import building, embeddings, folders, heads, schemes
 from minnow.models.batching import encode
 from minnow.models.params import BuildParams
-from minnow.quantization.quantize import quantize
+from minnow.quantization.quantize import Recipe, quantize
 from minnow.release.card import Results
 from minnow.release.provenance import Base, Origin
 from minnow.serve.settings import Settings
@@ -259,14 +259,13 @@ def packable(
     for name in ("teacher", "student"):
         folders.save(model, tokenizer, layout.model(name), facts={"made": asdict(MADE)})
     scheme = schemes.FourBit("nf4", double_quantization=True)
+    tables = None if packed is None else embeddings.SCHEMES[packed]
     quantize(
         layout.model("student"),
         layout.model("quantized"),
-        scheme,
-        keep_float=["classifier", "pre_classifier"],
+        Recipe(scheme, ["classifier", "pre_classifier"], tables),
         probe=encode(tokenizer, TEXTS),
         device=torch.device("cpu"),
-        packed=None if packed is None else embeddings.SCHEMES[packed],
     )
     write_evidence(layout, results().evidence)
     for name in ("prepare", *JUDGED):

@@ -24,6 +24,7 @@ from minnow.models import building, folders, heads, schemes
 from minnow.models.batching import encode
 from minnow.models.params import BuildParams
 from minnow.quantization import quantize
+from minnow.quantization.quantize import Recipe
 
 CPU = torch.device("cpu")
 
@@ -212,8 +213,7 @@ def test_equal_models_are_equal_bytes_in_another_process_and_place(
         quantize.quantize(
             student,
             quantized,
-            schemes.scheme("nf4", double_quantization=True),
-            keep_float=["classifier"],
+            Recipe(schemes.scheme("nf4", double_quantization=True), ["classifier"]),
             probe=encode(folders.load_tokenizer(student), texts),
             device=CPU,
         )
@@ -227,14 +227,14 @@ def test_equal_models_are_equal_bytes_in_another_process_and_place(
 from pathlib import Path
 import torch
 from minnow.models import folders, schemes
-from minnow.quantization.quantize import quantize
+from minnow.quantization.quantize import Recipe, quantize
 from minnow.models.batching import encode
 start, student, quantized = Path("start"), Path("student"), Path("quantized")
 folders.save(folders.load_model(start), folders.load_tokenizer(start), student)
 scheme = schemes.scheme("nf4", double_quantization=True)
 probe = encode(folders.load_tokenizer(student), {texts!r})
 cpu = torch.device("cpu")
-quantize(student, quantized, scheme, keep_float=["classifier"], probe=probe, device=cpu)
+quantize(student, quantized, Recipe(scheme, ["classifier"]), probe=probe, device=cpu)
 """
     environment = {
         **os.environ,

@@ -22,7 +22,8 @@ from minnow.models.inference import predict_logits
 from minnow.models.params import BuildParams
 from minnow.models.schemes import EightBit, FourBit, Scheme
 from minnow.quantization import budget, quantize, sensitivity
-from minnow.quantization.budget import Choice, Option
+from minnow.quantization.budget import Budget, Choice, Option
+from minnow.quantization.quantize import Recipe
 from minnow.release import provenance
 
 CPU = torch.device("cpu")
@@ -132,11 +133,11 @@ def test_many_layers_of_few_shapes_are_exact_and_quick() -> None:
 
 def test_too_many_choices_are_thinned_and_keep_both_ends() -> None:
     front = [Choice(2 * number, 1000.0 - number, (number,)) for number in range(1000)]
-    kept = budget.thinned(front, 100)
+    kept = budget.fewer_choices(front, 100)
     assert 50 < len(kept) <= 100
     assert (kept[0], kept[-1]) == (front[0], front[-1])
     assert kept == sorted(kept)
-    assert budget.thinned(front, 1000) is front
+    assert budget.fewer_choices(front, 1000) is front
 
 
 # --- Students -------------------------------------------------------------------------------------
@@ -172,17 +173,8 @@ def quantized(
     scheme: Scheme = NF4,
 ) -> dict[str, Any]:
     """Quantize within a budget and return the manifest."""
-    budget.quantize(
-        student,
-        out,
-        scheme,
-        budget_mb=mb,
-        tables=tables,
-        told=told,
-        keep_float=KEEP,
-        probe=probe,
-        device=CPU,
-    )
+    within = Budget(mb, tables, told)
+    budget.quantize_within(student, out, Recipe(scheme, KEEP), within, probe=probe, device=CPU)
     found: dict[str, Any] = read_json(out / MANIFEST)
     return found
 
@@ -192,8 +184,8 @@ def load(folder: Path) -> PreTrainedModel:
 
 
 def smallest(student: Path, out: Path, tables: Any = "nf4") -> int:
-    packed = embeddings.SCHEMES.get(tables)
-    quantize.write(student, out, NF4, keep_float=KEEP, device=CPU, packed=packed)
+    recipe = Recipe(NF4, KEEP, embeddings.SCHEMES.get(tables))
+    quantize.write_quantized(student, out, recipe, device=CPU)
     return folders.folder_bytes(out)
 
 

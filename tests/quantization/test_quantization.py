@@ -27,6 +27,7 @@ from minnow.models.packed import check_layers
 from minnow.models.params import BuildParams
 from minnow.models.schemes import EightBit, FourBit, Scheme
 from minnow.quantization import quantize
+from minnow.quantization.quantize import Recipe
 
 CPU = torch.device("cpu")
 KEEP = ["classifier", "pre_classifier"]
@@ -63,8 +64,8 @@ def student(
 def quantized(
     student: Path, out: Path, scheme: Scheme, probe: Encoded, packed: str = "none"
 ) -> Path:
-    table = embeddings.SCHEMES.get(packed)
-    quantize.quantize(student, out, scheme, keep_float=KEEP, probe=probe, device=CPU, packed=table)
+    recipe = Recipe(scheme, KEEP, embeddings.SCHEMES.get(packed))
+    quantize.quantize(student, out, recipe, probe=probe, device=CPU)
     return out
 
 
@@ -330,15 +331,8 @@ def test_positions_that_no_text_reaches_are_cut(
     probe = encode(tokenizer, ["a.com/x", "b.org/" + "long/" * 60])
     assert int(probe.lengths.max()) == 32
     keep = [*KEEP, "dense", "out_proj"] if kind in ("roberta", "electra") else KEEP
-    quantize.quantize(
-        student,
-        out,
-        EightBit(),
-        keep_float=keep,
-        probe=probe,
-        device=CPU,
-        packed=embeddings.SCHEMES.get(packed),
-    )
+    recipe = Recipe(EightBit(), keep, embeddings.SCHEMES.get(packed))
+    quantize.quantize(student, out, recipe, probe=probe, device=CPU)
     assert read_json(out / "config.json")["max_position_embeddings"] == rows
     (name,) = [
         each
@@ -492,9 +486,8 @@ def test_keeping_the_classification_layer_alone_is_enough(
     folders.save(classifier(kind, layers=1, **shape), tokenizer, tmp_path / "student")
     nf4 = FourBit("nf4", double_quantization=True)
     out = tmp_path / "out"
-    quantize.quantize(
-        tmp_path / "student", out, nf4, keep_float=[last], probe=encoded, device=CPU, packed=None
-    )
+    recipe = Recipe(nf4, [last])
+    quantize.quantize(tmp_path / "student", out, recipe, probe=encoded, device=CPU)
     float_ones = {
         name for name, kept in read_json(out / MANIFEST)["formats"].items() if kept != "nf4"
     }

@@ -32,6 +32,7 @@ from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.models.params import BuildParams
 from minnow.quantization import quantize, recovery
+from minnow.quantization.quantize import Recipe
 from minnow.quantization.recovery import Adapters, Folders
 from minnow.stages import recover as recover_module
 from minnow.training import loop
@@ -90,7 +91,7 @@ def quantized(student: Path, out: Path, scheme: str, packed: str = "none") -> Pa
         encode(tokenizer, VALIDATION["text"].to_list()[:8]),
         embeddings.SCHEMES.get(packed),
     )
-    quantize.quantize(student, out, record, keep_float=KEEP, probe=probe, device=CPU, packed=tables)
+    quantize.quantize(student, out, Recipe(record, KEEP, tables), probe=probe, device=CPU)
     return out
 
 

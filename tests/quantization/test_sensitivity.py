@@ -22,6 +22,7 @@ from minnow.models.embeddings import CODE_BOOK
 from minnow.models.inference import predict_logits
 from minnow.models.schemes import EightBit, FourBit, Scheme
 from minnow.quantization import quantize, sensitivity
+from minnow.quantization.quantize import Recipe
 
 CPU = torch.device("cpu")
 KEEP = ["classifier", "out_proj"]
@@ -239,10 +240,8 @@ def test_bytes_are_those_of_the_saved_file(
 ) -> None:
     folders.save(shaped(), tokenizer, tmp_path / "student")
     model, _ = sensitivity.load(tmp_path / "student", CPU)
-    packed = embeddings.SCHEMES[tables]
-    quantize.write(
-        tmp_path / "student", tmp_path / "out", scheme, keep_float=KEEP, device=CPU, packed=packed
-    )
+    recipe = Recipe(scheme, KEEP, embeddings.SCHEMES[tables])
+    quantize.write_quantized(tmp_path / "student", tmp_path / "out", recipe, device=CPU)
     saved = folders.tensor_bytes(tmp_path / "out" / "model.safetensors")
     for name, formats in sensitivity.parts(model, scheme, KEEP):
         found = dict(formats)[

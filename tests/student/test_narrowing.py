@@ -470,7 +470,7 @@ def test_null_keeps_what_there_is(
         ),
         (
             (48, 5, None),
-            "heads is 5, which does not divide student.hidden_size 48; allowed: 1, 2, 3; null",
+            "heads is 5, which does not divide the student's width 48; allowed: 1, 2, 3; null",
         ),
     ],
 )
@@ -485,6 +485,6 @@ def test_shapes_that_cannot_be_are_refused(
 @pytest.mark.parametrize("call", [shapes.shape_of, anatomy.parts_of])
 def test_other_architectures_are_refused(call: Callable[[PreTrainedModel], Any]) -> None:
     with pytest.raises(
-        MinnowError, match="'electra' model cannot be made narrower, only bert, roberta, distilbert"
+        MinnowError, match="'electra' model cannot be made narrower, only bert, distilbert, roberta"
     ):
         call(classifier("electra"))

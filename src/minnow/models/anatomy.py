@@ -1,7 +1,7 @@
-"""What BERT-like architectures call their parts."""
+"""What BERT-like architectures call their parts, and how they count positions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -12,12 +12,12 @@ from minnow.errors import MinnowError, listed
 
 
 @dataclass(frozen=True)
-class Parts:
+class Anatomy:
     """What an architecture calls the parts of a layer, and where its layers and the head's hidden
     layer stand.
     """
 
-    layers: str
+    layers: str  # below the body; all others below a layer
     query: str
     key: str
     value: str
@@ -26,58 +26,95 @@ class Parts:
     up: str
     down: str
     normed: str  # the LayerNorm behind the feed-forward layers
-    hidden: str  # below the whole classifier; what the classification layer reads
+    # Below the whole classifier; what the classification layer reads. None where narrowing has not
+    # been tried.
+    hidden: str | None
+
+    @property
+    def projections(self) -> tuple[str, str, str]:
+        """What makes queries, keys and values."""
+        return self.query, self.key, self.value
+
+    @property
+    def of_layer(self) -> list[str]:
+        """The parts of a layer that have weights."""
+        names = (field.name for field in fields(self) if field.name not in ("layers", "hidden"))
+        return [getattr(self, name) for name in names]
 
 
-def _like_bert(hidden: str) -> Parts:
-    return Parts(
-        layers="encoder.layer",
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        context="attention.output.dense",
-        attended="attention.output.LayerNorm",
-        up="intermediate.dense",
-        down="output.dense",
-        normed="output.LayerNorm",
-        hidden=hidden,
-    )
-
-
-PARTS = {
-    "bert": _like_bert("bert.pooler.dense"),
-    "roberta": _like_bert("classifier.dense"),
-    "distilbert": Parts(
-        layers="transformer.layer",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        context="attention.out_lin",
-        attended="sa_layer_norm",
-        up="ffn.lin1",
-        down="ffn.lin2",
-        normed="output_layer_norm",
-        hidden="pre_classifier",
-    ),
+BERT = Anatomy(
+    layers="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    context="attention.output.dense",
+    attended="attention.output.LayerNorm",
+    up="intermediate.dense",
+    down="output.dense",
+    normed="output.LayerNorm",
+    hidden="bert.pooler.dense",
+)
+DISTILBERT = Anatomy(
+    layers="transformer.layer",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    context="attention.out_lin",
+    attended="sa_layer_norm",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    normed="output_layer_norm",
+    hidden="pre_classifier",
+)
+LIKE_BERT = replace(BERT, hidden=None)
+ANATOMIES = {
+    "bert": BERT,
+    "camembert": LIKE_BERT,
+    "distilbert": DISTILBERT,
+    "electra": LIKE_BERT,
+    "roberta": replace(BERT, hidden="classifier.dense"),
+    "xlm-roberta": LIKE_BERT,
 }
 
 
-def parts_of(model: PreTrainedModel) -> Parts:
-    """Return what the model's architecture calls its parts.
+def anatomy_of(model: PreTrainedModel) -> Anatomy:
+    """Return what the model's architecture calls its parts; a MinnowError names the architectures
+    that are known.
+    """
+    kind = model.config.model_type
+    if kind not in ANATOMIES:
+        raise MinnowError(
+            f"distill's hidden, attention and relation terms cannot look into a {kind!r} model,"
+            f" only into {listed(ANATOMIES, 20)}; set their weights to 0"
+        )
+    return ANATOMIES[kind]
+
+
+def parts_of(model: PreTrainedModel) -> Anatomy:
+    """Return what a model that can be made narrower calls its parts.
 
     Raises:
         MinnowError: an architecture that is not known here.
     """
     kind = model.config.model_type
-    if kind not in PARTS:
+    known = [name for name, anatomy in ANATOMIES.items() if anatomy.hidden is not None]
+    if kind not in known:
         raise MinnowError(
-            f"a {kind!r} model cannot be made narrower, only {listed(PARTS)}: set"
+            f"a {kind!r} model cannot be made narrower, only {listed(known)}: set"
             " student.hidden_size, intermediate_size and narrowing to null, or take init: scratch"
         )
-    return PARTS[kind]
+    return ANATOMIES[kind]
+
+
+def hidden_layer(model: PreTrainedModel) -> Any:
+    """Return the layer of the head that the classification layer reads."""
+    hidden = parts_of(model).hidden
+    assert hidden is not None, "parts_of refuses others"
+    return model.get_submodule(hidden)
 
 
 def layer_part(model: PreTrainedModel, layer: int, name: str) -> Any:
+    """Return a part of a layer, counted from 0, by its name below the layer."""
     return model.base_model.get_submodule(f"{parts_of(model).layers}.{layer}.{name}")
 
 
@@ -91,43 +128,6 @@ def layer_norms(model: PreTrainedModel, layers: Sequence[int]) -> list[Any]:
     return [model.base_model.get_submodule("embeddings.LayerNorm"), *chain.from_iterable(of_layers)]
 
 
-@dataclass(frozen=True)
-class Anatomy:
-    """Where below its body an architecture keeps layers, and below a layer its query, key and
-    value.
-    """
-
-    layers: str
-    projections: tuple[str, str, str]
-
-
-BERT = Anatomy(
-    "encoder.layer", ("attention.self.query", "attention.self.key", "attention.self.value")
-)
-DISTILBERT = Anatomy("transformer.layer", ("attention.q_lin", "attention.k_lin", "attention.v_lin"))
-ANATOMIES = {
-    "bert": BERT,
-    "camembert": BERT,
-    "distilbert": DISTILBERT,
-    "electra": BERT,
-    "roberta": BERT,
-    "xlm-roberta": BERT,
-}
-
-
-def anatomy_of(model: PreTrainedModel) -> Anatomy:
-    """Return where the model keeps its layers; a MinnowError names the architectures that are
-    known.
-    """
-    kind = model.config.model_type
-    if kind not in ANATOMIES:
-        raise MinnowError(
-            f"distill's hidden, attention and relation terms cannot look into a {kind!r} model,"
-            f" only into {listed(ANATOMIES, 20)}; set their weights to 0"
-        )
-    return ANATOMIES[kind]
-
-
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
     """Return the layers of the model's body."""
     layers = model.base_model.get_submodule(anatomy_of(model).layers)
@@ -136,14 +136,48 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def projections_of(model: PreTrainedModel, layer: int) -> list[nn.Linear]:
-    """Return what makes the queries, keys and values of a layer."""
-    found = [
-        layers_of(model)[layer - 1].get_submodule(name) for name in anatomy_of(model).projections
-    ]
-    return [module for module in found if isinstance(module, nn.Linear)]
+    """Return what makes the queries, keys and values of a layer, counted from 1."""
+    names = anatomy_of(model).projections
+    modules = [layers_of(model)[layer - 1].get_submodule(name) for name in names]
+    return [module for module in modules if isinstance(module, nn.Linear)]
 
 
 def keep_layers(model: PreTrainedModel, layers: int) -> None:
     """Cut all layers off the model's body that come after the first `layers`."""
     parent, _, last = anatomy_of(model).layers.rpartition(".")
     setattr(model.base_model.get_submodule(parent), last, layers_of(model)[: max(1, layers)])
+
+
+# --- Positions ------------------------------------------------------------------------------------
+# RoBERTa's kind counts positions from the padding token's id on: its table has as many rows more.
+
+
+def rows_before_texts(table: nn.Module) -> int:
+    """Return the rows of a table of positions that stand before that of a text's first token."""
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else int(padding) + 1
+
+
+def counted_from_padding(model: PreTrainedModel) -> nn.Module | None:
+    """Return the table of positions that are counted from the padding token's id, if there is
+    one.
+    """
+    modules: Iterator[tuple[str, nn.Module]] = model.named_modules()
+    for name, module in modules:
+        if is_position_table(name) and rows_before_texts(module):
+            return module
+    return None
+
+
+def is_position_table(name: str) -> bool:
+    """Say whether a module of this name is a table of positions."""
+    return name.endswith("position_embeddings")
+
+
+def longest_text(model: PreTrainedModel) -> int | None:
+    """Return how many tokens a text may have; None where there is no limit."""
+    table: Any = counted_from_padding(model)
+    if table is not None:
+        return int(table.num_embeddings) - rows_before_texts(table)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    return positions if positions is not None and positions > 0 else None

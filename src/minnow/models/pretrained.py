@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from minnow.core import hub
 from minnow.errors import MinnowError, listed, reason
+from minnow.models.anatomy import longest_text
 from minnow.models.heads import LABELS, name_labels
 
 
@@ -223,7 +224,7 @@ def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, wh
 
     `whose` max_length the tokenizer cuts at, teacher or student.
     """
-    length, positions = int(tokenizer.model_max_length), _positions(model)
+    length, positions = int(tokenizer.model_max_length), longest_text(model)
     if positions is not None and length > positions:
         raise MinnowError(
             f"{whose}.max_length is {length}, but the model that it starts from has {positions}"
@@ -235,15 +236,3 @@ def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, wh
             f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}: they do not"
             " belong together; save both from the same checkpoint"
         )
-
-
-def _positions(model: PreTrainedModel) -> int | None:
-    """Return how many tokens a text may have; RoBERTa's positions begin after that of padding."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    for name, module in model.named_modules():
-        if (
-            name.endswith("position_embeddings")
-            and getattr(module, "padding_idx", None) is not None
-        ):
-            return int(module.num_embeddings) - int(module.padding_idx) - 1
-    return positions if positions is not None and positions > 0 else None

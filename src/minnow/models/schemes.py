@@ -62,3 +62,11 @@ def scheme(name: Literal["nf4", "fp4", "int8"], *, double_quantization: bool) ->
 def fits_four_bits(layer: nn.Linear) -> bool:
     """Return whether a layer divides into the blocks of 4-bit schemes."""
     return layer.in_features % INPUT_BLOCK == 0 and layer.out_features % OUTPUT_BLOCK == 0
+
+
+def misfit(name: str, layer: nn.Linear) -> str:
+    """Return what to say of a layer that does not divide into the blocks of 4-bit schemes."""
+    return (
+        f"{name} has {layer.in_features} inputs and {layer.out_features} outputs, and 4 bits need"
+        f" multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}"
+    )

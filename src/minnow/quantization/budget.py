@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from minnow.errors import MinnowError, listed
 from minnow.models import embeddings, folders
 from minnow.models.batching import Encoded
 from minnow.models.schemes import FLOAT, Scheme
-from minnow.quantization.quantize import check, write
+from minnow.quantization.quantize import Quantized, Recipe, check_saved, write_quantized
 
 # Choices kept while they are built up. Layers of equal shape have equal bytes, so students have far
 # fewer, and the best choice is exact; beyond it, choices of nearly the same bytes are thinned to
@@ -61,53 +61,89 @@ def best_choices(options: Sequence[Sequence[Option]]) -> list[Choice]:
     front = [Choice(0, 0.0, ())]
     for part in options:
         longer = [
-            Choice(each.bytes + option.bytes, each.damage + option.damage, (*each.numbers, number))
-            for each in front
+            Choice(
+                choice.bytes + option.bytes,
+                choice.damage + option.damage,
+                (*choice.numbers, number),
+            )
+            for choice in front
             for number, option in enumerate(part)
         ]
-        front = thinned(unbeaten(longer), MOST_CHOICES)
+        front = fewer_choices(unbeaten(longer), MOST_CHOICES)
     return front
 
 
 def unbeaten(choices: Sequence[Choice]) -> list[Choice]:
     """Return the choices that none of fewer or as many bytes beats or equals in damage."""
     front: list[Choice] = []
-    for each in sorted(choices):
-        if not front or each.damage < front[-1].damage:
-            front.append(each)
+    for choice in sorted(choices):
+        if not front or choice.damage < front[-1].damage:
+            front.append(choice)
     return front
 
 
-def thinned(front: list[Choice], most: int) -> list[Choice]:
+def fewer_choices(front: list[Choice], most: int) -> list[Choice]:
     """Return at most so many of these choices: the first, and the last of each interval of
     bytes.
     """
     if len(front) <= most:
         return front
     first, span = front[0], front[-1].bytes - front[0].bytes
-    kept = {(each.bytes - first.bytes) * (most - 1) // (span + 1): each for each in front[1:]}
+    kept = {(choice.bytes - first.bytes) * (most - 1) // (span + 1): choice for choice in front[1:]}
     return [first, *kept.values()]
 
 
 def best_within(front: Sequence[Choice], limit: int) -> Choice:
     """Return the choice of least damage that takes at most `limit` bytes; the smallest must."""
-    return next(each for each in reversed(front) if each.bytes <= limit)
+    return next(choice for choice in reversed(front) if choice.bytes <= limit)
 
 
 # --- For a student --------------------------------------------------------------------------------
-def options_of(told: Mapping[str, Any], scheme: Scheme, tables: str) -> dict[str, list[Option]]:
-    """Return what each part may be stored in, the fewest bits first, by what
-    metrics/sensitivity.json says.
+@dataclass(frozen=True)
+class Budget:
+    """The bytes that a folder may take, in 10⁶, and what they are spent by: the damages of
+    metrics/sensitivity.json.
 
-    A linear layer has the scheme or bfloat16: one BitsAndBytesConfig takes 4 bits or 8, never both.
     `tables` is the format of fewest bits that embeddings may have: nf4, int8, or none for bfloat16
     alone.
+    """
+
+    megabytes: float
+    tables: str
+    report: Mapping[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """The whole bytes; as a float, 4.1 million is a little less than it says."""
+        return math.floor(self.megabytes * 1e6 + 1e-6)
+
+    @property
+    def table_names(self) -> list[str]:
+        """The names of the tables of embeddings."""
+        return [part["name"] for part in self.report["parts"] if part["kind"] == "embedding"]
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """A student with all parts in their fewest bits: the bytes of its folder, and what its file
+    says of its tensors.
+    """
+
+    bytes: int
+    tensors: Mapping[str, Any]
+
+
+def options_of(report: Mapping[str, Any], scheme: Scheme, tables: str) -> dict[str, list[Option]]:
+    """Return what each part may be stored in, the fewest bits first; report and tables are those of
+    a `Budget`.
+
+    A linear layer has the scheme or bfloat16: one BitsAndBytesConfig takes 4 bits or 8, never both.
 
     Raises:
-        MinnowError: the file says something else.
+        MinnowError: the report is no such file.
     """
     try:
-        return {part["name"]: _options(part, scheme, tables) for part in told["parts"]}
+        return {part["name"]: _options(part, scheme, tables) for part in report["parts"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MinnowError(
             f"metrics/sensitivity.json is broken ({error!r}): delete it, then `dvc repro` makes it"
@@ -121,77 +157,96 @@ def _options(part: Mapping[str, Any], scheme: Scheme, tables: str) -> list[Optio
         allowed = [scheme.bits, 16]
     else:
         allowed = [bits for bits in (4, 8, 16) if bits >= {"nf4": 4, "int8": 8, "none": 16}[tables]]
-    found = [part["in_bits"][str(bits)] for bits in allowed]
-    return [Option(str(each["format"]), int(each["bytes"]), float(each["kl"])) for each in found]
+    formats = [part["in_bits"][str(bits)] for bits in allowed]
+    return [Option(str(its["format"]), int(its["bytes"]), float(its["kl"])) for its in formats]
 
 
-def quantize(
+def quantize_within(
     student: Path,
     out: Path,
-    scheme: Scheme,
+    recipe: Recipe,
+    budget: Budget,
     *,
-    budget_mb: float,
-    tables: str,
-    told: Mapping[str, Any],
-    keep_float: Sequence[str],
     probe: Encoded,
     device: torch.device,
 ) -> None:
-    """Write to `out` the student quantized so that its folder takes at most `budget_mb` (10⁶ bytes)
-    and loses least.
+    """Write to `out` the student quantized so that its folder stays within the budget and loses
+    least.
 
-    `told` is what metrics/sensitivity.json says of this student; the others are those of
-    `quantization.quantize` and `options_of`.
+    The recipe says nothing of tables and precious layers: these are chosen.
 
     Raises:
-        MinnowError: the student is larger in every way, or `told` is of another one.
+        MinnowError: the student is larger in every way, or the budget's report is of another one.
     """
-    budget = math.floor(budget_mb * 1e6 + 1e-6)  # 4.1 million is a little less than it says
-    options, packed = options_of(told, scheme, tables), embeddings.SCHEMES.get(tables)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        smallest = Path(folder)
-        write(student, smallest, scheme, keep_float=keep_float, device=device, packed=packed)
-        check_parts(options, read_json(smallest / MANIFEST)["formats"])
-        least, saved = (
-            folders.folder_bytes(smallest),
-            folders.tensor_facts(smallest / "model.safetensors"),
-        )
-    if least > budget:
-        raise MinnowError(too_small(budget_mb, least, scheme, tables))
-    front = best_choices([added(name, each, saved) for name, each in options.items()])
-    choice = best_within(front, budget - least)
-    while True:
-        formats = {
-            name: each[number].format
-            for (name, each), number in zip(options.items(), choice.numbers, strict=True)
-        }
-        raised = {
-            name: found for name, found in formats.items() if found != options[name][0].format
-        }
-        predicted = {"bytes": least + choice.bytes, "kl": float(f"{choice.damage:.6g}")}
-        model, names = write(
-            student,
-            out,
-            scheme,
-            keep_float=keep_float,
-            device=device,
-            packed={
-                name: embeddings.SCHEMES[formats[name]]
-                for name in tables_of(told)
-                if formats[name] != FLOAT
-            },
-            precious=[name for name, found in formats.items() if found == FLOAT],
-            facts={"budget": {"bytes": budget, "predicted": predicted, "raised": raised}},
-        )
-        if folders.folder_bytes(out) <= budget:
-            break
+    options = options_of(budget.report, recipe.scheme, budget.tables)
+    fewest_bits = replace(recipe, tables=embeddings.SCHEMES.get(budget.tables))
+    smallest = smallest_of(student, out.parent, fewest_bits, options, device)
+    if smallest.bytes > budget.bytes:
+        raise MinnowError(too_small(budget, smallest.bytes, recipe.scheme))
+    front = best_choices([added(name, part, smallest.tensors) for name, part in options.items()])
+
+    def written(choice: Choice) -> Quantized:
+        formats = formats_of(choice, options)
+        facts = {"budget": facts_of(choice, budget, smallest, options)}
+        chosen = with_formats(recipe, formats, budget.table_names)
+        return write_quantized(student, out, chosen, device=device, facts=facts)
+
+    choice = best_within(front, budget.bytes - smallest.bytes)
+    quantized = written(choice)
+    while folders.folder_bytes(out) > budget.bytes:
         choice = best_within(front, choice.bytes - 1)
-    check(model, names, out, scheme, probe=probe, device=device)
+        quantized = written(choice)
+    check_saved(quantized, recipe.scheme, probe=probe, device=device)
 
 
-def tables_of(told: Mapping[str, Any]) -> list[str]:
-    """Return the names of the tables of embeddings."""
-    return [part["name"] for part in told["parts"] if part["kind"] == "embedding"]
+def smallest_of(
+    student: Path,
+    beside: Path,
+    recipe: Recipe,
+    options: Mapping[str, Sequence[Option]],
+    device: torch.device,
+) -> Smallest:
+    """Write the student with all parts in their fewest bits, look at it, and remove it.
+
+    Raises:
+        MinnowError: the options are not this student's.
+    """
+    with tempfile.TemporaryDirectory(dir=beside) as name:
+        folder = Path(name)
+        write_quantized(student, folder, recipe, device=device)
+        check_parts(options, read_json(folder / MANIFEST)["formats"])
+        tensors = folders.tensor_facts(folder / "model.safetensors")
+        return Smallest(folders.folder_bytes(folder), tensors)
+
+
+def formats_of(choice: Choice, options: Mapping[str, Sequence[Option]]) -> dict[str, str]:
+    """Return the format of each part by name."""
+    return {
+        name: part[number].format
+        for (name, part), number in zip(options.items(), choice.numbers, strict=True)
+    }
+
+
+def with_formats(recipe: Recipe, formats: Mapping[str, str], tables: Sequence[str]) -> Recipe:
+    """Return the recipe that stores each part in its format."""
+    schemes = {name: embeddings.SCHEMES[formats[name]] for name in tables if formats[name] != FLOAT}
+    precious = [name for name, format_name in formats.items() if format_name == FLOAT]
+    return replace(recipe, tables=schemes, precious=precious)
+
+
+def facts_of(
+    choice: Choice, budget: Budget, smallest: Smallest, options: Mapping[str, Sequence[Option]]
+) -> dict[str, Any]:
+    """Return what the manifest says of a choice: the parts that have more than their fewest bits,
+    and what it should take and lose.
+    """
+    raised = {
+        name: format_name
+        for name, format_name in formats_of(choice, options).items()
+        if format_name != options[name][0].format
+    }
+    predicted = {"bytes": smallest.bytes + choice.bytes, "kl": float(f"{choice.damage:.6g}")}
+    return {"bytes": budget.bytes, "predicted": predicted, "raised": raised}
 
 
 def added(name: str, options: Sequence[Option], saved: Mapping[str, Any]) -> list[Option]:
@@ -206,15 +261,15 @@ def added(name: str, options: Sequence[Option], saved: Mapping[str, Any]) -> lis
     scales = [
         {key: fact} for key, fact in saved.items() if key.startswith(f"{name}.") and key not in own
     ]
-    entries = sum(len(json.dumps(each, separators=(",", ":"))) - 1 for each in scales)
+    entries = sum(len(json.dumps(entry, separators=(",", ":"))) - 1 for entry in scales)
     least, *others = options
     more = [
-        each.bytes - least.bytes + (len(name) + LINE - entries if each.format == FLOAT else 0)
-        for each in others
+        option.bytes - least.bytes + (len(name) + LINE - entries if option.format == FLOAT else 0)
+        for option in others
     ]
     return [
-        Option(each.format, -(-size // GRAIN) * GRAIN, each.damage)
-        for each, size in zip(options, [0, *more], strict=True)
+        Option(option.format, -(-size // GRAIN) * GRAIN, option.damage)
+        for option, size in zip(options, [0, *more], strict=True)
     ]
 
 
@@ -224,7 +279,7 @@ def check_parts(options: Mapping[str, Sequence[Option]], formats: Mapping[str, s
     Raises:
         MinnowError: they are not.
     """
-    smallest = {name: each[0].format for name, each in options.items()}
+    smallest = {name: part[0].format for name, part in options.items()}
     if wrong := sorted(
         name for name in {*smallest, *formats} if smallest.get(name, FLOAT) != formats.get(name)
     ):
@@ -234,12 +289,13 @@ def check_parts(options: Mapping[str, Sequence[Option]], formats: Mapping[str, s
         )
 
 
-def too_small(budget_mb: float, least: int, scheme: Scheme, tables: str) -> str:
+def too_small(budget: Budget, least: int, scheme: Scheme) -> str:
     """Return what to say of a budget below the smallest folder."""
+    tables = budget.tables
     less = "" if tables == "nf4" else " let embeddings have fewer bits (quantize.embeddings: nf4),"
     return (
-        f"quantize.budget_mb is {budget_mb:g}, and the smallest that this student can be takes"
-        f" {math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings"
+        f"quantize.budget_mb is {budget.megabytes:g}, and the smallest that this student can be"
+        f" takes {math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings"
         f" {FLOAT if tables == 'none' else tables}): give that or more,{less} or distil a smaller"
         " student"
     )

@@ -1,6 +1,7 @@
 """Quantize a student, and prove that what was saved is what ran."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,45 @@ from minnow.core.files import EMBEDDINGS_KEY
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError, listed
 from minnow.models import embeddings, folders, heads
+from minnow.models.anatomy import is_position_table, rows_before_texts
 from minnow.models.batching import Encoded
 from minnow.models.inference import predict_logits
 from minnow.models.packed import check_layers, plain_config
-from minnow.models.schemes import FLOAT, INPUT_BLOCK, OUTPUT_BLOCK, Scheme, fits_four_bits
+from minnow.models.schemes import FLOAT, Scheme, fits_four_bits, misfit
 
 # Texts that the quantized model is run on before and after saving: the logits must be equal to the
 # bit.
 PROBE_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What of a student is stored how: linear layers by `scheme`, embeddings by `tables`, which is
+    one for all or each table's by name.
+
+    `keep_float` names modules by one part of their dotted name, `precious` single layers whole:
+    both stay bfloat16, as do tables without a scheme.
+    """
+
+    scheme: Scheme
+    keep_float: Sequence[str]
+    tables: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None
+    precious: Collection[str] = ()
+
+    def table_schemes(self, model: nn.Module) -> Mapping[str, embeddings.Scheme]:
+        """Return the scheme of each of the model's tables that get packed."""
+        if isinstance(self.tables, Mapping):
+            return self.tables
+        return {} if self.tables is None else dict.fromkeys(embeddings.tables(model), self.tables)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized student in memory, the names of its quantized layers, and where it was saved."""
+
+    model: PreTrainedModel
+    layers: Sequence[str]
+    folder: Path
 
 
 def layers_to_quantize(
@@ -41,9 +73,7 @@ def layers_to_quantize(
         MinnowError: the classification layer is not kept, or a layer does not divide into the
         blocks of 4-bit schemes.
     """
-    linear = {
-        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
-    }
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     named = [
         name
         for name in linear
@@ -52,29 +82,34 @@ def layers_to_quantize(
     kept = [
         name
         for name in linear
-        if any(name.startswith(each) or name.endswith(each) for each in named)
+        if any(name.startswith(other) or name.endswith(other) for other in named)
     ]
     quantized = [name for name in linear if name not in kept]
-    last = heads.classification_layer(model)
-    for name in quantized:
-        module, part = linear[name], name.split(".")[-1]
-        if module is last:
-            raise MinnowError(
-                f"quantize.keep_float must name the classification layer: add {part!r} to the list"
-            )
-        if scheme.bits == 4 and not fits_four_bits(module):
-            together = sum(part in other.split(".") for other in quantized)
-            raise MinnowError(
-                f"{name} has {module.in_features} inputs and {module.out_features} outputs, and 4"
-                f" bits need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}: choose another width"
-                f" for the student, take scheme int8, or add {part!r} to quantize.keep_float, which"
-                f" leaves {together} layers in bfloat16"
-            )
+    check_quantizable(model, scheme, quantized)
     if not quantized and not precious:
         raise MinnowError(
             f"quantize.keep_float ({listed(keep_float)}) leaves no linear layer to quantize"
         )
     return quantized, kept
+
+
+def check_quantizable(model: PreTrainedModel, scheme: Scheme, layers: Sequence[str]) -> None:
+    """Refuse the classification layer, and layers that a scheme of 4 bits cannot hold."""
+    last = heads.classification_layer(model)
+    for name in layers:
+        layer, part = model.get_submodule(name), name.split(".")[-1]
+        assert isinstance(layer, nn.Linear), "layers_to_quantize names no others"
+        if layer is last:
+            raise MinnowError(
+                f"quantize.keep_float must name the classification layer: add {part!r} to the list"
+            )
+        if scheme.bits == 4 and not fits_four_bits(layer):
+            together = sum(part in other.split(".") for other in layers)
+            raise MinnowError(
+                f"{misfit(name, layer)}: choose another width for the student, take scheme int8,"
+                f" or add {part!r} to quantize.keep_float, which leaves {together} layers in"
+                " bfloat16"
+            )
 
 
 def load_quantized(
@@ -95,16 +130,16 @@ def cut_positions(model: PreTrainedModel, longest: int) -> None:
     """Take off the position embeddings that no text of `longest` tokens reaches, and say so in the
     config.
 
-    RoBERTa's kind counts positions from the padding's own on, and keeps as many rows more. DeBERTa
-    sizes its table of distances by the same number of the config, and keeps all.
+    Where positions are counted from the padding's own on, as many rows more are kept. DeBERTa sizes
+    its table of distances by the same number of the config, and keeps all.
     """
     for name, table in embeddings.tables(model).items():
         if (
-            not name.endswith("position_embeddings")
+            not is_position_table(name)
             or table.num_embeddings != model.config.max_position_embeddings
         ):
             continue
-        rows = longest if table.padding_idx is None else longest + table.padding_idx + 1
+        rows = longest + rows_before_texts(table)
         if rows >= table.num_embeddings or sized_by_positions(model.config, rows) != {
             f"{name}.weight"
         }:
@@ -179,79 +214,55 @@ def check_same(before: torch.Tensor, after: torch.Tensor) -> None:
 
 
 def quantize(
-    student: Path,
-    out: Path,
-    scheme: Scheme,
-    *,
-    keep_float: Sequence[str],
-    probe: Encoded,
-    device: torch.device,
-    packed: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None,
-    precious: Collection[str] = (),
+    student: Path, out: Path, recipe: Recipe, *, probe: Encoded, device: torch.device
 ) -> None:
     """Write to `out` the student with its linear layers quantized, and check it against what is
-    read back.
-
-    `packed` is the scheme of its embeddings, or of each table by name; None leaves them in
-    bfloat16, and so do `precious` for the linear layers that they name. `probe` are encoded texts
-    that both models are run on.
+    read back, by running both on the probe.
 
     Raises:
         MinnowError: a scheme does not fit the student, or what was saved is not what ran.
     """
-    model, names = write(
-        student, out, scheme, keep_float=keep_float, device=device, packed=packed, precious=precious
-    )
-    check(model, names, out, scheme, probe=probe, device=device)
+    quantized = write_quantized(student, out, recipe, device=device)
+    check_saved(quantized, recipe.scheme, probe=probe, device=device)
 
 
-def check(
-    model: PreTrainedModel,
-    names: Sequence[str],
-    out: Path,
-    scheme: Scheme,
-    *,
-    probe: Encoded,
-    device: torch.device,
+def check_saved(
+    quantized: Quantized, scheme: Scheme, *, probe: Encoded, device: torch.device
 ) -> None:
-    """Make sure that what `write` saved is what it returned, by running both on the probe.
+    """Make sure that what was saved is what is in memory, by running both on the probe.
 
     Raises:
         MinnowError: it is not.
     """
-    saved = folders.load_for_inference(out, Runtime(device, torch.bfloat16))
-    check_layers(saved, scheme, names)
-    logits = [
-        predict_logits(each, probe, device=device)
-        for each in (heads.with_float32_logits(model), saved)
-    ]
-    check_same(*logits)
+    saved = folders.load_for_inference(quantized.folder, Runtime(device, torch.bfloat16))
+    check_layers(saved, scheme, quantized.layers)
+    model = heads.with_float32_logits(quantized.model)
+    check_same(
+        predict_logits(model, probe, device=device), predict_logits(saved, probe, device=device)
+    )
 
 
-def write(
+def write_quantized(
     student: Path,
     out: Path,
-    scheme: Scheme,
+    recipe: Recipe,
     *,
-    keep_float: Sequence[str],
     device: torch.device,
-    packed: embeddings.Scheme | Mapping[str, embeddings.Scheme] | None = None,
-    precious: Collection[str] = (),
     facts: Mapping[str, Any] | None = None,
-) -> tuple[PreTrainedModel, list[str]]:
-    """Write the quantized student and return it with the names of its quantized layers; `facts` go
-    into its manifest.
+) -> Quantized:
+    """Write the quantized student and return it; `facts` go into its manifest.
 
     It is saved before the first forward pass, because bitsandbytes' CPU kernel repacks the weights
     then and drops the statistics of the double quantization.
     """
     original, tokenizer = folders.load_model(student), folders.load_tokenizer(student)
-    names, kept = layers_to_quantize(original, scheme, keep_float, precious=precious)
-    model = load_quantized(student, scheme, kept, device=device)
+    names, kept = layers_to_quantize(
+        original, recipe.scheme, recipe.keep_float, precious=recipe.precious
+    )
+    model = load_quantized(student, recipe.scheme, kept, device=device)
     cut_positions(model, tokenizer.model_max_length)
-    if not isinstance(packed, Mapping):
-        packed = {} if packed is None else dict.fromkeys(embeddings.tables(model), packed)
-    said = formats(original, scheme, names, packed)
-    pack_embeddings(model, original, packed)
-    folders.save(model, tokenizer, out, facts={**(facts or {}), "formats": said}, compact=True)
-    return model, names
+    tables = recipe.table_schemes(model)
+    facts = {**(facts or {}), "formats": formats(original, recipe.scheme, names, tables)}
+    pack_embeddings(model, original, tables)
+    folders.save(model, tokenizer, out, facts=facts, compact=True)
+    return Quantized(model, names, out)

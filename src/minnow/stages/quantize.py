@@ -25,36 +25,22 @@ def main(root: Path) -> None:
     from minnow.core.runtime import start
     from minnow.models import embeddings, folders, schemes
     from minnow.models.batching import encode
-    from minnow.quantization import budget
-    from minnow.quantization import quantize as quantize_module
-    from minnow.quantization.quantize import PROBE_ROWS
+    from minnow.quantization import budget, quantize
 
     run = start(params.runtime)
     student, chosen = layout.model("student"), params.quantize
     check_manifest(student)
-    texts = read_table(layout.split("validation"))["text"].to_list()[:PROBE_ROWS]
+    texts = read_table(layout.split("validation"))["text"].to_list()[: quantize.PROBE_ROWS]
     scheme = schemes.scheme(chosen.scheme, double_quantization=chosen.double_quantization)
     probe = encode(folders.load_tokenizer(student), texts)
     with replacing(layout.model("packed")) as out:
         if chosen.budget_mb is None:
-            quantize_module.quantize(
-                student,
-                out,
-                scheme,
-                keep_float=chosen.keep_float,
-                probe=probe,
-                device=run.device,
-                packed=embeddings.SCHEMES.get(chosen.embeddings),
-            )
+            tables = embeddings.SCHEMES.get(chosen.embeddings)
+            recipe = quantize.Recipe(scheme, chosen.keep_float, tables)
+            quantize.quantize(student, out, recipe, probe=probe, device=run.device)
         else:
-            budget.quantize(
-                student,
-                out,
-                scheme,
-                budget_mb=chosen.budget_mb,
-                tables=chosen.embeddings,
-                told=read_json(layout.metrics("sensitivity")),
-                keep_float=chosen.keep_float,
-                probe=probe,
-                device=run.device,
+            recipe = quantize.Recipe(scheme, chosen.keep_float)
+            within = budget.Budget(
+                chosen.budget_mb, chosen.embeddings, read_json(layout.metrics("sensitivity"))
             )
+            budget.quantize_within(student, out, recipe, within, probe=probe, device=run.device)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from minnow.errors import MinnowError
+from minnow.models.anatomy import counted_from_padding
 from minnow.student.vocabularies import Vocabulary
 
 
@@ -36,7 +37,7 @@ def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
             " keep"
         )
     padding = vocabulary.special.get(config.pad_token_id)
-    if padding != config.pad_token_id and _counts_from_padding(model):
+    if padding != config.pad_token_id and counted_from_padding(model) is not None:
         raise MinnowError(
             f"a {config.model_type!r} model counts positions from the id of its padding token,"
             f" {config.pad_token_id}, which would become {padding}: set student.vocabulary.method"
@@ -49,13 +50,3 @@ def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     for name, value in config.to_dict().items():
         if name.endswith("_token_id") and isinstance(value, int):
             setattr(config, name, vocabulary.special.get(value))
-
-
-def _counts_from_padding(model: PreTrainedModel) -> bool:
-    """Say whether the first position's number depends on the padding token's id, as RoBERTa's
-    does.
-    """
-    return any(
-        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
-        for name, module in model.named_modules()
-    )

@@ -1,11 +1,11 @@
 """BERT as DistilBERT."""
 
 import re
-from collections.abc import Callable
 
-from transformers import DistilBertConfig, PreTrainedModel
+from transformers import DistilBertConfig, PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError
+from minnow.models.anatomy import BERT, DISTILBERT
 from minnow.models.heads import from_config, name_labels
 
 
@@ -29,16 +29,6 @@ def as_architecture(teacher: PreTrainedModel, architecture: str | None) -> PreTr
 
 # DistilBERT writes it into its code, where BERT's stands in the config.
 LAYER_NORM_EPS = 1e-12
-BERT_TO_DISTILBERT: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"^bert\.embeddings\.", "distilbert.embeddings."),
-    (r"^bert\.encoder\.layer\.", "distilbert.transformer.layer."),
-    (r"attention\.self\.(query|key|value)\.", lambda m: f"attention.{m[1][0]}_lin."),
-    (r"attention\.output\.dense\.", "attention.out_lin."),
-    (r"attention\.output\.LayerNorm\.", "sa_layer_norm."),
-    (r"intermediate\.dense\.", "ffn.lin1."),
-    (r"(layer\.\d+\.)output\.dense\.", r"\1ffn.lin2."),
-    (r"(layer\.\d+\.)output\.LayerNorm\.", r"\1output_layer_norm."),
-)
 
 
 def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
@@ -50,7 +40,24 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
     Raises:
         MinnowError: the model is no BERT, or not one that DistilBERT can express.
     """
-    source = bert.config
+    check_expressible(bert.config)
+    config = distilbert_config(bert.config)
+    name_labels(config)
+    student = from_config(config)
+    state = bert.state_dict()
+    segment = state["bert.embeddings.token_type_embeddings.weight"][0]
+    state["bert.embeddings.position_embeddings.weight"] = (
+        state["bert.embeddings.position_embeddings.weight"] + segment
+    )
+    body = {in_distilbert(name): tensor for name, tensor in state.items()}
+    fresh = student.state_dict()
+    copied = {name: body[name] for name in fresh if name.startswith("distilbert.")}
+    student.load_state_dict(fresh | copied)
+    return student
+
+
+def check_expressible(source: PreTrainedConfig) -> None:
+    """Refuse what DistilBERT cannot express."""
     if source.model_type != "bert":
         raise MinnowError(
             f"student.architecture 'distilbert' takes a BERT, not a {source.model_type!r}; set it"
@@ -62,7 +69,11 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
             f" teacher is not ({source.hidden_act}, {source.layer_norm_eps:g}): set"
             " student.architecture to null to keep the teacher's"
         )
-    config = DistilBertConfig(
+
+
+def distilbert_config(source: PreTrainedConfig) -> DistilBertConfig:
+    """Return the config of a DistilBERT of a BERT's shape."""
+    return DistilBertConfig(
         vocab_size=source.vocab_size,
         n_layers=source.num_hidden_layers,
         n_heads=source.num_attention_heads,
@@ -74,21 +85,14 @@ def bert_to_distilbert(bert: PreTrainedModel) -> PreTrainedModel:
         seq_classif_dropout=source.hidden_dropout_prob,
         pad_token_id=source.pad_token_id,
     )
-    name_labels(config)
-    student = from_config(config)
-    state = bert.state_dict()
-    segment = state["bert.embeddings.token_type_embeddings.weight"][0]
-    state["bert.embeddings.position_embeddings.weight"] = (
-        state["bert.embeddings.position_embeddings.weight"] + segment
-    )
-    body = {_renamed(name): tensor for name, tensor in state.items()}
-    wanted = student.state_dict()
-    copied = {name: body[name] for name in wanted if name.startswith("distilbert.")}
-    student.load_state_dict(wanted | copied)
-    return student
 
 
-def _renamed(name: str) -> str:
-    for pattern, replacement in BERT_TO_DISTILBERT:
-        name = re.sub(pattern, replacement, name)
-    return name
+def in_distilbert(name: str) -> str:
+    """Return what DistilBERT calls a weight of BERT's body; other names stay."""
+    layers = f"bert.{BERT.layers}."
+    if not name.startswith(layers):
+        return re.sub(r"^bert\.", "distilbert.", name)
+    number, _, weight = name.removeprefix(layers).partition(".")
+    part, _, kind = weight.rpartition(".")
+    parts = dict(zip(BERT.of_layer, DISTILBERT.of_layer, strict=True))
+    return f"distilbert.{DISTILBERT.layers}.{number}.{parts[part]}.{kind}"

@@ -10,12 +10,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError, listed, warn
 from minnow.models.heads import classification_layer, from_config
+from minnow.models.schemes import fits_four_bits, misfit
+from minnow.student.shapes import check_heads
 
 # The number of a layer in a weight's name, in the ways that transformers' encoders spell it.
 LAYER = re.compile(r"^(?P<before>.*?\b(?:layers?|h|block)\.)(?P<number>\d+)(?P<after>\..*)$")
-# What 4-bit schemes need of a layer's inputs and outputs: quantization's, whose libraries training
-# does not load.
-INPUT_BLOCK, OUTPUT_BLOCK = 64, 32
 # Lists in configs that have no entry per layer, however many they have: DeBERTa's kinds of
 # attention are two.
 OTHER_LISTS = ("architectures", "pos_att_type")
@@ -33,9 +32,8 @@ def shrink(
 
     `copy_layers` names the source's layers, counted from 0; None takes evenly spaced ones, the last
     among them. `heads` None keeps the number of heads. Another number that divides the width
-    re-cuts the same columns into other
-    heads: it warns, since what the heads had learned is scrambled until training repairs it.
-    `dropout` None keeps the source's rates.
+    re-cuts the same columns into other heads: it warns, since what the heads had learned is
+    scrambled until training repairs it. `dropout` None keeps the source's rates.
 
     Raises:
         MinnowError: more layers than there are, a layer that does not exist, heads that do not
@@ -52,11 +50,8 @@ def shrink(
     chosen = chosen_layers(layers, total, copy_layers)
     set_layers(config, chosen)
     if heads is not None and heads != config.num_attention_heads:
-        check_heads(heads, config.hidden_size)
-        warn(
-            f"student.heads is {heads} and the copied layers were trained with"
-            f" {config.num_attention_heads}: their columns are cut into other heads, which only"
-            " distillation repairs"
+        check_heads(
+            heads, config.hidden_size, size=config.hidden_size // config.num_attention_heads
         )
         config.num_attention_heads = heads
     if dropout is not None:
@@ -113,20 +108,6 @@ def chosen_layers(layers: int, total: int, copy_layers: Sequence[int] | None) ->
     return list(copy_layers)
 
 
-def check_heads(heads: int, width: int) -> None:
-    """Refuse a number of heads that does not divide the width."""
-    if width % heads:
-        allowed = [
-            number
-            for number in range(1, width + 1)
-            if width % number == 0 and width // number >= 16
-        ]
-        raise MinnowError(
-            f"heads is {heads}, which does not divide the width {width}; allowed:"
-            f" {listed(allowed, 20)}"
-        )
-
-
 def check_blocks(model: PreTrainedModel) -> None:
     """Warn of linear layers that 4-bit schemes will refuse, before a training is paid for.
 
@@ -142,11 +123,10 @@ def check_blocks(model: PreTrainedModel) -> None:
     for name, layer in model.named_modules():
         if not isinstance(layer, nn.Linear) or layer is last:
             continue
-        if layer.in_features % INPUT_BLOCK or layer.out_features % OUTPUT_BLOCK:
+        if not fits_four_bits(layer):
             warn(
-                f"the student's {name} has {layer.in_features} inputs and {layer.out_features}"
-                f" outputs, and 4-bit schemes need multiples of {INPUT_BLOCK} and {OUTPUT_BLOCK}:"
-                " choose another width, or quantize.scheme int8"
+                f"the student's {misfit(name, layer)}: choose another width, or quantize.scheme"
+                " int8"
             )
             return
 

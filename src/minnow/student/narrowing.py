@@ -16,7 +16,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.errors import MinnowError
-from minnow.models.anatomy import layer_norms, layer_part, parts_of
+from minnow.models.anatomy import hidden_layer, layer_norms, layer_part, parts_of
 from minnow.models.batching import Encoded, encode
 from minnow.models.heads import classification_layer, from_config
 from minnow.student.importance import (
@@ -302,8 +302,7 @@ def narrowed(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
             ),
         )
         write(parts.down, layer, plan.neurons[layer])
-    hidden: Any = model.get_submodule(parts.hidden)
-    put(narrow.get_submodule(parts.hidden), *plan.stream[-1].read_by(hidden, plan.units))
+    put(hidden_layer(narrow), *plan.stream[-1].read_by(hidden_layer(model), plan.units))
     last = classification_layer(model)
     put(classification_layer(narrow), last.weight.detach()[:, plan.units], last.bias.detach())
     for name, module in narrow.named_modules():

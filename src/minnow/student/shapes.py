@@ -50,20 +50,10 @@ def narrower(
     Raises:
         MinnowError: something would become wider, or the width is no whole number of heads.
     """
-    width, neurons, size = (
-        hidden_size or source.width,
-        intermediate_size or source.neurons,
-        source.width // source.heads,
-    )
-    for name, asked, limit in (
-        ("hidden_size", width, source.width),
-        ("intermediate_size", neurons, source.neurons),
-    ):
-        if asked > limit:
-            raise MinnowError(
-                f"student.{name} is {asked} and its source has {limit}, of which it can keep fewer"
-                f" but never get more: set it to {limit} or less, or take init: scratch"
-            )
+    width, neurons = hidden_size or source.width, intermediate_size or source.neurons
+    check_no_wider("hidden_size", width, source.width)
+    check_no_wider("intermediate_size", neurons, source.neurons)
+    size = source.width // source.heads
     if heads is None and width % size:
         raise MinnowError(
             f"student.hidden_size is {width} and the source's heads have dimension {size}: take one"
@@ -71,15 +61,29 @@ def narrower(
             " cuts them into others"
         )
     heads = width // size if heads is None else heads
-    if width % heads:
-        allowed = [
-            number
-            for number in range(1, width + 1)
-            if width % number == 0 and width // number >= 16
-        ]
+    check_heads(heads, width, size=size)
+    return Shape(width, heads, neurons)
+
+
+def check_no_wider(name: str, number: int, limit: int) -> None:
+    """Refuse a number that is larger than the source's."""
+    if number > limit:
         raise MinnowError(
-            f"student.heads is {heads}, which does not divide student.hidden_size {width}; allowed:"
-            f" {listed(allowed, 20)}; null keeps the heads' dimension"
+            f"student.{name} is {number} and its source has {limit}, of which it can keep fewer"
+            f" but never get more: set it to {limit} or less, or take init: scratch"
+        )
+
+
+def check_heads(heads: int, width: int, *, size: int) -> None:
+    """Refuse a number of heads that does not divide the width, and warn of heads with another
+    dimension than `size`, the source's.
+    """
+    if width % heads:
+        divisors = [number for number in range(1, width + 1) if width % number == 0]
+        allowed = [number for number in divisors if width // number >= 16]
+        raise MinnowError(
+            f"student.heads is {heads}, which does not divide the student's width {width}; allowed:"
+            f" {listed(allowed, 20)}; null keeps what the source has"
         )
     if width // heads != size:
         warn(
@@ -87,4 +91,3 @@ def narrower(
             f" {size}, not {width // heads}: their columns are cut into other heads, which only"
             " distillation repairs"
         )
-    return Shape(width, heads, neurons)

@@ -15,7 +15,7 @@ from minnow.models import adapters, pretrained
 from minnow.models.heads import from_config, head_modules
 from minnow.models.packed import check_layers, float_copy, packed_layers
 from minnow.models.pretrained import Checkpoint
-from minnow.models.schemes import INPUT_BLOCK, OUTPUT_BLOCK, FourBit
+from minnow.models.schemes import FourBit, fits_four_bits
 
 SCHEME = FourBit("nf4", double_quantization=True)
 
@@ -65,7 +65,7 @@ def layers(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
         full = f"{model.base_model_prefix}.{name}"
         if "pooler" in name.split("."):
             heads.append(full)
-        elif module.in_features % INPUT_BLOCK or module.out_features % OUTPUT_BLOCK:
+        elif not fits_four_bits(module):
             ragged.append(full)
         else:
             packed.append(full)
