@@ -287,7 +287,9 @@ def left(
     tokenizer: Tokenizer, texts: list[str], min_count: int = 1
 ) -> tuple[set[str], list[tuple[str, str]]]:
     """Return the pieces of more than one letter that trimming leaves, and the merges."""
-    result = vocabularies.trimmed(tokenizer.to_str(), texts, special=["<unk>"], min_count=min_count)
+    result = vocabularies.trimmed_vocabulary(
+        tokenizer.to_str(), texts, special=["<unk>"], min_count=min_count
+    )
     model = json.loads(result.tokenizer)["model"]
     return {piece for piece in model["vocab"] if len(piece) > 1} - {"<unk>"}, [
         (a, b) for a, b in model["merges"]
@@ -325,7 +327,9 @@ def test_random_merges_cut_the_texts_as_before(seed: int) -> None:
         known.append("".join(merges[-1]))
     tokenizer = merging(*dict.fromkeys(merges))
     texts = ["".join(draw.choices("abcdef", k=draw.randint(1, 12))) for _ in range(20)]
-    result = vocabularies.trimmed(tokenizer.to_str(), texts, special=["<unk>"], min_count=1)
+    result = vocabularies.trimmed_vocabulary(
+        tokenizer.to_str(), texts, special=["<unk>"], min_count=1
+    )
     new = Tokenizer.from_str(result.tokenizer)
     assert [new.encode(text).tokens for text in texts] == [
         tokenizer.encode(text).tokens for text in texts

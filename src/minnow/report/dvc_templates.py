@@ -85,11 +85,11 @@ def lines(chart: Chart, *more: str) -> Spec:
         "height": HEIGHT,
         "transform": [{"calculate": MODEL, "as": "model"}],
         "encoding": anchored(chart),
-        "layer": [*chart.below, line, *points(chart, looks)],
+        "layer": [*chart.below, line, *point_marks(chart, looks)],
     }
 
 
-def points(chart: Chart, looks: Spec) -> list[Spec]:
+def point_marks(chart: Chart, looks: Spec) -> list[Spec]:
     """Return the layer of a line's points, none where it has none.
 
     As part of the line they would hide its dashes in the legend.

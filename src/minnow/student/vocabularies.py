@@ -49,7 +49,7 @@ class Vocabulary:
 
 
 # --- Fewer pieces ---------------------------------------------------------------------------------
-def trimmed(
+def trimmed_vocabulary(
     tokenizer: str, texts: Sequence[str], *, special: Collection[str], min_count: int
 ) -> Vocabulary:
     """Return the tokenizer with only the tokens that `texts` use at least `min_count` times, and
@@ -306,7 +306,7 @@ def changed(
     special = [token for token in tokenizer.all_special_tokens if token]
     if method == "trim":
         assert min_count is not None, "VocabularyParams demands it"
-        return trimmed(backend.to_str(), texts, special=special, min_count=min_count)
+        return trimmed_vocabulary(backend.to_str(), texts, special=special, min_count=min_count)
     assert size is not None, "VocabularyParams demands it"
     return trained(backend.to_str(), texts, special=special, size=size)
 
