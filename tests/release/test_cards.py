@@ -19,8 +19,9 @@ from helpers.release import (
     slice_,
     with_hop,
 )
+from minnow.evaluation.results import from_json
 from minnow.release import card as card_module
-from minnow.release.provenance import Base, Origin
+from minnow.release.provenance import Base, MoreTexts, Origin, SpentBudget
 from minnow.report.formatting import NONE
 
 MODELS = ("baseline", "teacher", "student", "quantized")
@@ -141,13 +142,14 @@ def test_what_the_teacher_alone_labelled_is_told(
 ) -> None:
     rows = copies + (file["kept"] if file else 0)
     report = {"file": file, "copies": {"asked": 9999, "kept": copies}, "rows": rows}
-    said = made(changed(PRETRAINED, unlabelled=report)).replace("\n", " ")
+    texts = from_json(MoreTexts, report, "report")
+    said = made(changed(PRETRAINED, unlabelled=texts)).replace("\n", " ")
     assert "and the labels; and from the teacher's logits alone on " in said
     assert words in said
     assert "without labels" not in made(PRETRAINED)
-    both = made(changed(PRETRAINED, unlabelled=report, whitebox=True)).replace("\n", " ")
+    both = made(changed(PRETRAINED, unlabelled=texts, whitebox=True)).replace("\n", " ")
     assert "; and from the teacher's logits and the states inside the teacher alone on " in both
-    inside = made(changed(PRETRAINED, unlabelled=report, whitebox=True, soft_weight=0.0)).replace(
+    inside = made(changed(PRETRAINED, unlabelled=texts, whitebox=True, soft_weight=0.0)).replace(
         "\n", " "
     )
     assert "; and from the states inside the teacher alone on " in inside
@@ -343,7 +345,7 @@ def test_what_a_budget_left_more_bits_is_named() -> None:
     raised = {f"bert.layer.{number}.dense": "bfloat16" for number in range(7)} | {
         "bert.words": "int8"
     }
-    told = " ".join(made(changed(BUILT, budget={"bytes": 12_000_000, "raised": raised})).split())
+    told = " ".join(made(changed(BUILT, budget=SpentBudget(12_000_000, raised))).split())
     assert (
         "The budget of 12.0 MB left more bits to what loses most by having few:"
         " `bert.layer.0.dense` (bfloat16)," in told
@@ -352,7 +354,7 @@ def test_what_a_budget_left_more_bits_is_named() -> None:
         "`bert.layer.5.dense` (bfloat16) and 2 more. `manifest.json` says it of each part." in told
     )
     assert ", but for the parts named below; what is left is in bfloat16" in told
-    nothing = " ".join(made(changed(BUILT, budget={"bytes": 900_000, "raised": {}})).split())
+    nothing = " ".join(made(changed(BUILT, budget=SpentBudget(900_000, {}))).split())
     assert "The budget of 0.90 MB left no part more bits." in nothing
 
 

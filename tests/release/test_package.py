@@ -161,6 +161,17 @@ def test_a_damaged_model_is_not_released(copied: Path) -> None:
     assert tree(copied) == before
 
 
+def test_the_card_names_the_budget_of_the_manifest(copied: Path) -> None:
+    path = Layout(copied).manifest("quantized")
+    budget = {"bytes": 12_000_000, "predicted": {"bytes": 1, "kl": 0.1}, "raised": {"a.b": "int8"}}
+    write_json(path, {**read_json(path), "budget": budget})
+    package.main(copied)
+    assert "12.0 MB left more bits" in (Layout(copied).release / settings.CARD).read_text()
+    write_json(path, {**read_json(path), "budget": {"bytes": 12_000_000}})
+    with pytest.raises(MinnowError, match=r"quantized/manifest\.json is not what .*raised"):
+        package.main(copied)
+
+
 # --- Calling it -----------------------------------------------------------------------------------
 
 

@@ -33,9 +33,8 @@ class Classifier:
             MinnowError: one text was given in place of a list.
         """
         margins = self.margins(texts)
-        return [self.settings.probability(each) for each in margins], [
-            self.settings.label(each) for each in margins
-        ]
+        probabilities = [self.settings.probability(margin) for margin in margins]
+        return probabilities, [self.settings.label(margin) for margin in margins]
 
     def margins(self, texts: Sequence[str]) -> list[float]:
         """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
@@ -67,8 +66,8 @@ def load(folder: str | Path, *, device: str | None = None) -> Classifier:
         MinnowError: the folder is no release, or a file of it is missing or damaged.
     """
     path = Path(folder)
-    found = read(path)
+    settings = read(path)
     check(path)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = folders.load_for_inference(path, Runtime(chosen, torch.float32))
-    return Classifier(model, folders.load_tokenizer(path), found, chosen)
+    return Classifier(model, folders.load_tokenizer(path), settings, chosen)

@@ -2,14 +2,13 @@
 how the data were split.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 from minnow.core.made import Made
 from minnow.evaluation.results import DataReport
 from minnow.layout import SPLITS
-from minnow.release.provenance import Origin
+from minnow.release.provenance import MoreTexts, Origin, SpentBudget
 from minnow.report.formatting import megabytes
 from minnow.report.markdown import code
 
@@ -78,22 +77,22 @@ def learned(origin: Origin) -> str:
     return words + more_text(origin.unlabelled, teacher)
 
 
-def more_text(report: Mapping[str, Any], teacher: str) -> str:
+def more_text(texts: MoreTexts, teacher: str) -> str:
     """Return on how many rows without labels the student learned from its teacher alone."""
-    file, copies = report["file"], report["copies"]["kept"]
     parts = []
-    if file:
-        parts.append(f"{file['kept']:,} of the file {code(PurePosixPath(file['name']).name)}")
-    if copies:
-        parts.append(f"{copies:,} altered copies of URLs")
-    rows = f"{report['rows']:,} URLs without labels"
+    if texts.file:
+        name = code(PurePosixPath(texts.file.name).name)
+        parts.append(f"{texts.file.kept:,} of the file {name}")
+    if texts.copies and texts.copies.kept:
+        parts.append(f"{texts.copies.kept:,} altered copies of URLs")
+    rows = f"{texts.rows:,} URLs without labels"
     return f"; and from {teacher} alone on {rows}, {' and '.join(parts)}"
 
 
 def packed_tables(origin: Origin) -> str:
     """Return what became of the embeddings, and that some parts kept more bits."""
     tables = f" and its embeddings to {origin.embeddings} by Minnow" if origin.embeddings else ""
-    raised = origin.budget and origin.budget["raised"]
+    raised = origin.budget and origin.budget.raised
     return tables + (", but for the parts named below" if raised else "")
 
 
@@ -114,12 +113,12 @@ def recovery(origin: Origin) -> str:
     )
 
 
-def more_bits(budget: Mapping[str, Any] | None) -> str:
+def more_bits(budget: SpentBudget | None) -> str:
     """Return which parts kept more bits than the others under a budget of bytes."""
     if budget is None:
         return ""
-    raised = [f"{code(name)} ({kept})" for name, kept in budget["raised"].items()]
-    most = f"The budget of {megabytes(budget['bytes'] / 1e6)} MB"
+    raised = [f"{code(name)} ({kept})" for name, kept in budget.raised.items()]
+    most = f"The budget of {megabytes(budget.bytes / 1e6)} MB"
     if not raised:
         return f"\n   {most} left no part more bits."
     rest = f" and {len(raised) - MOST_PARTS} more" if raised[MOST_PARTS:] else ""

@@ -8,7 +8,7 @@ from typing import Any
 from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY, read_json
 from minnow.core.made import Made
 from minnow.evaluation.records import Calibration
-from minnow.evaluation.results import from_json
+from minnow.evaluation.results import Foreign, from_json, read
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import Settings
@@ -41,15 +41,15 @@ def embeddings(model: Path) -> str | None:
     """Return the scheme, or schemes, that a model's folder says its embeddings are packed in, None
     if none are.
     """
-    found = read_json(model / "config.json").get(EMBEDDINGS_KEY) or []
-    blocks = found if isinstance(found, list) else [found]
+    described = read_json(model / "config.json").get(EMBEDDINGS_KEY) or []
+    blocks = described if isinstance(described, list) else [described]
     return " and ".join(block["scheme"] for block in blocks) or None
 
 
 def adapters(model: Path) -> int | None:
     """Return the rank of the adapters that lie beside a model's weights, None if there are none."""
-    found: Mapping[str, int] | None = read_json(model / "config.json").get(ADAPTERS_KEY)
-    return found["rank"] if found else None
+    described: Mapping[str, int] | None = read_json(model / "config.json").get(ADAPTERS_KEY)
+    return described["rank"] if described else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,33 @@ class Base:
 
 
 @dataclass(frozen=True)
+class KeptTexts(Foreign):
+    """How many texts were kept of a file of texts without labels, or of altered copies."""
+
+    kept: int
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class MoreTexts(Foreign):
+    """data/unlabelled/report.json: the rows that the teacher alone labelled; files are named."""
+
+    rows: int
+    file: KeptTexts | None = None
+    copies: KeptTexts | None = None
+
+
+@dataclass(frozen=True)
+class SpentBudget(Foreign):
+    """`budget` of a quantized student's manifest: the bytes allowed, and the format of each part
+    that it left more bits.
+    """
+
+    bytes: int
+    raised: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Origin:
     """What a released model was made from.
 
@@ -87,10 +114,10 @@ class Origin:
     made: Made
     quantization: Mapping[str, Any]
     embeddings: str | None = None
-    unlabelled: Mapping[str, Any] | None = None
+    unlabelled: MoreTexts | None = None
     recovered: bool = False
     adapters: int | None = None
-    budget: Mapping[str, Any] | None = None
+    budget: SpentBudget | None = None
 
     @property
     def weights(self) -> Base | None:
@@ -124,13 +151,17 @@ def made_of(manifest: Mapping[str, Any], path: Path) -> Made:
     return from_json(Made, manifest.get("made"), str(path))
 
 
+def budget_of(manifest: Mapping[str, Any], path: Path) -> SpentBudget | None:
+    """Return the budget that a quantized student had to stay within, None if it had none."""
+    budget = manifest.get("budget")
+    return None if budget is None else from_json(SpentBudget, budget, str(path))
+
+
 def origin_of(layout: Layout) -> Origin:
     """Return what the model was made from, by the manifests of the pipeline's models."""
     student, final = layout.manifest("student"), layout.model("quantized")
-    manifest, unlabelled = (
-        read_json(layout.manifest("quantized")),
-        read_json(layout.unlabelled_report),
-    )
+    manifest = read_json(layout.manifest("quantized"))
+    unlabelled = read(MoreTexts, layout.unlabelled_report)
     return Origin(
         teacher=base(read_json(layout.manifest("teacher"))),
         student=base(read_json(student)),
@@ -139,6 +170,6 @@ def origin_of(layout: Layout) -> Origin:
         embeddings=embeddings(final),
         adapters=adapters(final),
         recovered=recovered(manifest),
-        budget=manifest.get("budget"),
-        unlabelled=unlabelled if unlabelled["rows"] else None,
+        budget=budget_of(manifest, layout.manifest("quantized")),
+        unlabelled=unlabelled if unlabelled.rows else None,
     )

@@ -41,7 +41,7 @@ def without_controls(text: str) -> str:
     return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
-def trimmed(text: str) -> str:
+def without_quotes(text: str) -> str:
     """Remove blanks and quotes at both ends."""
     return re.sub(ENDS, "", text)
 
@@ -50,7 +50,7 @@ STEPS = {
     "html_escapes": unescaped,
     "undecodable_bytes": without_undecodable,
     "control_characters": without_controls,
-    "quotes_and_blanks": trimmed,
+    "quotes_and_blanks": without_quotes,
 }
 
 
@@ -58,4 +58,4 @@ def normalise(text: str, *, move_scheme: bool) -> str:
     """Return a text cleaned as those that the model was trained on."""
     for step in STEPS.values():
         text = step(text)
-    return trimmed(re.sub(SCHEMES, "", text)) if move_scheme else text
+    return without_quotes(re.sub(SCHEMES, "", text)) if move_scheme else text
