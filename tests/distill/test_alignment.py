@@ -108,7 +108,7 @@ def test_a_trimmed_vocabulary_that_cuts_alike_needs_no_matrix(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     used = TEXTS[1:3]
-    smaller = vocabularies.changed(tokenizer, used, method="trim", min_count=1, size=None)
+    smaller = vocabularies.new_vocabulary(tokenizer, used, method="trim", min_count=1, size=None)
     trimmed = vocabularies.retokenized(tokenizer, smaller)
     assert not torch.equal(encode(trimmed, used).ids, encode(tokenizer, used).ids)
     assert same_spans(tokens(trimmed, used), tokens(tokenizer, used))

@@ -14,7 +14,7 @@ from minnow.evaluation.plots import by_model
 from minnow.evaluation.records import Headline
 from minnow.evaluation.results import DataReport, Evidence, Sensitivity, from_json
 from minnow.layout import JUDGED, Layout
-from minnow.quantization.sensitivity import table
+from minnow.quantization.sensitivity import plot_table
 from minnow.report.mistakes import Mistake
 from minnow.report.page import Findings
 
@@ -187,7 +187,7 @@ def plots() -> dict[str, pl.DataFrame]:
         if part != "total"
     ]
     tables["sizes"] = pl.DataFrame(sizes_table)
-    tables["sensitivity"] = table(sensitivity())
+    tables["sensitivity"] = plot_table(sensitivity())
     tables["slices"] = pl.DataFrame(
         [
             {"slice": f"{one['slice']}: {one['value']}", "model": model, "score": score}

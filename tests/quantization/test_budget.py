@@ -158,7 +158,7 @@ def student(
 
 @pytest.fixture(scope="module")
 def told(student: Path, encoded: Encoded) -> dict[str, Any]:
-    model, _ = sensitivity.load(student, CPU)
+    model, _ = sensitivity.load_float(student, CPU)
     found = sensitivity.measure(model, encoded, [1, 0, 1, 1], NF4, keep_float=KEEP)
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 

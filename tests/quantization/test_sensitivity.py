@@ -90,7 +90,7 @@ def test_nothing_changed_costs_nothing_and_no_change_costs_less() -> None:
     ],
 )
 def test_damages_are_rounded_to_three_digits(value: float, said: float) -> None:
-    assert str(sensitivity.short(value)) == str(said)
+    assert str(sensitivity.three_digits(value)) == str(said)
 
 
 # --- Rows -----------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_what_is_computed_once_for_all_is_what_each_part_alone_gives(
     monkeypatch.setattr(sensitivity, "BATCH_TOKENS", 40)  # more than one batch
     model = shaped(kind)
     before = deepcopy(model.state_dict())
-    stored = {name: dict(formats) for name, formats in sensitivity.parts(model, NF4, KEEP)}
+    stored = {name: dict(formats) for name, formats in sensitivity.stored_parts(model, NF4, KEEP)}
     assert len(stored) > 8
     reference, damaged = sensitivity.logits_of(model, probe, stored)
     plain = predict_logits(model, probe, device=CPU)
@@ -239,11 +239,11 @@ def test_bytes_are_those_of_the_saved_file(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase, scheme: Scheme, tables: str
 ) -> None:
     folders.save(shaped(), tokenizer, tmp_path / "student")
-    model, _ = sensitivity.load(tmp_path / "student", CPU)
+    model, _ = sensitivity.load_float(tmp_path / "student", CPU)
     recipe = Recipe(scheme, KEEP, embeddings.SCHEMES[tables])
     quantize.write_quantized(tmp_path / "student", tmp_path / "out", recipe, device=CPU)
     saved = folders.tensor_bytes(tmp_path / "out" / "model.safetensors")
-    for name, formats in sensitivity.parts(model, scheme, KEEP):
+    for name, formats in sensitivity.stored_parts(model, scheme, KEEP):
         found = dict(formats)[
             {"nf4": 4, "int8": 8}[tables] if "embeddings" in name else scheme.bits
         ]
@@ -260,7 +260,7 @@ def test_layers_that_4_bits_cannot_hold_have_8_and_16(probe: Encoded) -> None:
     found = sensitivity.measure(model, probe, LABELS, EightBit(), keep_float=KEEP)
     kinds = {part["kind"]: set(part["in_bits"]) for part in found["parts"]}
     assert kinds == {"linear": {"8", "16"}, "embedding": {"4", "8", "16"}}
-    table = sensitivity.table(found)
+    table = sensitivity.plot_table(found)
     assert table.columns == ["part", "bits", "format", "mb", "kl"]
     assert table.height == sum(len(part["in_bits"]) for part in found["parts"])
     with pytest.raises(MinnowError, match="40 inputs and 40 outputs"):

@@ -22,7 +22,7 @@ from minnow.models.heads import classification_layer
 from minnow.models.inference import predict_logits
 from minnow.student import architectures, importance, narrowing, reconstruction, shapes
 from minnow.student.layers import shrink
-from minnow.student.narrowing import Method, Plan
+from minnow.student.narrowing import Aim, Method, Narrowing, Sample
 from minnow.student.reconstruction import Moments
 from minnow.student.shapes import Shape
 
@@ -45,8 +45,8 @@ def labels(rows: int = 24) -> Tensor:
 
 def planned(
     model: PreTrainedModel, shape: Shape, method: Method = "importance", layers: Any = (0, 1)
-) -> Plan:
-    return narrowing.plan(model, sample(), labels(), layers=layers, shape=shape, method=method)
+) -> Narrowing:
+    return narrowing.narrowing_of(model, Sample(sample(), labels()), Aim(layers, shape, method))
 
 
 def narrowed(
@@ -149,13 +149,12 @@ def test_guesses_are_unbiased(method: Method) -> None:
     biases.
     """
     model, texts = classifier(), sample()
-    plan = narrowing.plan(
-        model, texts, labels(), layers=[0, 1], shape=Shape(32, 1, 48), method=method
-    )
+    aim = Aim([0, 1], Shape(32, 1, 48), method)
+    plan = narrowing.narrowing_of(model, Sample(texts, labels()), aim)
     tokens: list[Tensor] = []
     taken: list[Tensor] = []
     with torch.inference_mode():
-        for _, tape, real, _ in importance.passes(model, texts, [0, 1]):
+        for _, tape, real, _ in importance.taped_passes(model, texts, [0, 1]):
             tokens.append(tape["stream", 1][real])
             taken.append(tape["before", 1][real])
     gain, bias = plan.norms[1]
@@ -226,9 +225,8 @@ def test_guessing_what_is_left_out_brings_a_model_nearer(monkeypatch: pytest.Mon
 
     def error() -> float:
         shape = Shape(32, 1, 96)
-        plan = narrowing.plan(
-            model, seen, labels(100), layers=[0, 1], shape=shape, method="importance"
-        )
+        aim = Aim([0, 1], shape, "importance")
+        plan = narrowing.narrowing_of(model, Sample(seen, labels(100)), aim)
         given = [
             predict_logits(each, others, device=CPU)
             for each in (model, narrowing.narrowed(model, plan))
@@ -382,8 +380,8 @@ def test_what_is_saved_is_what_ran_and_the_same_every_time(
     for _ in range(2):
         state = torch.get_rng_state()
         plans.append(
-            narrowing.plan(
-                model, texts, labels(), layers=[0, 2], shape=Shape(32, 1, 48), method=method
+            narrowing.narrowing_of(
+                model, Sample(texts, labels()), Aim([0, 2], Shape(32, 1, 48), method)
             )
         )
         assert torch.equal(state, torch.get_rng_state()), "measuring draws nothing"

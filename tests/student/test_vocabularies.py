@@ -183,13 +183,13 @@ def old(
 def trim(
     old: PreTrainedTokenizerBase, texts: list[str], min_count: int = 1
 ) -> vocabularies.Vocabulary:
-    return vocabularies.changed(old, texts, method="trim", min_count=min_count, size=None)
+    return vocabularies.new_vocabulary(old, texts, method="trim", min_count=min_count, size=None)
 
 
 def train(
     old: PreTrainedTokenizerBase, texts: list[str], size: int = 400
 ) -> vocabularies.Vocabulary:
-    return vocabularies.changed(old, texts, method="train", min_count=None, size=size)
+    return vocabularies.new_vocabulary(old, texts, method="train", min_count=None, size=size)
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[str]]:
@@ -434,7 +434,7 @@ from minnow.student import vocabularies
 texts = synthetic.generate(300, seed=1)[0]
 old = building.train_tokenizer(texts, vocabulary=300, max_length=32)
 for method, min_count, size in (("trim", 2, None), ("train", None, 350)):
-    made = vocabularies.changed(old, texts, method=method, min_count=min_count, size=size)
+    made = vocabularies.new_vocabulary(old, texts, method=method, min_count=min_count, size=size)
     print(made.tokenizer, made.sources)
 """
     runs = [

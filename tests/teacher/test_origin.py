@@ -146,7 +146,8 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     ]
     assert len(warnings) == 1
     assert warnings[0].startswith(
-        "minnow: warning: student.heads is 4 and the copied layers were trained with 2"
+        "minnow: warning: student.heads is 4 at width 64, and the source's heads have dimension"
+        " 32, not 16"
     )
     student = config(layout, "student")
     assert (student["model_type"], student["n_layers"], student["n_heads"]) == ("distilbert", 4, 4)

@@ -145,7 +145,7 @@ def fitted(
 ) -> tuple[Any, PreTrainedTokenizerBase, pl.DataFrame]:
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=24)
     torch.manual_seed(0)
-    model = qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
+    model = qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
     pretrained.agree_on_padding(model, tokenizer)
     curve = fit_tables(
         model,
@@ -161,7 +161,7 @@ def fitted(
 def test_adapters_learn_over_frozen_4_bit_weights_and_merge_into_an_ordinary_model(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    fresh = float_copy(qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)).state_dict()
+    fresh = float_copy(qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)).state_dict()
     model, tokenizer, curve = fitted(checkpoint, tmp_path)
     assert len(packed_layers(model)) == 2 * 7, "all linear layers of two blocks"
     assert curve["validation_f1"].max() > 0.9
@@ -206,7 +206,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 def test_validation_leaves_the_packed_weights_alone(checkpoint: Checkpoint) -> None:
     """A CPU's kernel repacks them in eval mode and rounds their scales."""
-    model = qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
+    model = qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
     before = float_copy(model).state_dict()
     tokenizer = pretrained.load_tokenizer(checkpoint, max_length=16)
     predict_logits(model, encode(tokenizer, TEXTS[:1]), device=CPU)
@@ -223,7 +223,7 @@ def test_layers_that_nf4_cannot_hold_stay_float_and_are_adapted(
     heads, ragged, packed = qlora.layers(checkpoint)
     assert heads == ["score"]
     assert {name.split(".")[-1] for name in ragged} == {"gate_proj", "up_proj", "down_proj"}
-    model = qlora.load(checkpoint, device=CPU, rank=2, alpha=2.0)
+    model = qlora.load_nf4(checkpoint, device=CPU, rank=2, alpha=2.0)
     assert {adapters.plain_name(f"{name}.") for name in packed_layers(model)} == {
         f"{name}." for name in packed
     }
@@ -239,7 +239,7 @@ def test_layers_of_another_kind_are_refused(
     with pytest.raises(
         MinnowError, match=r"tiny \(GPT2ForSequenceClassification\) has no linear layers that qlora"
     ):
-        qlora.load(checkpoint, device=CPU, rank=4, alpha=8.0)
+        qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
 
 
 def test_a_layer_of_a_decoder_makes_a_student(checkpoint: Checkpoint) -> None:

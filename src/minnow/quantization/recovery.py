@@ -132,7 +132,7 @@ def recover_student(
     judge = judge_of(folders.packed, tables.validation, job.runtime.device)
     before = judge.f1(judge.logits(load_packed(folders.packed, judge.device)))
     model = trainable(load_packed(folders.packed, torch.device("cpu")), adapted)
-    budget = budget_of(folders.packed)
+    budget = budget_bytes(folders.packed)
     if budget is not None and adapted.shipped:
         check_room(folders.packed, adapters.layer_adapters(model), budget)
 
@@ -156,7 +156,7 @@ def judge_of(packed: Path, validation: pl.DataFrame, device: torch.device) -> Ju
     return Judge(encoded, validation["label"].to_numpy(), device)
 
 
-def budget_of(packed: Path) -> int | None:
+def budget_bytes(packed: Path) -> int | None:
     """Return the bytes within which a student was quantized, None where there is no budget."""
     budget = read_json(packed / MANIFEST).get("budget")
     return int(budget["bytes"]) if budget else None

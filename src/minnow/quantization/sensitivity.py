@@ -52,7 +52,9 @@ def sample(rows: int) -> list[int]:
     return [number * rows // taken for number in range(taken)]
 
 
-def load(student: Path, device: torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_float(
+    student: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the student in float32, with the positions that will be shipped, and its tokenizer."""
     model, tokenizer = (
         folders.load_model(student, dtype=torch.float32),
@@ -82,12 +84,12 @@ def measure(
     Raises:
         MinnowError: the scheme does not fit the student.
     """
-    stored = {name: dict(formats) for name, formats in parts(model, scheme, keep_float)}
+    stored = {name: dict(formats) for name, formats in stored_parts(model, scheme, keep_float)}
     reference, damaged = logits_of(model, encoded, stored, desc=desc)
     tables = embeddings.tables(model)
     return {
         "rows": len(encoded),
-        "validation_f1": rounded(selection.validation_f1(reference, labels)),
+        "validation_f1": four_decimals(selection.validation_f1(reference, labels)),
         "parts": [
             {
                 "name": name,
@@ -120,14 +122,14 @@ def damage(reference: Tensor, damaged: Tensor, labels: Any) -> dict[str, float |
     scores = [selection.validation_f1(each, labels) for each in (reference, damaged)]
     guesses = [each[:, 1] > each[:, 0] for each in (reference, damaged)]
     return {
-        "kl": short(float(kl)),
-        "mean_abs_dp": short(float(moved)),
+        "kl": three_digits(float(kl)),
+        "mean_abs_dp": three_digits(float(moved)),
         "flips": int((guesses[0] != guesses[1]).sum()),
-        "validation_f1_change": rounded(scores[1] - scores[0]),
+        "validation_f1_change": four_decimals(scores[1] - scores[0]),
     }
 
 
-def table(found: Mapping[str, Any]) -> pl.DataFrame:
+def plot_table(found: Mapping[str, Any]) -> pl.DataFrame:
     """Return the plot's data: a row for each part and each number of bits."""
     rows = [
         {
@@ -143,20 +145,20 @@ def table(found: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def short(value: float) -> float:
+def three_digits(value: float) -> float:
     """Round to DECIMALS and to DIGITS significant digits; −0 is 0, and so is what rounding leaves a
     little below.
     """
     return float(f"{round(value, DECIMALS):.{DIGITS - 1}e}") + 0.0
 
 
-def rounded(value: float) -> float:
+def four_decimals(value: float) -> float:
     """Round as all metrics are; −0 is 0."""
     return round(value, 4) + 0.0
 
 
 # --- Weights as a format gives them back ----------------------------------------------------------
-def parts(
+def stored_parts(
     model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str]
 ) -> Iterator[tuple[str, Iterable[tuple[int, Stored]]]]:
     """Yield the parts that can be quantized by name, in the model's order, with what they are in

@@ -29,7 +29,7 @@ def main(root: Path) -> None:
     check_manifest(student)
     rows = read_table(layout.split("validation"))
     rows = rows[sensitivity.sample(rows.height)]
-    model, tokenizer = sensitivity.load(student, run.device)
+    model, tokenizer = sensitivity.load_float(student, run.device)
     found = sensitivity.measure(
         model,
         encode(tokenizer, rows["text"].to_list()),
@@ -39,4 +39,4 @@ def main(root: Path) -> None:
         desc="sensitivity",
     )
     write_json(layout.metrics("sensitivity"), found)
-    write_table(layout.plot("sensitivity"), sensitivity.table(found))
+    write_table(layout.plot("sensitivity"), sensitivity.plot_table(found))

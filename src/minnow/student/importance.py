@@ -34,13 +34,15 @@ def taped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Tape]:
     def takes(module: nn.Module, kind: str, number: int) -> None:
         handles.append(
             module.register_forward_pre_hook(
-                lambda _, given: tape.update({(kind, number): given[0]})
+                lambda _, inputs: tape.update({(kind, number): inputs[0]})
             )
         )
 
     def gives(module: nn.Module, kind: str, number: int) -> None:
         handles.append(
-            module.register_forward_hook(lambda _, __, given: tape.update({(kind, number): given}))
+            module.register_forward_hook(
+                lambda _, __, output: tape.update({(kind, number): output})
+            )
         )
 
     for place, norm in enumerate(layer_norms(model, layers)):
@@ -57,7 +59,7 @@ def taped(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[Tape]:
             handle.remove()
 
 
-def passes(
+def taped_passes(
     model: PreTrainedModel, sample: Encoded, layers: Sequence[int]
 ) -> Iterator[tuple[Tensor, Tape, Tensor, Tensor]]:
     """Yield rows, tape, mask of real tokens (rows, tokens) and logits of each batch of a sample, in
@@ -87,7 +89,7 @@ def importance(
     directions = torch.randn(len(sample), width, generator=torch.Generator().manual_seed(0))
     sums: Tape = {}
     with torch.enable_grad():
-        for rows, tape, _, logits in passes(model, sample, layers):
+        for rows, tape, _, logits in taped_passes(model, sample, layers):
             if labels is None:
                 loss = (tape["stream", 2 * len(layers)][:, 0] * directions[rows]).sum()
             else:

@@ -34,7 +34,7 @@ from minnow.student.importance import (
     columns_of,
     importance,
     largest,
-    passes,
+    taped_passes,
 )
 from minnow.student.reconstruction import Guess, Moments, completed
 from minnow.student.shapes import Shape, shape_of, with_shape
@@ -42,9 +42,9 @@ from minnow.student.shapes import Shape, shape_of, with_shape
 Method = Literal["importance", "projection"]
 
 
-# --- The plan -------------------------------------------------------------------------------------
+# --- What is kept ---------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Plan:
+class Narrowing:
     """How a classifier becomes narrower: what is kept, and how the rest is guessed. Lists go by
     place or by layer.
     """
@@ -70,59 +70,61 @@ def spaced(rows: int) -> list[int]:
     )
 
 
-def planned(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    labels: Sequence[int] | None,
-    *,
-    layers: Sequence[int],
-    shape: Shape,
-    method: Method,
-) -> Plan:
-    """Return the plan by a sample of the training split's texts, with their labels where the head
-    is a trained one.
+@dataclass(frozen=True)
+class Sample:
+    """Encoded texts that a classifier is looked at with, and their labels (rows,) where its head is
+    a trained one.
     """
+
+    encoded: Encoded
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The layers, counted from 0, that become narrower; into which shape, and how."""
+
+    layers: Sequence[int]
+    shape: Shape
+    method: Method
+
+
+def sample_of(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], labels: Sequence[int] | None
+) -> Sample:
+    """Return a sample of the training split's texts, with their labels where there are any."""
     rows = spaced(len(texts))
     known = None if labels is None else torch.tensor([labels[row] for row in rows])
-    sample = encode(tokenizer, [texts[row] for row in rows])
-    return plan(model, sample, known, layers=layers, shape=shape, method=method)
+    return Sample(encode(tokenizer, [texts[row] for row in rows]), known)
 
 
-def plan(
-    model: PreTrainedModel,
-    sample: Encoded,
-    labels: Tensor | None,
-    *,
-    layers: Sequence[int],
-    shape: Shape,
-    method: Method,
-) -> Plan:
+def narrowing_of(model: PreTrainedModel, sample: Sample, aim: Aim) -> Narrowing:
     """Return how those layers of a classifier become a narrower one, by what it computes on a
     sample of texts.
 
     Raises:
         MinnowError: an architecture that is not known here.
     """
+    shape, layers, encoded = aim.shape, aim.layers, sample.encoded
     source, numbers = shape_of(model), range(len(layers))
     size = source.width // source.heads
-    scores = importance(model, sample, labels, layers)
+    scores = importance(model, encoded, sample.labels, layers)
     kept: Tape = {}
     for number in numbers:
         heads = largest(scores["heads", number], math.ceil(shape.width / size))
         kept["heads", number] = columns_of(heads, size)[: shape.width]
         kept["neurons", number] = largest(scores["neurons", number], shape.neurons)
-    basis = _basis(model, sample, layers, scores, shape.width, method)
-    moments = _moments(model, sample, layers, basis, kept)
+    basis = _basis(model, encoded, aim, scores)
+    moments = _moments(model, encoded, layers, basis, kept)
     places = [
         _place(norm, basis, moments["stream", place])
         for place, norm in enumerate(layer_norms(model, layers))
     ]
     guesses = {
-        key: _rest(each, source.neurons if key[0] == "neurons" else source.width, moments[key])
-        for key, each in kept.items()
+        key: _rest(columns, source.neurons if key[0] == "neurons" else source.width, moments[key])
+        for key, columns in kept.items()
     }
-    return Plan(
+    return Narrowing(
         shape,
         basis,
         norms=[norm for norm, _ in places],
@@ -135,27 +137,21 @@ def plan(
     )
 
 
-def _basis(
-    model: PreTrainedModel,
-    sample: Encoded,
-    layers: Sequence[int],
-    scores: Tape,
-    width: int,
-    method: Method,
-) -> Tensor:
+def _basis(model: PreTrainedModel, sample: Encoded, aim: Aim, scores: Tape) -> Tensor:
     """Return the narrower stream's basis."""
+    layers, width = aim.layers, aim.shape.width
     places, whole = range(2 * len(layers) + 1), shape_of(model).width
-    if method == "importance" or width == whole:
+    if aim.method == "importance" or width == whole:
         return torch.eye(whole)[
             :, largest(torch.stack([scores["stream", place] for place in places]).sum(0), width)
         ]
     moments = [Moments() for _ in places]
     with torch.no_grad():
-        for _, tape, real, _ in passes(model, sample, layers):
+        for _, tape, real, _ in taped_passes(model, sample, layers):
             for place in places:
                 numbers = tape["stream", place][real]
                 moments[place].add(numbers, numbers)
-    covariances = torch.stack([each.result()[3] for each in moments])
+    covariances = torch.stack([place.result()[3] for place in moments])
     # Every place counts alike, whatever its gains.
     shares = covariances / covariances.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     return principal(shares.sum(0), width).float()
@@ -196,7 +192,7 @@ def _moments(
     """
     norms, moments = layer_norms(model, layers), defaultdict[Key, Moments](Moments)
     with torch.no_grad():
-        for _, tape, real, _ in passes(model, sample, layers):
+        for _, tape, real, _ in taped_passes(model, sample, layers):
             for place, norm in enumerate(norms if basis.shape[0] > basis.shape[1] else []):
                 before = tape["before", place][real] @ basis
                 moments["stream", place].add(
@@ -231,14 +227,14 @@ def _place(
     """
     if basis.shape[0] == basis.shape[1]:
         return (norm.weight.detach(), norm.bias.detach()), Guess(basis, torch.zeros(len(basis)))
-    start, (wide, given, cross, square) = basis.double(), moments.result()
+    start, (wide, narrow, cross, square) = basis.double(), moments.result()
     gain = (start.T @ cross).diagonal() / square.diagonal().clamp_min(
         torch.finfo(square.dtype).tiny
     )
-    bias = start.T @ wide - gain * given
+    bias = start.T @ wide - gain * narrow
     weight = completed(start, cross * gain, square * gain * gain[:, None])
     return (gain.float(), bias.float()), Guess(
-        weight.float(), (wide - weight @ (gain * given + bias)).float()
+        weight.float(), (wide - weight @ (gain * narrow + bias)).float()
     )
 
 
@@ -250,66 +246,89 @@ def _rest(kept: Tensor, number: int, moments: Moments) -> Guess:
     weight[kept] = torch.eye(len(kept))
     if len(kept) < number:
         rest = rest_of(kept, number)
-        left, given, cross, square = moments.result()
+        left, kept_means, cross, square = moments.result()
         guess = completed(torch.zeros_like(cross), cross, square)
-        weight[rest], bias[rest] = guess.float(), (left - guess @ given).float()
+        weight[rest], bias[rest] = guess.float(), (left - guess @ kept_means).float()
     return Guess(weight, bias)
 
 
 # --- The narrower classifier ----------------------------------------------------------------------
-def narrowed(model: PreTrainedModel, plan: Plan) -> PreTrainedModel:
-    """Return a narrower classifier by a plan that was made for these layers, in this or another
-    architecture.
+def narrowed(model: PreTrainedModel, narrowing: Narrowing) -> PreTrainedModel:
+    """Return a narrower classifier, of the layers that the narrowing was made for, in this or
+    another architecture.
 
     Raises:
         MinnowError: an architecture that is not known here, or one with weights of another kind.
     """
-    parts, layers = parts_of(model), range(len(plan.kept))
-    narrow = from_config(with_shape(model.config, plan.shape))
-    done: set[nn.Module] = set()
+    assembly = _Assembly(model, narrowing)
+    assembly.embeddings()
+    for layer in range(len(narrowing.kept)):
+        assembly.attention(layer)
+        assembly.feed_forward(layer)
+    assembly.head()
+    assembly.check_complete()
+    assembly.narrow.eval()
+    return assembly.narrow
 
-    def put(module: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
+
+class _Assembly:
+    """A classifier and the narrower one that is made of it, part by part."""
+
+    def __init__(self, model: PreTrainedModel, narrowing: Narrowing) -> None:
+        self.parts, self.model, self.narrowing = parts_of(model), model, narrowing
+        self.narrow = from_config(with_shape(model.config, narrowing.shape))
+        self.done: set[nn.Module] = set()
+
+    def put(self, module: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
         module.load_state_dict(
             {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
         )
-        done.add(module)
+        self.done.add(module)
 
-    def write(part: str, layer: int, guess: Guess) -> None:
+    def embeddings(self) -> None:
+        """Make the tables of embeddings, and all LayerNorms."""
+        basis, body = self.narrowing.basis, self.narrow.base_model
+        for name, table in self.model.base_model.get_submodule("embeddings").named_children():
+            if isinstance(table, nn.Embedding):
+                module = body.get_submodule(f"embeddings.{name}")
+                self.put(module, table.weight.detach() @ basis)
+        norms = layer_norms(self.narrow, range(len(self.narrowing.kept)))
+        for norm, values in zip(norms, self.narrowing.norms, strict=True):
+            self.put(norm, *values)
+
+    def attention(self, layer: int) -> None:
+        columns = self.narrowing.columns[layer]
+        for part in self.parts.projections:
+            self.read(part, layer, self.narrowing.stream[2 * layer], columns)
+        self.write(self.parts.context, layer, self.narrowing.contexts[layer])
+
+    def feed_forward(self, layer: int) -> None:
+        stream, kept = self.narrowing.stream[2 * layer + 1], self.narrowing.kept[layer]
+        self.read(self.parts.up, layer, stream, kept)
+        self.write(self.parts.down, layer, self.narrowing.neurons[layer])
+
+    def read(self, part: str, layer: int, stream: Guess, rows: Tensor) -> None:
+        """Let these rows of a layer read the narrower stream."""
+        weight, bias = stream.read_by(layer_part(self.model, layer, part), rows)
+        self.put(layer_part(self.narrow, layer, part), weight, bias)
+
+    def write(self, part: str, layer: int, guess: Guess) -> None:
         """Let a layer that adds to the stream read what is kept."""
-        wide = layer_part(model, layer, part)
+        wide, basis = layer_part(self.model, layer, part), self.narrowing.basis
         weight, bias = guess.read_by(wide, torch.arange(len(wide.weight)))
-        put(layer_part(narrow, layer, part), plan.basis.T @ weight, plan.basis.T @ bias)
+        self.put(layer_part(self.narrow, layer, part), basis.T @ weight, basis.T @ bias)
 
-    for name, table in model.base_model.get_submodule("embeddings").named_children():
-        if isinstance(table, nn.Embedding):
-            put(
-                narrow.base_model.get_submodule(f"embeddings.{name}"),
-                table.weight.detach() @ plan.basis,
-            )
-    for norm, values in zip(layer_norms(narrow, layers), plan.norms, strict=True):
-        put(norm, *values)
-    for layer in layers:
-        for part in (parts.query, parts.key, parts.value):
-            read = plan.stream[2 * layer].read_by(
-                layer_part(model, layer, part), plan.columns[layer]
-            )
-            put(layer_part(narrow, layer, part), *read)
-        write(parts.context, layer, plan.contexts[layer])
-        put(
-            layer_part(narrow, layer, parts.up),
-            *plan.stream[2 * layer + 1].read_by(
-                layer_part(model, layer, parts.up), plan.kept[layer]
-            ),
-        )
-        write(parts.down, layer, plan.neurons[layer])
-    put(hidden_layer(narrow), *plan.stream[-1].read_by(hidden_layer(model), plan.units))
-    last = classification_layer(model)
-    put(classification_layer(narrow), last.weight.detach()[:, plan.units], last.bias.detach())
-    for name, module in narrow.named_modules():
-        if module not in done and any(True for _ in module.parameters(recurse=False)):
-            raise MinnowError(
-                f"{name} of this {model.config.model_type!r} model cannot be made narrower: take"
-                " init: scratch"
-            )
-    narrow.eval()
-    return narrow
+    def head(self) -> None:
+        units, stream = self.narrowing.units, self.narrowing.stream[-1]
+        self.put(hidden_layer(self.narrow), *stream.read_by(hidden_layer(self.model), units))
+        last, narrow_last = classification_layer(self.model), classification_layer(self.narrow)
+        self.put(narrow_last, last.weight.detach()[:, units], last.bias.detach())
+
+    def check_complete(self) -> None:
+        """Refuse a model with weights that none of this has made."""
+        for name, module in self.narrow.named_modules():
+            if module not in self.done and any(True for _ in module.parameters(recurse=False)):
+                raise MinnowError(
+                    f"{name} of this {self.model.config.model_type!r} model cannot be made"
+                    " narrower: take init: scratch"
+                )

@@ -10,7 +10,7 @@ from minnow.student.params import StudentParams
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from minnow.student.narrowing import Plan
+    from minnow.student.narrowing import Narrowing
 
 
 def origin(
@@ -29,13 +29,17 @@ def origin(
     from minnow.models import building, pretrained
     from minnow.student import adoption, architectures, layers, narrowing, vocabularies
 
-    found, tokenizer, facts = source_of(student, teacher, folder)
-    source = None if found is None else architectures.as_architecture(found, student.architecture)
+    original, tokenizer, facts = source_of(student, teacher, folder)
+    source = (
+        None if original is None else architectures.as_architecture(original, student.architecture)
+    )
     if source is not None:
         pretrained.check_fits(source, tokenizer, whose="student")
-    plan = None if found is None else plan_of(student, found, tokenizer, texts, labels)
+    plan = None if original is None else narrowing_plan(student, original, tokenizer, texts, labels)
     if student.vocabulary.method != "keep":
-        vocabulary = vocabularies.changed(tokenizer, texts, **student.vocabulary.model_dump())
+        vocabulary = vocabularies.new_vocabulary(
+            tokenizer, texts, **student.vocabulary.model_dump()
+        )
         tokenizer = vocabularies.retokenized(tokenizer, vocabulary)
         if source is not None:
             adoption.adopt(source, vocabulary)
@@ -53,13 +57,13 @@ def origin(
     return model if plan is None else narrowing.narrowed(model, plan), tokenizer, facts
 
 
-def plan_of(
+def narrowing_plan(
     student: StudentParams,
     source: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     texts: Sequence[str],
     labels: Sequence[int] | None,
-) -> "Plan | None":
+) -> "Narrowing | None":
     """Return how the source becomes narrower, by what it computes in its own architecture and
     vocabulary.
 
@@ -77,17 +81,11 @@ def plan_of(
         heads=student.heads,
         intermediate_size=student.intermediate_size,
     )
-    return narrowing.planned(
-        source,
-        tokenizer,
-        texts,
-        labels if student.init == "teacher" else None,
-        layers=layers.chosen_layers(
-            student.layers, source.config.num_hidden_layers, student.copy_layers
-        ),
-        shape=shape,
-        method=student.narrowing,
+    chosen = layers.chosen_layers(
+        student.layers, source.config.num_hidden_layers, student.copy_layers
     )
+    sample = narrowing.sample_of(tokenizer, texts, labels if student.init == "teacher" else None)
+    return narrowing.narrowing_of(source, sample, narrowing.Aim(chosen, shape, student.narrowing))
 
 
 def source_of(

@@ -27,7 +27,7 @@ class Guess:
 
 
 class Moments:
-    """Means and covariances, over tokens, of `given` numbers and of those of `wanted` with them."""
+    """Means and covariances, over tokens, of `kept` numbers and of the `whole` ones with them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -36,36 +36,35 @@ class Moments:
         # varies.
         self.origin: list[Tensor] = []
 
-    def add(self, wanted: Tensor, given: Tensor) -> None:
-        """Count tokens in: wanted (tokens, n), given (tokens, k)."""
-        self.origin = self.origin or [wanted.mean(0), given.mean(0)]
-        wanted, given = (
-            numbers - origin for numbers, origin in zip((wanted, given), self.origin, strict=True)
+    def add(self, whole: Tensor, kept: Tensor) -> None:
+        """Count tokens in: whole (tokens, n), kept (tokens, k)."""
+        self.origin = self.origin or [whole.mean(0), kept.mean(0)]
+        whole, kept = (
+            numbers - origin for numbers, origin in zip((whole, kept), self.origin, strict=True)
         )
         parts = [
-            part.double()
-            for part in (wanted.sum(0), given.sum(0), wanted.T @ given, given.T @ given)
+            part.double() for part in (whole.sum(0), kept.sum(0), whole.T @ kept, kept.T @ kept)
         ]
         self.sums = (
             [total + part for total, part in zip(self.sums, parts, strict=True)]
             if self.sums
             else parts
         )
-        self.count += len(given)
+        self.count += len(kept)
 
     def result(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the means (n,) and (k,), and the covariances (n, k) and (k, k), in float64."""
-        wanted, given, cross, square = (total / self.count for total in self.sums)
-        covariances = cross - wanted[:, None] * given, square - given[:, None] * given
-        return wanted + self.origin[0], given + self.origin[1], *covariances
+        whole, kept, cross, square = (total / self.count for total in self.sums)
+        covariances = cross - whole[:, None] * kept, square - kept[:, None] * kept
+        return whole + self.origin[0], kept + self.origin[1], *covariances
 
 
 def completed(start: Tensor, cross: Tensor, square: Tensor) -> Tensor:
     """Return the weights (n, k) of the linear guess that has the least squared error, drawn to
     `start` by a ridge.
 
-    `cross` (n, k) and `square` (k, k) are covariances of wanted with given, and of given. Where
-    `start` already makes no error, it is the result.
+    `cross` (n, k) and `square` (k, k) are covariances of the whole with what is kept, and of that.
+    Where `start` already makes no error, it is the result.
     """
     ridge = (RIDGE * square.diagonal().mean()).clamp_min(torch.finfo(square.dtype).tiny)
     left = cross - start @ square

@@ -26,7 +26,7 @@ def kind_of(content: Mapping[str, Any]) -> Kind:
     )
 
 
-def ids_of(content: Mapping[str, Any]) -> dict[str, int]:
+def token_ids_of(content: Mapping[str, Any]) -> dict[str, int]:
     """Return token → id, of the model's vocabulary and of the added tokens."""
     vocabulary: dict[str, int] = content["model"]["vocab"]
     return vocabulary | {added["content"]: added["id"] for added in added_tokens(content)}
@@ -38,7 +38,7 @@ def special_tokens(content: Mapping[str, Any], named: Collection[str]) -> set[st
     """
     marked = {added["content"] for added in added_tokens(content) if added["special"]}
     unknown = {content["model"].get("unk_token")} - {None}
-    return {*named, *marked, *unknown, *_surrounding(content["post_processor"])} & ids_of(
+    return {*named, *marked, *unknown, *_surrounding(content["post_processor"])} & token_ids_of(
         content
     ).keys()
 

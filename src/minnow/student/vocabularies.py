@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from minnow.errors import MinnowError, listed
-from minnow.student.tokenizer_json import Kind, added_tokens, ids_of, kind_of, special_tokens
+from minnow.student.tokenizer_json import Kind, added_tokens, kind_of, special_tokens, token_ids_of
 
 # Texts tokenised at once: bounds the memory that their tokens take.
 CHUNK = 20_000
@@ -71,7 +71,7 @@ def trimmed_vocabulary(
         characters within others.
     """
     content = _content(tokenizer)
-    model, old = content["model"], ids_of(content)
+    model, old = content["model"], token_ids_of(content)
     special = special_tokens(content, special)
     counts = token_counts(tokenizer, texts)
     used = {token for token, number in old.items() if counts[number] >= min_count}
@@ -193,7 +193,7 @@ def trained(
         MinnowError: the tokenizer is of another kind.
     """
     content, former = _content(tokenizer), _whole(tokenizer)
-    old, kind = ids_of(content), kind_of(content)
+    old, kind = token_ids_of(content), kind_of(content)
     kept = sorted(special_tokens(content, special), key=old.__getitem__)
     added = {entry["content"]: entry for entry in added_tokens(content)}
     new = Tokenizer(models.BPE())
@@ -283,7 +283,7 @@ def _renumbered(
 
 
 # --- Tokenizers and models ------------------------------------------------------------------------
-def changed(
+def new_vocabulary(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,

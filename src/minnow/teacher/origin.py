@@ -42,7 +42,7 @@ def origin(
     if teacher.lora is not None:
         from minnow.teacher import qlora
 
-        model = qlora.load(
+        model = qlora.load_nf4(
             checkpoint, device=run.device, rank=teacher.lora.rank, alpha=teacher.lora.alpha
         )
     else:

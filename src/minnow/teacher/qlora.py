@@ -20,7 +20,7 @@ from minnow.models.schemes import FourBit, fits_four_bits
 SCHEME = FourBit("nf4", double_quantization=True)
 
 
-def load(
+def load_nf4(
     checkpoint: Checkpoint, *, device: torch.device, rank: int, alpha: float
 ) -> PreTrainedModel:
     """Return the checkpoint as a classifier in nf4; adapters of its body's linear layers are
