@@ -64,7 +64,7 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
             raise MinnowError(
                 f"base model {base!r} is a folder and has no revisions: set its revision to null"
             )
-        found = Checkpoint(base, path)
+        checkpoint = Checkpoint(base, path)
     elif base.startswith((".", "/", "~", "data/")) or base.count("/") > 1:
         raise MinnowError(
             f"base model {base!r}: there is no such folder; put the model below {watched}/, and"
@@ -72,14 +72,14 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
         )
     else:
         snapshot = hub.snapshot(hub.MODEL, base, revision)
-        found = Checkpoint(base, snapshot, commit=snapshot.name)
-    if not any(found.folder.glob("*.safetensors")):
+        checkpoint = Checkpoint(base, snapshot, commit=snapshot.name)
+    if not any(checkpoint.folder.glob("*.safetensors")):
         raise MinnowError(
             f"base model {base!r} has no .safetensors weights here; pickle weights (.bin, .pt) can"
             " run code when loaded and are refused: take a revision that has them, or save the"
             " model anew with save_pretrained(...)"
         )
-    return found
+    return checkpoint
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:

@@ -129,7 +129,7 @@ def damage(reference: Tensor, damaged: Tensor, labels: Any) -> dict[str, float |
     }
 
 
-def plot_table(found: Mapping[str, Any]) -> pl.DataFrame:
+def plot_table(report: Mapping[str, Any]) -> pl.DataFrame:
     """Return the plot's data: a row for each part and each number of bits."""
     rows = [
         {
@@ -139,7 +139,7 @@ def plot_table(found: Mapping[str, Any]) -> pl.DataFrame:
             "mb": each["bytes"] / 1e6,
             "kl": each["kl"],
         }
-        for part in found["parts"]
+        for part in report["parts"]
         for bits, each in part["in_bits"].items()
     ]
     return pl.DataFrame(rows)

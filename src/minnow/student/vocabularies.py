@@ -146,12 +146,12 @@ def _with_parts(kept: set[str], merges: Iterable[Sequence[str]]) -> set[str]:
     made_of: dict[str, list[Sequence[str]]] = defaultdict(list)
     for pair in merges:
         made_of["".join(pair)].append(pair)
-    found, waiting = set(kept), list(kept)
+    pieces, waiting = set(kept), list(kept)
     while waiting:
-        parts = set(chain.from_iterable(made_of[waiting.pop()])) - found
-        found |= parts
+        parts = set(chain.from_iterable(made_of[waiting.pop()])) - pieces
+        pieces |= parts
         waiting.extend(parts)
-    return found
+    return pieces
 
 
 def token_counts(tokenizer: str, texts: Sequence[str]) -> np.typing.NDArray[np.int64]:

@@ -8,7 +8,7 @@ COLUMNS = {"epoch": pl.Int64, "loss": pl.Float64, "validation_f1": pl.Float64}
 
 
 def curve_of(history: Sequence[Mapping[str, float | None]]) -> pl.DataFrame:
-    """Return the curve of what `training.fit` tells, epoch by epoch; of nothing, its columns
+    """Return the curve of what `loop.fit` returns, epoch by epoch; of nothing, its columns
     alone.
     """
     rows = [{name: row[name] for name in COLUMNS} for row in history]
