@@ -328,8 +328,8 @@ def judged(layout: Layout) -> dict[str, Any]:
         if not layout.extra(model).exists():
             predict_extra.main(layout.root, model)
     evaluate.main(layout.root)
-    test = {**read_json(layout.metrics("intervals")), **read_json(layout.metrics("hops"))}
-    exact = read_json(layout.metrics("extra"))[EXACT]
+    test = {**read_json(layout.evidence("intervals")), **read_json(layout.evidence("hops"))}
+    exact = read_json(layout.evidence("extra"))[EXACT]
     return {
         model: {
             **on_validation(layout, model),

@@ -76,20 +76,19 @@ def measure(rows: int) -> None:
     hops = (*HOPS, *AGAINST_BASELINE)
     timed(
         "intervals and hops, 4 models",
-        lambda: evidence.judge(models, **judged, hops=hops, method=METHOD),
+        lambda: evidence.assess(models, **judged, hops=hops, method=METHOD),
     )
     timed("calibration", lambda: evidence.calibration_report(models, **judged, wanted_fpr=None))
     source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
     texts = cleaning.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
     test = pl.concat([texts] * (rows // texts.height + 1)).head(rows)
-    margins, thresholds = {m: o.test for m, o in models.items()}, dict.fromkeys(models, 0.0)
     timed(
         "slices",
-        lambda: slices.report(
-            slices.cut(test, test["domain"][:1]), labels, margins, thresholds, HOPS
-        ),
+        lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, models, HOPS),
     )
-    timed("plots' data", lambda: plots.plot_tables(models, labels, {}))
+    scores = slices.table(slices.report([], labels, models, HOPS))
+    sizes = {model: {"body": 1, "total": 1} for model in models}
+    timed("plots' data", lambda: plots.plot_tables(models, labels, sizes, scores))
     print(
         f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB",
         flush=True,

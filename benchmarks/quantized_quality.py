@@ -30,6 +30,7 @@ from minnow.core.params import RuntimeParams  # noqa: E402
 from minnow.core.tables import read_logits, read_table  # noqa: E402
 from minnow.evaluation import evidence, inputs, metrics, other_sets  # noqa: E402
 from minnow.evaluation.evidence import Method, Outcome  # noqa: E402
+from minnow.evaluation.results import as_json  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
 from minnow.models.batching import encode  # noqa: E402
@@ -69,7 +70,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
     probe = tables["validation"]["text"].to_list()[:PROBE_ROWS]
-    outcomes, rows = {"teacher": other_sets.outcome(clone, "teacher", None)}, []
+    outcomes, rows = {"teacher": other_sets.outcome_of(clone, "teacher", None)}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:
             name = "student" if scheme is None else f"{scheme}, embeddings {packed}"
@@ -80,7 +81,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
             inference.store_logits(model, out, tables, run)
             here = {s: read_logits(out / f"{s}.parquet", tables[s]["id"].to_list()) for s in SPLITS}
             outcomes[name] = Outcome(
-                metrics.margin(here["validation"]), metrics.margin(here["test"]), 0.0
+                metrics.margins_of(here["validation"]), metrics.margins_of(here["test"]), 0.0
             )
             manifest = read_json(model / MANIFEST)
             size = sum(file["bytes"] for file in manifest["files"].values())
@@ -94,7 +95,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
                 "bytes_by_part": manifest["bytes_by_part"],
             }
             rows.append({**row, "name": name, "validation_f1": chosen_by})
-    judged = evidence.judge(
+    assessment = evidence.assess(
         outcomes,
         validation_labels=labels["validation"],
         labels=labels["test"],
@@ -102,8 +103,12 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
         method=METHOD,
     )
     return [
-        {**row, "estimates": judged.models[row["name"]], "hop": hop}
-        for row, hop in zip(rows, judged.hops, strict=True)
+        {
+            **row,
+            "estimates": as_json(assessment.models[row["name"]]),
+            "hop": as_json(hop),
+        }
+        for row, hop in zip(rows, assessment.hops, strict=True)
     ]
 
 

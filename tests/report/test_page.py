@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from helpers import results as made_up
 from helpers.paths import ROOT
@@ -606,6 +607,19 @@ def test_the_stage_writes_the_page_from_files(tmp_path: Path) -> None:
     assert "caught" not in html.text
     assert "88.1 %" in html.text  # 1 / (1 + exp(-2))
     assert "soft_weight 0.5" in html.text
+
+
+@pytest.mark.parametrize("block", [None, [], 1])
+def test_a_preset_without_blocks_ends_in_one_line(tmp_path: Path, block: Any) -> None:
+    from minnow.stages import report
+
+    layout = Layout(new_project(tmp_path))
+    document = yaml.safe_load(layout.params.read_text())
+    document["presets"][document["preset"]] = block
+    layout.params.write_text(yaml.safe_dump(document))
+    with pytest.raises(MinnowError, match=r"presets\.\w+ is .*; it must be a block") as refusal:
+        report.Params.load(tmp_path).blocks()
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_stage_names_a_plot_that_is_missing(tmp_path: Path) -> None:

@@ -29,9 +29,19 @@ class Params(StageParams):
     controls: Annotated[Raw, "controls"]
 
     def blocks(self) -> dict[str, Any]:
-        """Return every block by name, those of the preset first."""
+        """Return every block by name, those of the preset first.
+
+        Raises:
+            MinnowError: the preset holds no blocks.
+        """
         shown = self.model_dump(exclude={"preset"})
-        return {**shown.pop("active"), **shown}
+        active = shown.pop("active")
+        if not isinstance(active, dict):
+            raise MinnowError(
+                f"params.yaml: presets.{self.preset} is {active!r}; it must be a block with the"
+                " preset's own blocks, such as data and teacher"
+            )
+        return {**active, **shown}
 
 
 def main(root: Path) -> None:
