@@ -86,12 +86,13 @@ def test_recovery_learns_from_what_distillation_did() -> None:
 
 
 def test_no_licence_is_claimed_and_the_user_is_told() -> None:
-    card = made(PRETRAINED, prepare={"source": "file"})
+    card = made(PRETRAINED, prepare={"source": "file", "file": "urls.csv"})
     assert ModelCard(card).data.license is None
     said = section(card, "Licence")
     assert "None is granted here" in said
     assert "`google-bert/bert-base-uncased`" in said
     assert "the maker's own data" in said
+    assert "`urls.csv`" in section(card, "Data")
     assert "no other model and from generated data alone" in section(made(), "Licence")
 
 
@@ -160,7 +161,7 @@ def test_a_model_of_synthetic_data_says_so_before_anything_else() -> None:
     head = ModelCard(card).text.strip().split("\n\n")[1]
     assert head.startswith("> **This model is a demonstration and must not be deployed.**")
     assert {"synthetic-data", "demonstration"} <= set(ModelCard(card).data.tags)
-    real = made(prepare={"source": "file"})
+    real = made(prepare={"source": "file", "file": "urls.csv"})
     assert "synthetic" not in real.lower()
     assert "demonstration" not in real
 
@@ -445,7 +446,8 @@ def test_names_of_the_data_are_never_markup() -> None:
     hostile = slice_("suffix", HOSTILE, {"teacher": 0.9, "quantized": 0.1})
     extra = {HOSTILE: {"models": {model: {"f1": estimated(0.8)} for model in MODELS}, "rows": 1}}
     origin = changed(PRETRAINED, teacher=Base(HOSTILE, None))
-    card = made(origin, slices={"slices": [hostile]}, extra=extra, prepare={"source": "file"})
+    own_file = {"source": "file", "file": HOSTILE}
+    card = made(origin, slices={"slices": [hostile]}, extra=extra, prepare=own_file)
     body = ModelCard(card).text
     shown = re.sub(r"```python.*?```", "", body, flags=re.DOTALL)
     assert "evil.example" in shown, "it is shown, and harmless"
