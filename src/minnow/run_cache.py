@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.errors import tell
+from minnow.errors import reason, tell, warn
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -28,6 +28,16 @@ def restored(root: Path) -> bool:
     name = os.environ.get("DVC_STAGE")
     if name is None:
         return False
+    from dvc.exceptions import DvcException
+
+    try:
+        return _checked_out(root, name)
+    except DvcException as error:
+        warn(f"DVC's run-cache cannot be read ({reason(error)}): {name} runs anew")
+        return False
+
+
+def _checked_out(root: Path, name: str) -> bool:
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:

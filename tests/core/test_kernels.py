@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bitsandbytes
 import pytest
+import torch
 import yaml
 
 from helpers.paths import ROOT, SRC
@@ -35,10 +37,17 @@ def results():
     value = layer(pairs[0][0]).square().sum()
     value.backward()
     return found + [value.detach(), layer.weight.grad, layer.bias.grad]
+import numpy
+calls, matmul = [], numpy.matmul
+numpy.matmul = lambda *arrays: calls.append(len(arrays)) or matmul(*arrays)
 before = results()
+assert not calls
 from minnow.core import kernels
 kernels.install(2), kernels.install(2)
-for old, new in zip(before, results(), strict=True):
+after = results()
+# the products and sums above, and the layer's: once forwards, once backwards
+assert len(calls) == 4 * len(pairs) + 2, (len(calls), len(pairs))
+for old, new in zip(before, after, strict=True):
     assert old.dtype == new.dtype and old.shape == new.shape, (old, new)
     near = 1e-2 if old.dtype == torch.bfloat16 else 1e-5
     assert torch.allclose(old.float(), new.float(), rtol=near, atol=near), (old, new)
@@ -53,6 +62,18 @@ def test_the_products_are_the_same_but_for_rounding() -> None:
         [sys.executable, "-c", COMPARE], env=environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "same\n", "")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_four_bit_layers_take_no_way_of_their_own(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bitsandbytes marks layers for a kernel that only some CPUs have."""
+    monkeypatch.setattr(kernels, "_installed", ["library"] if installed else [])
+    layer = bitsandbytes.nn.Linear4bit(64, 32)
+    layer.support_avx512bf16_for_cpu = True
+    kernels.hold_back(torch.nn.Sequential(layer, torch.nn.LayerNorm(32)))
+    assert layer.support_avx512bf16_for_cpu != installed
 
 
 def test_without_its_variables_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

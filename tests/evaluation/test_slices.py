@@ -1,164 +1,33 @@
 """Slices of the test rows: which row lies where, what is said of them, and that none is lost."""
 
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
-import polars as pl
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
+from helpers.urls import NOTHING, with_domains
 from minnow.data import synthetic
 from minnow.evaluation import comparison, slices
 from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.records import SliceHop, Slices, SliceScore
-from minnow.text import urls
+from minnow.text.traits import traits
 
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
-NOTHING = pl.Series("domain", [], dtype=pl.String)
 
 
-def split(*texts: str) -> pl.DataFrame:
-    column = pl.Series("text", texts, dtype=pl.String)
-    return pl.DataFrame({"text": column, "domain": urls.registered_domain(urls.host(column))})
-
-
-def values_of(text: str, *, train: pl.Series = NOTHING) -> dict[str, str]:
-    """Return the one value of each trait of a URL."""
-    found = slices.cut(split(text), train)
-    assert len({each.name for each in found}) == len(found)
-    return {each.name: each.value for each in found}
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "value"),
-    [
-        ("a" * 15 + ".com", "length", "under 20"),
-        ("a" * 16 + ".com", "length", "20 to 39"),
-        ("https://" + "a" * 15 + ".com", "length", "under 20"),
-        ("a.com/" + "b" * 33, "length", "20 to 39"),
-        ("a.com/" + "b" * 34, "length", "40 to 79"),
-        ("a.com/" + "b" * 73, "length", "40 to 79"),
-        ("a.com/" + "b" * 74, "length", "80 and more"),
-        ("a.com/" + "é" * 14, "length", "20 to 39"),
-        ("a.com/" + "é" * 13, "length", "under 20"),
-        ("", "length", "under 20"),
-        ("a.com", "path", "without path"),
-        ("a.com/", "path", "without path"),
-        ("http://a.com//", "path", "without path"),
-        ("a.com/#top", "path", "without path"),
-        ("a.com?", "path", "without path"),
-        ("a.com:8080", "path", "without path"),
-        ("a.com/x", "path", "with path"),
-        ("a.com\\x", "path", "with path"),
-        ("a.com?q=1", "path", "with path"),
-        ("10.0.0.1/x", "host", "IP address"),
-        ("http://user@10.0.0.1:80/", "host", "IP address"),
-        ("[::1]:80/x", "host", "IP address"),
-        ("10.0.0.256", "host", "name"),
-        ("10.0.0.1.com", "host", "name"),
-        ("1.2.3", "host", "name"),
-        ("a.com/10.0.0.1", "host", "name"),
-        ("me.github.io/x", "hosting", "free"),
-        ("a.b.web.app", "hosting", "free"),
-        ("github.com/me", "hosting", "own domain or address"),
-        ("example.co.uk", "hosting", "own domain or address"),
-        ("10.0.0.1", "hosting", "own domain or address"),
-        ("a.com/me.github.io", "hosting", "own domain or address"),
-        ("xn--pypal-4ve.com", "punycode", "in the host"),
-        ("www.XN--pypal-4ve.com", "punycode", "in the host"),
-        ("axn--b.com", "punycode", "none"),
-        ("a.com/xn--b", "punycode", "none"),
-        ("a.b.co.uk", "top-level domain", ".uk"),
-        ("A.COM./x", "top-level domain", ".com"),
-        ("10.0.0.1", "top-level domain", "other"),
-        ("[::1]", "top-level domain", "other"),
-        ("localhost", "top-level domain", "other"),
-        ("", "top-level domain", "other"),
-    ],
-)
-def test_where_a_url_lies(text: str, name: str, value: str) -> None:
-    assert values_of(text)[name] == value
-
-
-def test_domains_of_train_are_registered_ones() -> None:
-    train = pl.Series("domain", ["a.co.uk", "me.github.io"])
-    assert values_of("x.a.co.uk/y", train=train)["domain"] == "seen in train"
-    assert values_of("b.co.uk", train=train)["domain"] == "unseen in train"
-    assert values_of("you.github.io", train=train)["domain"] == "unseen in train"
-
-
-def test_every_row_has_one_value_of_every_trait() -> None:
+def test_slices_are_the_values_that_any_row_has() -> None:
+    """Which row has which value of a trait: tests/text/test_traits.py."""
     texts, _ = synthetic.generate(2_000, seed=0, label_noise=0)
-    test = split(*texts)
-    found = slices.cut(test, test["domain"].head(500))
-    names = [name for name, _ in groupby(found, key=lambda each: each.name)]
-    assert names == ["length", "path", "host", "hosting", "punycode", "domain", "top-level domain"]
-    for name in names:
-        inside = np.sum([each.rows for each in found if each.name == name], axis=0)
-        assert np.array_equal(inside, np.ones(len(test))), name
-    assert all(each.rows.any() and each.rows.dtype == bool for each in found)
-
-
-def test_the_scheme_moves_no_row() -> None:
-    texts, _ = synthetic.generate(500, seed=0, label_noise=0)
-    bare = urls.split_scheme(pl.Series(texts))[1].to_list()
-    for one, other in zip(
-        slices.cut(split(*bare), NOTHING),
-        slices.cut(split(*(f"http://{text}" for text in bare)), NOTHING),
-        strict=True,
-    ):
-        assert (one.name, one.value) == (other.name, other.value)
-        assert np.array_equal(one.rows, other.rows), (one.name, one.value)
-
-
-def test_top_level_domains_are_ordered_by_rows_and_then_by_name() -> None:
-    counts = {
-        "com": 5,
-        "zz": 3,
-        "aa": 3,
-        "net": 4,
-        "b1": 2,
-        "b3": 2,
-        "b2": 2,
-        "c1": 1,
-        "c3": 1,
-        "c2": 1,
-    }
-    texts = [f"x{number}.{name}" for name, rows in counts.items() for number in range(rows)]
-    expected = {
-        ".com": 5,
-        ".net": 4,
-        ".aa": 3,
-        ".zz": 3,
-        ".b1": 2,
-        ".b2": 2,
-        ".b3": 2,
-        ".c1": 1,
-        "other": 2,
-    }
-    for given in (texts, texts[::-1]):
-        found = [
-            each for each in slices.cut(split(*given), NOTHING) if each.name == "top-level domain"
-        ]
-        assert [(each.value, int(each.rows.sum())) for each in found] == list(expected.items())
-
-
-def test_private_suffixes_are_told_from_the_registries() -> None:
-    hosts = [
-        "me.github.io",
-        "github.io",
-        "a.web.app",
-        "app",
-        "a.com",
-        "co.uk",
-        "10.0.0.1",
-        "",
-        "me.github.io",
-    ]
-    found = urls.has_private_suffix(pl.Series("host", hosts))
-    assert found.to_list() == [True, True, True, False, False, False, False, False, True]
+    test = with_domains(*texts)
+    cut = slices.cut(test, test["domain"].head(500))
+    values = dict(traits(test["text"], test["domain"], test["domain"].head(500)))
+    filled = [(name, v) for name, rows in values.items() for v in rows if rows[v].any()]
+    assert [(one.name, one.value) for one in cut] == filled
+    for one in cut:
+        assert one.rows.dtype == bool
+        assert np.array_equal(one.rows, values[one.name][one.value].to_numpy())
 
 
 # --- Scores ---------------------------------------------------------------------------------------
@@ -289,7 +158,7 @@ def test_flips_of_a_trait_add_up() -> None:
         for name in ("teacher", "student", "quantized")
     }
     outcomes = {name: Outcome(each, each, 0.5) for name, each in margins.items()}
-    found = slices.report(slices.cut(split(*texts), NOTHING), actual, outcomes, HOPS).slices
+    found = slices.report(slices.cut(with_domains(*texts), NOTHING), actual, outcomes, HOPS).slices
     right = {name: (each > 0.5) == actual for name, each in margins.items()}
     for name in ("length", "path", "top-level domain"):
         for number, (before, after) in enumerate(HOPS):

@@ -36,6 +36,8 @@ Step = Callable[[Path], None]
 
 
 # Running
+
+
 def changes(layout: Layout, name: str) -> dict[str, Any]:
     """Return what the control sets otherwise than it is, by dotted key of params.yaml.
 
@@ -136,6 +138,8 @@ def _digest(text: str, folders: Iterable[Path]) -> str:
 
 
 # What is kept
+
+
 def keep(layout: Layout, name: str, facts: Mapping[str, Any]) -> None:
     """Write what evaluation reads of the control's scratch, all or nothing; remove the scratch."""
     scratch = Layout(layout.control_scratch(name))

@@ -30,6 +30,8 @@ class Prepared:
 
 
 # Dropping and splitting
+
+
 def prepare_splits(source: Source, params: DataParams) -> Prepared:
     """Clean, drop and split; `params.validation` and `params.test` are the shares of what the
     source leaves unsplit.
@@ -185,6 +187,8 @@ def unit(names: pl.Series, seed: int) -> pl.Series:
 
 
 # What is reported
+
+
 def leak(train: pl.DataFrame, test: pl.DataFrame) -> float:
     """Return the share of test rows whose registered domain stands in train; 0 for no rows."""
     shared = test.select(pl.col("domain").is_in(train["domain"].unique().implode()).mean()).item()

@@ -109,6 +109,8 @@ class Watch:
 
 
 # --- The teacher, computed now or stored ----------------------------------------------------------
+
+
 class StateSource(Protocol):
     """Where a teacher's hidden states come from."""
 
@@ -189,6 +191,8 @@ def needed(hidden: Collection[int], projected: Collection[int]) -> list[int]:
 
 
 # --- Files ----------------------------------------------------------------------------------------
+
+
 def store_states(
     folder: Path, out: Path, table: pl.DataFrame, layers: Sequence[int], run: Runtime
 ) -> None:

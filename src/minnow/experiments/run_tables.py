@@ -1,26 +1,16 @@
 """Runs of benchmarks/real_data.py, and the metrics of the embedded preset, as tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
+from minnow.evaluation.records import Headline
 from minnow.layout import SPLITS
 from minnow.report import verdicts
 from minnow.report.markdown import table
 
-COLUMNS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "roc_auc",
-    "tpr_at_fpr_1pct",
-    "ece",
-    "validation_f1",
-    "size_mb",
-    "parameters",
-    "compression_x",
-)
+COLUMNS = tuple(metric.name for metric in fields(Headline))
 # The columns of a table over several seeds, for which there is less room.
 SEED_COLUMNS = (
     "accuracy",

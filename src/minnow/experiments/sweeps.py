@@ -86,6 +86,8 @@ class Point:
 
 
 # Reading
+
+
 def finished_runs(shown: Sequence[Mapping[str, Any]]) -> tuple[list[Run], Counter[str]]:
     """Return the finished runs, and why how many others were left out.
 
@@ -172,6 +174,8 @@ def as_text(value: Any) -> str:
 
 
 # Summing up
+
+
 def by_preset(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs by preset, in alphabetical order; presets are never compared."""
     return {
@@ -247,6 +251,8 @@ def dominates(one: Point, other: Point) -> bool:
 
 
 # Text
+
+
 def markdown(runs: Sequence[Run], left_out: Mapping[str, int]) -> str:
     """Return the whole summary as Markdown."""
     others = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))

@@ -48,6 +48,8 @@ LayerAdapters = Mapping[str, Adapter]
 
 
 # --- Training -------------------------------------------------------------------------------------
+
+
 def inject(model: PreTrainedModel, layers: Sequence[str], *, rank: int, alpha: float) -> None:
     """Wrap these linear layers in peft's LoRA, in place, and freeze everything else.
 
@@ -82,6 +84,8 @@ def plain_name(name: str) -> str:
 
 
 # --- Beside the weights ---------------------------------------------------------------------------
+
+
 class LowRank(nn.Module):
     """The A and B of all adapted layers, as parameters `{layer, its dots as slashes}/a` and
     `/b`.

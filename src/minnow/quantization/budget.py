@@ -99,6 +99,8 @@ def best_within(front: Sequence[Choice], limit: int) -> Choice:
 
 
 # --- For a student --------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Budget:
     """The bytes that a folder may take, in 10⁶, and what they are spent by: the damages of

@@ -236,6 +236,8 @@ def load_packed(folder: Path, device: torch.device) -> PreTrainedModel:
 
 
 # --- What is trained ------------------------------------------------------------------------------
+
+
 def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
     """Return a float copy in which adapters are trained, and all that is float in the packed model
     but embeddings.
@@ -265,6 +267,8 @@ def trainable(packed: PreTrainedModel, adapted: Adapters) -> PreTrainedModel:
 
 
 # --- And back -------------------------------------------------------------------------------------
+
+
 def learnt(model: PreTrainedModel) -> Learnt:
     """Return what a model of `trainable` has learnt so far."""
     floats = {

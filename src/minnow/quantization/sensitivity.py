@@ -158,6 +158,8 @@ def four_decimals(value: float) -> float:
 
 
 # --- Weights as a format gives them back ----------------------------------------------------------
+
+
 def stored_parts(
     model: PreTrainedModel, scheme: Scheme, keep_float: Sequence[str]
 ) -> Iterator[tuple[str, Iterable[tuple[int, Stored]]]]:
@@ -231,6 +233,8 @@ def table_in(bits: int, weight: Tensor) -> Stored:
 
 
 # --- Running them ---------------------------------------------------------------------------------
+
+
 def logits_of(
     model: PreTrainedModel,
     encoded: Encoded,

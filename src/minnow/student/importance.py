@@ -73,6 +73,8 @@ def taped_passes(
 
 
 # --- What matters ---------------------------------------------------------------------------------
+
+
 def importance(
     model: PreTrainedModel, sample: Encoded, labels: Tensor | None, layers: Sequence[int]
 ) -> Tape:

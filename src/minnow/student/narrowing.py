@@ -43,6 +43,8 @@ Method = Literal["importance", "projection"]
 
 
 # --- What is kept ---------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Narrowing:
     """How a classifier becomes narrower: what is kept, and how the rest is guessed. Lists go by
@@ -253,6 +255,8 @@ def _rest(kept: Tensor, number: int, moments: Moments) -> Guess:
 
 
 # --- The narrower classifier ----------------------------------------------------------------------
+
+
 def narrowed(model: PreTrainedModel, narrowing: Narrowing) -> PreTrainedModel:
     """Return a narrower classifier, of the layers that the narrowing was made for, in this or
     another architecture.

@@ -11,6 +11,8 @@ RIDGE = 1e-3
 
 
 # --- Guesses of what is left out ------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Guess:
     """All numbers from those that are kept: all ≈ weight · kept + bias, with weight (all, kept) and

@@ -8,8 +8,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from minnow.errors import MinnowError, listed, warn
 from minnow.models.anatomy import parts_of
 
-
 # --- Shapes ---------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Shape:
     """Numbers of the stream, of heads, and of neurons of each feed-forward layer."""

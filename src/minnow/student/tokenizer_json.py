@@ -10,6 +10,8 @@ Kind = Literal["WordPiece", "BPE"]
 
 
 # --- A tokenizer's JSON ---------------------------------------------------------------------------
+
+
 def kind_of(content: Mapping[str, Any]) -> Kind:
     """Return which of the two kinds a tokenizer's JSON is; a MinnowError for any other."""
     model, before = content["model"], content["pre_tokenizer"] or {}

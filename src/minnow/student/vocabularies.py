@@ -49,6 +49,8 @@ class Vocabulary:
 
 
 # --- Fewer pieces ---------------------------------------------------------------------------------
+
+
 def trimmed_vocabulary(
     tokenizer: str, texts: Sequence[str], *, special: Collection[str], min_count: int
 ) -> Vocabulary:
@@ -172,6 +174,8 @@ def token_counts(tokenizer: str, texts: Sequence[str]) -> np.typing.NDArray[np.i
 
 
 # --- New pieces -----------------------------------------------------------------------------------
+
+
 def trained(
     tokenizer: str, texts: Sequence[str], *, special: Collection[str], size: int
 ) -> Vocabulary:
@@ -283,6 +287,8 @@ def _renumbered(
 
 
 # --- Tokenizers and models ------------------------------------------------------------------------
+
+
 def new_vocabulary(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
