@@ -31,9 +31,9 @@ from minnow.models.folders import folder_bytes, load_for_inference, load_model, 
 from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
 from minnow.models.params import BuildParams
-from minnow.quantization import quantize, recovery
+from minnow.quantization import quantize, rebuilding, recovery
 from minnow.quantization.quantize import Recipe
-from minnow.quantization.recovery import Adapters, Folders
+from minnow.quantization.rebuilding import Adapters, Folders
 from minnow.stages import recover as recover_module
 from minnow.training import loop
 from minnow.training.fitting import Tables, fit_tables
@@ -356,7 +356,7 @@ def test_a_recovered_student_above_the_budget_is_not_kept(student: Student, tmp_
     """
     size = folder_bytes(student.folders.packed)
     pairs = adapters.layer_adapters(
-        recovery.trainable(recovery.load_packed(student.folders.packed, CPU), SHIPPED)
+        rebuilding.trainable(rebuilding.load_packed(student.folders.packed, CPU), SHIPPED)
     )
     room = 2 * sum(pair.a.numel() + pair.b.numel() for pair in pairs.values())
     tight = within(student, tmp_path / "tight", size + room)
@@ -379,7 +379,7 @@ def test_a_budget_that_left_nothing_in_four_bits_is_named(student: Student) -> N
     with pytest.raises(
         MinnowError, match=r"give quantize\.budget_mb less, or set recover\.lora to null"
     ):
-        recovery.trainable(load_model(student.folders.student), MERGED)
+        rebuilding.trainable(load_model(student.folders.student), MERGED)
 
 
 # --- Its parts ------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ def test_the_float_copy_holds_the_numbers_that_are_computed_with(
 ) -> None:
     folder = quantized(student.folders.student, tmp_path / "packed", scheme, "nf4")
     packed, original = (
-        recovery.load_packed(folder, CPU),
+        rebuilding.load_packed(folder, CPU),
         load_file(student.folders.student / "model.safetensors"),
     )
     copy = float_copy(packed).state_dict()
@@ -437,8 +437,8 @@ def test_shipped_adapters_add_their_product(student: Student) -> None:
 
 
 def test_fresh_adapters_change_nothing(student: Student) -> None:
-    packed = recovery.load_packed(student.folders.packed, CPU)
-    plain, adapted = float_copy(packed), recovery.trainable(packed, SHIPPED)
+    packed = rebuilding.load_packed(student.folders.packed, CPU)
+    plain, adapted = float_copy(packed), rebuilding.trainable(packed, SHIPPED)
     batch = encode(load_tokenizer(student.folders.packed), VALIDATION["text"].to_list()[:6])
     assert torch.equal(*(predict_logits(each, batch, device=CPU) for each in (plain, adapted)))
     trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
@@ -448,10 +448,10 @@ def test_fresh_adapters_change_nothing(student: Student) -> None:
 
 
 def test_merging_nothing_gives_the_packed_weights(student: Student) -> None:
-    found = recovery.learnt(
-        recovery.trainable(recovery.load_packed(student.folders.packed, CPU), MERGED)
+    found = rebuilding.learnt(
+        rebuilding.trainable(rebuilding.load_packed(student.folders.packed, CPU), MERGED)
     )
-    again = recovery.rebuilt(student.folders, found, shipped=False, device=CPU).state_dict()
+    again = rebuilding.rebuilt(student.folders, found, shipped=False, device=CPU).state_dict()
     packed = weights(student.folders.packed)
     assert set(again) == set(packed)
     assert all(torch.equal(again[name], value) for name, value in packed.items())

@@ -40,7 +40,7 @@ from minnow.models.folders import load_model
 from minnow.models.inference import predict_logits, store_logits
 from minnow.models.packed import packed_layers
 from minnow.models.params import BuildParams
-from minnow.quantization import recovery
+from minnow.quantization import rebuilding, recovery
 from minnow.release.classifier import load
 from minnow.serve import settings
 from minnow.stages import package
@@ -243,18 +243,18 @@ def test_a_release_carries_adapters_and_says_so(
     root = packable(tmp_path / "project", tokenizer, shape)
     layout, cpu = Layout(root), torch.device("cpu")
     layout.model("quantized").rename(layout.model("packed"))
-    folders = recovery.Folders(
+    folders = rebuilding.Folders(
         layout.model("packed"), layout.model("student"), layout.model("quantized")
     )
-    layers = packed_layers(recovery.load_packed(folders.packed, cpu))
+    layers = packed_layers(rebuilding.load_packed(folders.packed, cpu))
     shipped_adapters = {
         name: adapters.Adapter(
             torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2), 0.5
         )
         for name, layer in layers.items()
     }
-    learnt = recovery.Learnt({}, shipped_adapters)
-    model = recovery.rebuilt(folders, learnt, shipped=True, device=cpu)
+    learnt = rebuilding.Learnt({}, shipped_adapters)
+    model = rebuilding.rebuilt(folders, learnt, shipped=True, device=cpu)
     recovery.write_recovered(folders, recovery.recovered_as(model), {"kept": True})
     package.main(root)
     card = (layout.release / "README.md").read_text()

@@ -70,6 +70,7 @@ def recover(params: Params, layout: Layout) -> None:
     chosen, lora = params.recover, params.recover.lora
     run = start(params.runtime, seed=chosen.seed)
     from minnow.quantization import recovery
+    from minnow.quantization.rebuilding import Adapters, Folders
     from minnow.training import checkpoints
     from minnow.training.fitting import Tables
     from minnow.training.objective import Job, Schedule
@@ -83,9 +84,9 @@ def recover(params: Params, layout: Layout) -> None:
     check_manifest(layout.model("student"))
     with replacing(layout.model("quantized")) as out:
         curve = recovery.recover_student(
-            recovery.Folders(layout.model("packed"), layout.model("student"), out),
+            Folders(layout.model("packed"), layout.model("student"), out),
             Tables(train, validation, read_logits(logits, train["id"].to_list())),
-            recovery.Adapters(
+            Adapters(
                 rank=0 if lora is None else lora.rank,
                 alpha=1.0 if lora is None else lora.alpha,
                 shipped=chosen.adapters == "shipped",
