@@ -314,7 +314,7 @@ def on_validation(layout: Layout, model: str) -> dict[str, Any]:
     score = selection.validation_f1(
         inputs.logits(layout, model, "validation"), inputs.labels_of(layout, "validation")
     )
-    return {"bytes": inputs.size(layout, model), "validation_f1": round(score, 4)}
+    return {"bytes": inputs.needed_bytes(layout, model), "validation_f1": round(score, 4)}
 
 
 def judged(layout: Layout) -> dict[str, Any]:

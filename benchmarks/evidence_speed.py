@@ -86,7 +86,7 @@ def measure(rows: int) -> None:
         "slices",
         lambda: slices.report(slices.cut(test, test["domain"][:1]), labels, models, HOPS),
     )
-    scores = slices.table(slices.report([], labels, models, HOPS))
+    scores = slices.slices_table(slices.report([], labels, models, HOPS))
     sizes = {model: {"body": 1, "total": 1} for model in models}
     timed("plots' data", lambda: plots.plot_tables(models, labels, sizes, scores))
     print(

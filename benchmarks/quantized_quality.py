@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     clone = Layout(options.clone.resolve())
     rows = measure(clone, options.threads)
-    facts = {"machine": runtime.machine(), "teacher_bytes": inputs.size(clone, "teacher")}
+    facts = {"machine": runtime.machine(), "teacher_bytes": inputs.needed_bytes(clone, "teacher")}
     write_json(
         PROJECT / "docs" / "results" / f"{options.name}_quantized.json", {"ladder": rows, **facts}
     )

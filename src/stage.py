@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
         if package == "stages":
             from minnow.core import kernels
 
-            kernels.prepare(ROOT)
+            kernels.prepare_kernels(ROOT)
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]
         if len(rest) > len(takes):

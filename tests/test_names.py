@@ -7,49 +7,6 @@ from helpers.paths import SRC
 
 # What every stage has: `main` runs it, `Params` is what it reads of params.yaml.
 OF_EVERY_STAGE = {"main", "Params"}
-# Pairs that are to be renamed, or to become one. Take off what is mended; add nothing.
-STILL_TWICE = {
-    "Results",
-    "by_model",
-    "bytes_by_part",
-    "calibration",
-    "changed",
-    "changes",
-    "confusion",
-    "described",
-    "elsewhere",
-    "forest",
-    "headline",
-    "interval",
-    "judged",
-    "licence",
-    "load",
-    "load_tokenizer",
-    "make_room",
-    "number",
-    "of_config",
-    "origin",
-    "precision_recall",
-    "prepare",
-    "read",
-    "reasons",
-    "render",
-    "roc",
-    "rows",
-    "run",
-    "save",
-    "sensitivity",
-    "shift",
-    "size",
-    "size_by_part",
-    "slices",
-    "store_logits",
-    "table",
-    "templates",
-    "training",
-    "verdict",
-    "versions",
-}
 
 
 def defined_twice() -> dict[str, list[str]]:
@@ -65,9 +22,5 @@ def defined_twice() -> dict[str, list[str]]:
 def test_a_public_name_has_one_meaning() -> None:
     twice = defined_twice()
     print(f"public names with two meanings: {len(set(twice) - OF_EVERY_STAGE)}")
-    new = {name: twice[name] for name in sorted(set(twice) - OF_EVERY_STAGE - STILL_TWICE)}
+    new = {name: twice[name] for name in sorted(set(twice) - OF_EVERY_STAGE)}
     assert new == {}, "give each its own name"
-
-
-def test_what_is_mended_is_off_the_list() -> None:
-    assert sorted(STILL_TWICE - set(defined_twice())) == []

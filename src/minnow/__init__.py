@@ -15,4 +15,4 @@ def load(folder: str | Path, *, device: str | None = None) -> "Classifier":
     """
     from minnow.release import classifier
 
-    return classifier.load(folder, device=device)
+    return classifier.load_release(folder, device=device)

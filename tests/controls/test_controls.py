@@ -181,7 +181,7 @@ def test_only_the_named_keys_are_changed(project: Path) -> None:
             yaml.safe_load(place.params.read_text()) for place in (Layout(project), layout)
         )
         assert ours != theirs
-        for key, value in scratch_module.changes(Layout(project), name).items():
+        for key, value in scratch_module.changed_params(Layout(project), name).items():
             *parents, last = key.split(".")
             block = ours
             for parent in parents:

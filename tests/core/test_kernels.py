@@ -99,7 +99,7 @@ def test_variables_are_set_for_the_preset_that_asks(
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     environment: dict[str, str] = {}
     monkeypatch.setattr(os, "environ", environment)
-    kernels.prepare(tmp_path)
+    kernels.prepare_kernels(tmp_path)
     assert environment == (kernels.VARIABLES if wanted else {})
 
 
@@ -111,7 +111,7 @@ def test_params_that_cannot_be_read_set_nothing(
         (tmp_path / "params.yaml").write_text(text)
     environment: dict[str, str] = {}
     monkeypatch.setattr(os, "environ", environment)
-    kernels.prepare(tmp_path)
+    kernels.prepare_kernels(tmp_path)
     assert environment == {}
 
 

@@ -107,8 +107,8 @@ def test_rows_without_a_common_ngram_are_one_clear_error() -> None:
 
 
 def test_what_is_saved_gives_the_same_logits_within_float32(tmp_path: Path) -> None:
-    baseline.save(fitted_once(), tmp_path / "baseline")
-    loaded = baseline.load(tmp_path / "baseline")
+    baseline.save_baseline(fitted_once(), tmp_path / "baseline")
+    loaded = baseline.load_baseline(tmp_path / "baseline")
     texts = [*splits()["test"]["text"].to_list(), "", "ÿ", "\u2028"]
     expected = baseline.baseline_logits(fitted_once(), texts)
     found = baseline.baseline_logits(loaded, texts)
@@ -119,8 +119,8 @@ def test_what_is_saved_gives_the_same_logits_within_float32(tmp_path: Path) -> N
 
 def test_saving_again_what_was_loaded_changes_no_byte(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        baseline.save(fitted_once(), tmp_path / name)
-    baseline.save(baseline.load(tmp_path / "one"), tmp_path / "three")
+        baseline.save_baseline(fitted_once(), tmp_path / name)
+    baseline.save_baseline(baseline.load_baseline(tmp_path / "one"), tmp_path / "three")
     for file in (tmp_path / "one").iterdir():
         assert (tmp_path / "two" / file.name).read_bytes() == file.read_bytes(), file
         assert (tmp_path / "three" / file.name).read_bytes() == file.read_bytes(), file
@@ -128,8 +128,8 @@ def test_saving_again_what_was_loaded_changes_no_byte(tmp_path: Path) -> None:
 
 def test_ngrams_may_hold_any_character(tmp_path: Path) -> None:
     pipeline = baseline.fit_baseline(ODD, [0, 0, 1, 1] * 2)
-    baseline.save(pipeline, tmp_path)
-    loaded = baseline.load(tmp_path)
+    baseline.save_baseline(pipeline, tmp_path)
+    loaded = baseline.load_baseline(tmp_path)
     assert loaded[0].vocabulary_ == {
         ngram: int(column) for ngram, column in pipeline[0].vocabulary_.items()
     }
@@ -139,7 +139,7 @@ def test_ngrams_may_hold_any_character(tmp_path: Path) -> None:
 
 
 def test_the_folder_by_hand(tmp_path: Path) -> None:
-    baseline.save(baseline.fit_baseline(["ab", "ab", "ba", "ba"], [0, 0, 1, 1]), tmp_path)
+    baseline.save_baseline(baseline.fit_baseline(["ab", "ab", "ba", "ba"], [0, 0, 1, 1]), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "ngrams.jsonl",
         "model.safetensors",
@@ -171,7 +171,7 @@ def test_the_folder_by_hand(tmp_path: Path) -> None:
 
 def test_the_files_can_be_read_like_others(tmp_path: Path) -> None:
     """safetensors' own writer keeps its files from everybody but their owner."""
-    baseline.save(fitted_once(), tmp_path)
+    baseline.save_baseline(fitted_once(), tmp_path)
     assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
 
 
@@ -186,24 +186,24 @@ def test_the_files_can_be_read_like_others(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_not_run(tmp_path: Path, name: str | None, message: str) -> None:
     folder, out = tmp_path / "baseline", tmp_path / "out"
     if name is not None:
-        baseline.save(fitted_once(), folder)
+        baseline.save_baseline(fitted_once(), folder)
         with (folder / name).open("ab") as file:
             file.write(b"!")
     with pytest.raises(MinnowError, match=message):
-        baseline.store_logits(folder, out, {"test": splits()["test"]})
+        baseline.store_baseline_logits(folder, out, {"test": splits()["test"]})
     assert not out.exists()
 
 
 def test_stored_logits_carry_ids_and_are_those_of_the_folder(tmp_path: Path) -> None:
     folder, out = tmp_path / "baseline", tmp_path / "logits"
-    baseline.save(fitted_once(), folder)
+    baseline.save_baseline(fitted_once(), folder)
     tables = {name: splits()[name].reverse() for name in ("validation", "test")}
-    baseline.store_logits(folder, out, tables)
+    baseline.store_baseline_logits(folder, out, tables)
     assert {file.name for file in out.iterdir()} == {"validation.parquet", "test.parquet"}
     for name, table in splits().items():
         if name != "train":
             expected = baseline.baseline_logits(
-                baseline.load(folder), table["text"].to_list()
+                baseline.load_baseline(folder), table["text"].to_list()
             ).astype(np.float32)
             found = read_logits(out / f"{name}.parquet", table["id"].to_list())
             assert found.dtype == np.float32

@@ -48,7 +48,7 @@ def test_what_is_read_is_written_back_as_the_same_bytes(name: str, tmp_path: Pat
     record, content = FILES[name]
     first, again = tmp_path / "first.json", tmp_path / "again.json"
     write_json(first, content)
-    write_json(again, results.as_json(results.read(record, first)))
+    write_json(again, results.as_json(results.read_record(record, first)))
     assert first.read_bytes() == again.read_bytes()
 
 
@@ -58,7 +58,7 @@ def test_a_foreign_file_ends_in_one_line_that_names_it(name: str, tmp_path: Path
     path = tmp_path / f"{name}.json"
     write_json(path, {"one": {"two": "three"}})
     with pytest.raises(MinnowError) as refusal:
-        results.read(record, path)
+        results.read_record(record, path)
     assert str(path) in str(refusal.value)
     assert "`dvc repro` makes it anew" in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -88,7 +88,7 @@ def test_a_missing_key_is_named_with_its_place() -> None:
 
 def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(MinnowError, match=r"hops\.json is missing; `dvc repro` makes it"):
-        results.read(Hops, tmp_path / "hops.json")
+        results.read_record(Hops, tmp_path / "hops.json")
 
 
 def test_a_metric_is_measured_or_has_a_reason() -> None:

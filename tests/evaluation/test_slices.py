@@ -169,7 +169,7 @@ def test_flips_of_a_trait_add_up() -> None:
 
 def test_the_plots_rows() -> None:
     found = slices.report(CUT[:1], LABELS, OUTCOMES, HOPS)
-    table = slices.table(found)
+    table = slices.slices_table(found)
     assert table.columns == ["slice", "model", "score"]
     assert table.rows()[:2] == [
         ("path: with path (2 phishing)", "baseline", 0.0),
@@ -178,8 +178,10 @@ def test_the_plots_rows() -> None:
     (safe,) = slices.report(CUT[1:2], LABELS, OUTCOMES, HOPS).slices
     assert slices.plot_label(safe).endswith(" (2 safe)")
     large = replace(found.slices[0], small=False)
-    assert slices.table(Slices(100, (large,)))["slice"].unique().to_list() == ["path: with path"]
-    assert slices.table(Slices(100, ())).rows() == []
+    assert slices.slices_table(Slices(100, (large,)))["slice"].unique().to_list() == [
+        "path: with path"
+    ]
+    assert slices.slices_table(Slices(100, ())).rows() == []
 
 
 def test_a_label_can_open_no_tag_in_the_plots_page() -> None:

@@ -10,11 +10,11 @@ from minnow.models import adapters
 
 def test_a_folder_loads_whichever_function_it_names_as_its_loader() -> None:
     """Folders made before minnow.load name what was to be called then."""
-    said = adapters.described(["b", "a"], 4, 0.5)
+    said = adapters.described_adapters(["b", "a"], 4, 0.5)
     assert said["load_with"] == "minnow.load"
     old = {**said, "load_with": "minnow.models.load_for_inference"}
     for config in (said, old):
-        found = adapters.of_config(SimpleNamespace(minnow_adapters=config))
+        found = adapters.adapters_of_config(SimpleNamespace(minnow_adapters=config))
         assert found == adapters.Described(["a", "b"], 4, 0.5)
     with pytest.raises(MinnowError, match="this Minnow cannot read"):
-        adapters.of_config(SimpleNamespace(minnow_adapters={**old, "adds": "nothing"}))
+        adapters.adapters_of_config(SimpleNamespace(minnow_adapters={**old, "adds": "nothing"}))

@@ -264,13 +264,13 @@ def test_tables_that_do_more_than_look_up_stay_float() -> None:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_config_says_what_is_in_the_file(name: str) -> None:
-    said = embeddings.described(dict.fromkeys(["b", "a"], SCHEMES[name]))
+    said = embeddings.described_tables(dict.fromkeys(["b", "a"], SCHEMES[name]))
     assert (said["scheme"], said["tables"], said["absmax"]) == (name, ["a", "b"], "float16")
     assert said["block"] == (64 if name == "nf4" else None)
-    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(
+    assert embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(
         ["a", "b"], SCHEMES[name]
     )
-    assert embeddings.of_config(SimpleNamespace()) is None
+    assert embeddings.tables_of_config(SimpleNamespace()) is None
     for wrong in (
         {**said, "block": 128},
         {**said, "scheme": "nf3"},
@@ -281,7 +281,7 @@ def test_the_config_says_what_is_in_the_file(name: str) -> None:
         with pytest.raises(
             MinnowError, match="this Minnow cannot read: install the one that wrote it"
         ):
-            embeddings.of_config(SimpleNamespace(minnow_embeddings=wrong))
+            embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=wrong))
 
 
 @pytest.mark.parametrize(
@@ -291,12 +291,14 @@ def test_the_config_says_what_is_in_the_file(name: str) -> None:
 def test_a_folder_loads_whichever_function_it_names_as_its_loader(loader: str | None) -> None:
     """Folders made before minnow.load name what was to be called then."""
     schemes = {"a": SCHEMES["nf4"], "b": SCHEMES["int8"]}
-    said = embeddings.described(schemes)
+    said = embeddings.described_tables(schemes)
     assert isinstance(said, list)
     assert {block["load_with"] for block in said} == {"minnow.load"}
     old = [{**block, "load_with": loader} for block in said]
-    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=old)) == schemes
-    assert embeddings.of_config(SimpleNamespace(minnow_embeddings=old[0])) == {"b": SCHEMES["int8"]}
+    assert embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=old)) == schemes
+    assert embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=old[0])) == {
+        "b": SCHEMES["int8"]
+    }
     for wrong in ([*old, "nf4"], [{**old[0], "block": 128}], [{**old[0], "more": 1}]):
         with pytest.raises(MinnowError, match="this Minnow cannot read"):
-            embeddings.of_config(SimpleNamespace(minnow_embeddings=wrong))
+            embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=wrong))

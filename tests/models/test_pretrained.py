@@ -281,7 +281,7 @@ def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokeni
             | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
         )
     )
-    pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+    pretrained.base_tokenizer(checkpoint(folder), max_length=16)
     pretrained.load_classifier(checkpoint(folder))
     configured(folder, model_type="evil")
     with pytest.raises(MinnowError, match="brings code of its own, which Minnow never runs"):
@@ -293,7 +293,7 @@ def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokeni
 
 
 def test_a_tokenizer_cuts_at_max_length(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    loaded = pretrained.load_tokenizer(checkpoint(saved(body(), tokenizer, tmp_path)), max_length=9)
+    loaded = pretrained.base_tokenizer(checkpoint(saved(body(), tokenizer, tmp_path)), max_length=9)
     assert len(loaded("a-rather-long.example.com/with/a/path", truncation=True)["input_ids"]) == 9
 
 
@@ -301,7 +301,7 @@ def test_a_missing_tokenizer_is_not_made_up(tmp_path: Path) -> None:
     folder = saved(body(), None, tmp_path)
     assert len(AutoTokenizer.from_pretrained(folder)) < 10, "transformers makes one up"
     with pytest.raises(MinnowError, match=r"has no tokenizer \(tokenizer.json, vocab.txt\)"):
-        pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
 
 
 def test_a_tokenizer_without_padding_is_refused(
@@ -314,7 +314,7 @@ def test_a_tokenizer_without_padding_is_refused(
     del content["pad_token"]
     file.write_text(json.dumps(content))
     with pytest.raises(MinnowError, match="has no padding token"):
-        pretrained.load_tokenizer(checkpoint(tmp_path), max_length=16)
+        pretrained.base_tokenizer(checkpoint(tmp_path), max_length=16)
 
 
 def test_a_damaged_tokenizer_is_one_line(
@@ -323,7 +323,7 @@ def test_a_damaged_tokenizer_is_one_line(
     folder = saved(body(), tokenizer, tmp_path)
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(MinnowError) as caught:
-        pretrained.load_tokenizer(checkpoint(folder), max_length=16)
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
     assert "cannot be loaded" in one_line(caught)
 
 

@@ -237,7 +237,9 @@ def test_a_folder_stays_within_its_budget_and_loads(
     skipped = config["quantization_config"]["llm_int8_skip_modules"]
     linear = {name for name in options if "embeddings" not in name}
     assert {name for name in linear if formats[name] == "bfloat16"} == set(skipped) - {"classifier"}
-    packed = {name: each.name for name, each in (embeddings.of_config(model.config) or {}).items()}
+    packed = {
+        name: each.name for name, each in (embeddings.tables_of_config(model.config) or {}).items()
+    }
     assert packed == {
         name: formats[name] for name in set(options) - linear if formats[name] != "bfloat16"
     }

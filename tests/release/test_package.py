@@ -41,7 +41,7 @@ from minnow.models.inference import predict_logits, store_logits
 from minnow.models.packed import packed_layers
 from minnow.models.params import BuildParams
 from minnow.quantization import rebuilding, recovery
-from minnow.release.classifier import load
+from minnow.release.classifier import load_release
 from minnow.serve import settings
 from minnow.stages import package
 from minnow.text import cleaning
@@ -136,7 +136,7 @@ def test_settings_follow_results(copied: Path) -> None:
     fitted["temperature"], fitted["decision"]["threshold"] = 2.5, -1.25
     write_json(path, calibration)
     package.main(copied)
-    found = settings.read(layout.release)
+    found = settings.read_settings(layout.release)
     assert (found.move_scheme, found.temperature, found.threshold) == (False, 2.5, -1.25)
     steps = read_json(layout.release / "minnow.json")["text"]["cleaning"]
     assert cleaning.MOVE_SCHEME not in steps
@@ -185,7 +185,7 @@ def test_the_loader_gives_what_the_pipeline_judged(
         "float64"
     )
     margins = (logits[:, 1] - logits[:, 0]).tolist()
-    classifier = load(folder, device="cpu")
+    classifier = load_release(folder, device="cpu")
     middle = sum(sorted(margins)[1:3]) / 2
     classifier = replace(classifier, settings=replace(classifier.settings, threshold=middle))
     assert classifier.margins([f"http://{text}" for text in TEXTS]) == margins
@@ -217,7 +217,7 @@ def test_the_code_of_the_card_runs_and_agrees_with_the_loader(folder: Path, plac
     assert done.returncode == 0, done.stderr
     rows = [line.split(" ") for line in done.stdout.splitlines()]
     asked = ["http://example.org/", "login.example.com/verify?account=1"]
-    probabilities, labels = load(folder).predict(asked)
+    probabilities, labels = load_release(folder).predict(asked)
     assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
     # printed with four decimals, of the same float32 layer; the two pad their batches differently
     assert [float(probability) for _, probability, _ in rows] == pytest.approx(
@@ -234,7 +234,7 @@ def test_without_minnow_the_margins_are_the_same(folder: Path) -> None:
     code = code.replace(re.search(r"^urls = .*$", code, re.MULTILINE)[0], f"urls = {asked}")  # type: ignore[index]
     names: dict[str, Any] = {}
     exec(code, names)
-    assert names["margins"].tolist() == load(folder, device="cpu").margins(asked)
+    assert names["margins"].tolist() == load_release(folder, device="cpu").margins(asked)
 
 
 def test_a_release_carries_adapters_and_says_so(
@@ -261,7 +261,7 @@ def test_a_release_carries_adapters_and_says_so(
     assert "adapters (rank 2) lie beside the packed weights" in card
     assert "finds no `model.safetensors` and stops" in card
     assert ModelCard.load(layout.release / "README.md").data.library_name == "minnow"
-    ours, plain = load(layout.release, device="cpu"), load_model(folders.packed)
+    ours, plain = load_release(layout.release, device="cpu"), load_model(folders.packed)
     shipped = heads.with_float32_logits(load_model(layout.model("quantized")))
     texts = ["example.org", "login.example.com/verify?account=1"]
     logits = predict_logits(shipped, encode(tokenizer, texts), device=cpu).double()
@@ -296,7 +296,7 @@ def test_a_release_with_packed_embeddings_loads_in_one_call(
     )
     assert done.returncode == 0, done.stderr
     asked = ["http://example.org/", "login.example.com/verify?account=1"]
-    probabilities, labels = load(folder, device="cpu").predict(asked)
+    probabilities, labels = load_release(folder, device="cpu").predict(asked)
     rows = [line.split(" ") for line in done.stdout.splitlines()]
     assert [(label, url) for label, _, url in rows] == list(zip(labels, asked, strict=True))
     assert [float(probability) for _, probability, _ in rows] == pytest.approx(
@@ -321,7 +321,7 @@ def test_an_older_release_still_loads(
 
 
 def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path) -> None:
-    classifier = load(folder, device="cpu")
+    classifier = load_release(folder, device="cpu")
     assert classifier.predict([]) == ([], [])
     assert (
         classifier.predict(np.array(TEXTS))
@@ -338,10 +338,10 @@ def test_a_damaged_release_is_not_loaded(copied: Path, name: str) -> None:
     folder = Layout(copied).release
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")
     with pytest.raises(MinnowError, match=f"{name} differs from its manifest: download"):
-        load(folder)
+        load_release(folder)
     (folder / name).unlink()
     with pytest.raises(MinnowError, match=r"is missing: download|is no release"):
-        load(folder)
+        load_release(folder)
 
 
 def test_the_owner_may_write_a_licence_into_the_card(copied: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_release_whose_manifest_lists_nothing_is_refused(copied: Path, content
     folder = Layout(copied).release
     (folder / MANIFEST).write_text(content)
     with pytest.raises(MinnowError, match=r"manifest\.json lists no files: download"):
-        load(folder)
+        load_release(folder)
 
 
 @pytest.mark.parametrize("content", ['{"files": {"config.json": {}}}', None])
@@ -367,4 +367,4 @@ def test_a_damaged_manifest_is_one_line(copied: Path, content: str | None) -> No
     if content is not None:
         (folder / MANIFEST).write_text(content)
     with pytest.raises(MinnowError, match=r"json .*: download the release, or build it, again"):
-        load(folder)
+        load_release(folder)

@@ -33,16 +33,18 @@ def every_chart() -> dict[str, svg.Spec]:
     counts = PLOTS["confusion"].filter(model="teacher")
     moved = PLOTS["shift"].filter(before="teacher", after="student")
     return {
-        "roc": curves.roc(PLOTS["roc"]),
-        "precision_recall": curves.precision_recall(PLOTS["pr"]),
-        "calibration": curves.calibration(PLOTS["calibration"]),
-        "confusion": confusion.confusion("teacher", counts),
-        "shift": changes.shift("student", moved),
-        "size": size_bars.size_by_part(SIZES),
-        "loss": curves.training(trained, "loss", "loss"),
-        "slices": dots.slices(record(Slices, made_up.slices()).slices),
-        "sensitivity": dots.sensitivity(record(Sensitivity, made_up.sensitivity()).parts, BITS),
-        "forest": changes.forest(record(Hops, made_up.hops()).hops, 0.005),
+        "roc": curves.roc_chart(PLOTS["roc"]),
+        "precision_recall": curves.precision_recall_chart(PLOTS["pr"]),
+        "calibration": curves.calibration_chart(PLOTS["calibration"]),
+        "confusion": confusion.confusion_chart("teacher", counts),
+        "shift": changes.shift_chart("student", moved),
+        "size": size_bars.size_bars(SIZES),
+        "loss": curves.training_curves(trained, "loss", "loss"),
+        "slices": dots.slices_chart(record(Slices, made_up.slices()).slices),
+        "sensitivity": dots.sensitivity_chart(
+            record(Sensitivity, made_up.sensitivity()).parts, BITS
+        ),
+        "forest": changes.forest_chart(record(Hops, made_up.hops()).hops, 0.005),
     }
 
 
@@ -116,7 +118,7 @@ def test_curves_run_through_their_points() -> None:
     """
     table = pl.DataFrame({"probability": [0.0, 0.5, 1.0], "observed": [0.0, 0.5, 1.0]})
     table = table.select(pl.lit("teacher").alias("model"), pl.all())
-    paths = drawn(curves.calibration(table)).iter("path")
+    paths = drawn(curves.calibration_chart(table)).iter("path")
     line = next(
         path
         for path in paths
@@ -135,7 +137,7 @@ def test_curves_run_through_their_points() -> None:
 def test_confusion_shows_the_four_counts_and_tints_shares_of_the_actual_label() -> None:
     pairs = [("safe", "safe")] * 6 + [("safe", "phishing")] * 2 + [("phishing", "phishing")] * 1500
     root = drawn(
-        confusion.confusion(
+        confusion.confusion_chart(
             "student", pl.DataFrame(pairs, schema=["actual", "predicted"], orient="row")
         )
     )
@@ -155,7 +157,7 @@ def test_sizes_stack_to_their_totals() -> None:
         "quantized": {"body": 1_000_000, "other": 1_000_000, "total": 2_000_000},
     }
     assert size_bars.parts(sizes) == ["body", "head", "other"]
-    root = drawn(size_bars.size_by_part(sizes))
+    root = drawn(size_bars.size_bars(sizes))
     assert [text for text in texts(root) if text.endswith("MB")] == ["8.00 MB", "2.00 MB"]
     bars = [path for path in root.iter("path") if path.get("fill", "").startswith("var(--part-")]
     widths = Counter[str]()
@@ -170,7 +172,9 @@ def test_sizes_stack_to_their_totals() -> None:
 def test_small_slices_are_hollow_and_the_others_filled() -> None:
     found = record(Slices, made_up.slices()).slices
     marks = [
-        mark for mark in drawn(dots.slices(found)).iter("path") if "var(" in mark.get("fill", "")
+        mark
+        for mark in drawn(dots.slices_chart(found)).iter("path")
+        if "var(" in mark.get("fill", "")
     ]
     hollow = [mark for mark in marks if mark.get("fill-opacity") == "0"]
     assert len(marks) == len(found) * len(JUDGED)
@@ -180,7 +184,7 @@ def test_small_slices_are_hollow_and_the_others_filled() -> None:
 def test_a_slice_is_drawn_even_if_another_has_its_name_or_a_model_has_no_score() -> None:
     twins = [made_up.one_slice("host", "same", 200), made_up.one_slice("host", "same", 300)]
     del twins[0]["models"]["teacher"]
-    root = drawn(dots.slices([record(SliceScore, twin) for twin in twins]))
+    root = drawn(dots.slices_chart([record(SliceScore, twin) for twin in twins]))
     assert texts(root).count("host: same") == 2
     assert len([mark for mark in root.iter("path") if "var(" in mark.get("fill", "")]) == 7
 
@@ -192,7 +196,7 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
         made_up.hop("teacher", "quantized", -0.01, 0.01),
         made_up.hop("baseline", "quantized", -0.001, 0.002),
     ]
-    root = drawn(changes.forest([record(Hop, hop) for hop in hops], 0.005))
+    root = drawn(changes.forest_chart([record(Hop, hop) for hop in hops], 0.005))
     points = [path for path in root.iter("path") if path.get("d", "").count("A") > 1]
     assert [point.get("fill") for point in points] == [
         f"var(--{role})" for role in ("good", "bad", "open", "open")
@@ -211,7 +215,7 @@ def test_the_forest_has_zero_where_the_zero_line_is_and_colours_by_verdict() -> 
 
 def test_training_curves_leave_out_what_a_model_has_not() -> None:
     tables = {"student": pl.DataFrame({"epoch": [1], "loss": [0.5], "validation_f1": [None]})}
-    root = drawn(curves.training(tables, "validation_f1", "F1"))
+    root = drawn(curves.training_curves(tables, "validation_f1", "F1"))
     assert not [
         path
         for path in root.iter("path")
@@ -226,7 +230,7 @@ def test_names_from_the_data_stay_text() -> None:
     ]
     sizes = {"teacher": {HOSTILE: 5, "total": 5}}
     scores = [record(SliceScore, score) for score in found]
-    for spec in (dots.slices(scores), size_bars.size_by_part(sizes)):
+    for spec in (dots.slices_chart(scores), size_bars.size_bars(sizes)):
         markup = svg.draw(spec, HOSTILE)
         root = ElementTree.fromstring(markup)
         assert {element.tag for element in root.iter()} <= svg.KEPT_TAGS

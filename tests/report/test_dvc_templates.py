@@ -64,7 +64,9 @@ def strings(value: Any) -> set[str]:
 
 def test_the_committed_templates_are_those_of_the_charts() -> None:
     committed = {file.stem: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.json")}
-    assert committed == plots_template.templates(), "`python src/stage.py plots_template` first"
+    assert committed == plots_template.template_texts(), (
+        "`python src/stage.py plots_template` first"
+    )
 
 
 @pytest.mark.parametrize("name", dvc_templates.templates())

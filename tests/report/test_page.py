@@ -228,7 +228,7 @@ def test_a_rival_is_beaten_by_the_interval_before_rounding() -> None:
 
 def test_a_table_of_markdown() -> None:
     assert (
-        markdown.table(["a", "b"], [["x", "1"], ["y", "2"]])
+        markdown.markdown_table(["a", "b"], [["x", "1"], ["y", "2"]])
         == "| a | b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |"
     )
 
@@ -414,7 +414,7 @@ def test_the_table_shows_estimates_with_their_intervals() -> None:
     }
     assert rows["Smaller than the teacher"][3]["value"] == "4.7 ×"
     assert [len(cells) for cells in rows.values()] == [len(JUDGED)] * len(rows)
-    assert sections.reasons(found.evidence.intervals.models) == [
+    assert sections.unmeasured_reasons(found.evidence.intervals.models) == [
         "Phishing found at 0.1 % false alarms: validation has 450 safe rows; a false-positive rate"
         " of 0.1 % needs 1000."
     ]

@@ -28,7 +28,7 @@ import minnow
 from minnow.serve import settings
 from minnow.errors import MinnowError
 try:
-    settings.read(__import__("pathlib").Path({str(tmp_path)!r}))
+    settings.read_settings(__import__("pathlib").Path({str(tmp_path)!r}))
 except MinnowError as error:
     assert "is no release" in str(error)
 loaded = {{name for name in sys.modules if name.startswith("minnow.")}}
@@ -44,10 +44,10 @@ assert {{name for name in loaded if name.count(".") > 1}} == {{
 @pytest.mark.parametrize("content", ["[]", "{}", '{"labels": ["one"]}', '{"labels": 3}'])
 def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
     with pytest.raises(MinnowError, match="is no release"):
-        settings.read(tmp_path)
+        settings.read_settings(tmp_path)
     (tmp_path / "minnow.json").write_text(content)
     with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
-        settings.read(tmp_path)
+        settings.read_settings(tmp_path)
 
 
 def test_settings_survive_json() -> None:

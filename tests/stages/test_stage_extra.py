@@ -21,7 +21,13 @@ from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.data import synthetic
 from minnow.evaluation import baseline as baseline_model
-from minnow.evaluation.baseline import baseline_logits, fit_baseline, load, parameters, save
+from minnow.evaluation.baseline import (
+    baseline_logits,
+    fit_baseline,
+    load_baseline,
+    parameters,
+    save_baseline,
+)
 from minnow.layout import JUDGED, Layout
 from minnow.models import folders
 from minnow.stages import baseline, predict_extra, prepare, teacher_unlabelled
@@ -78,7 +84,7 @@ def seen_set(root: Path) -> tuple[str, list[int]]:
 
 def test_the_stored_logits_are_those_of_the_stored_baseline(prepared: Path) -> None:
     layout = Layout(prepared)
-    loaded = load(layout.model("baseline"))
+    loaded = load_baseline(layout.model("baseline"))
     for split in ("validation", "test"):
         table = read_table(layout.split(split))
         expected = baseline_logits(loaded, table["text"].to_list()).astype(np.float32)
@@ -97,7 +103,7 @@ def test_the_baseline_is_made_of_train_and_is_the_same_bytes_again(project: Path
     assert tree(project) == before
     train = read_table(Layout(project).split("train"))
     fitted = fit_baseline(train["text"].to_list(), train["label"].to_list())
-    save(fitted, project / "models" / "expected")
+    save_baseline(fitted, project / "models" / "expected")
     for file in (project / "models" / "expected").iterdir():
         assert (Layout(project).model("baseline") / file.name).read_bytes() == file.read_bytes()
 

@@ -76,7 +76,7 @@ def checkpoint(
 
 
 def loaded(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
-    tokenizer = pretrained.load_tokenizer(checkpoint, max_length=16)
+    tokenizer = pretrained.base_tokenizer(checkpoint, max_length=16)
     model = pretrained.load_classifier(checkpoint)
     pretrained.agree_on_padding(model, tokenizer)
     return model.eval(), tokenizer
@@ -143,7 +143,7 @@ TRAIN = pl.DataFrame(
 def fitted(
     checkpoint: Checkpoint, folder: Path, *, loss: Loss = hard_loss
 ) -> tuple[Any, PreTrainedTokenizerBase, pl.DataFrame]:
-    tokenizer = pretrained.load_tokenizer(checkpoint, max_length=24)
+    tokenizer = pretrained.base_tokenizer(checkpoint, max_length=24)
     torch.manual_seed(0)
     model = qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
     pretrained.agree_on_padding(model, tokenizer)
@@ -208,7 +208,7 @@ def test_validation_leaves_the_packed_weights_alone(checkpoint: Checkpoint) -> N
     """A CPU's kernel repacks them in eval mode and rounds their scales."""
     model = qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
     before = float_copy(model).state_dict()
-    tokenizer = pretrained.load_tokenizer(checkpoint, max_length=16)
+    tokenizer = pretrained.base_tokenizer(checkpoint, max_length=16)
     predict_logits(model, encode(tokenizer, TEXTS[:1]), device=CPU)
     assert all(
         torch.equal(value, before[name]) for name, value in float_copy(model).state_dict().items()

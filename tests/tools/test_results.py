@@ -203,12 +203,14 @@ def test_a_hop_that_only_some_seeds_have_names_its_seed(tmp_path: Path) -> None:
 
 def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
     needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
-    assert run_tables.judged(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
-    assert run_tables.judged(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
+    assert run_tables.hop_cells(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
     assert (
-        run_tables.judged(hop("teacher", "student", 0.02, "non_inferior", better_than_before=True))[
-            -1
-        ]
+        run_tables.hop_cells(hop("teacher", "student", 0.02, "non_inferior"))[-1] == "non-inferior"
+    )
+    assert (
+        run_tables.hop_cells(
+            hop("teacher", "student", 0.02, "non_inferior", better_than_before=True)
+        )[-1]
         == "better"
     )
 
@@ -218,7 +220,7 @@ def test_of_a_rival_only_is_said_who_beats_whom() -> None:
     that.
     """
     rival = hop("baseline", "teacher", 0.0, "inconclusive", rows_needed=21_000)
-    assert run_tables.judged(rival)[-1] == "not shown better"
+    assert run_tables.hop_cells(rival)[-1] == "not shown better"
 
 
 def test_other_test_sets_tell_what_was_removed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from minnow.layout import JUDGED, Layout
 from minnow.tools import verify
 
 
-def results(**changes: Any) -> verify.Results:
+def results(**changes: Any) -> verify.CheckoutResults:
     """Made-up results of every model, their metrics and hops changed."""
     evidence = made_up.findings().evidence
     flat = {name: value for name, value in changes.items() if name != "verdict"}
@@ -30,7 +30,7 @@ def results(**changes: Any) -> verify.Results:
             for hop in evidence.hops.hops
         )
         evidence = replace(evidence, hops=replace(evidence.hops, hops=hops))
-    return verify.Results(headline, evidence)
+    return verify.CheckoutResults(headline, evidence)
 
 
 def failed(**changes: Any) -> set[str]:
@@ -85,14 +85,14 @@ def repository(root: Path) -> Path:
     return root
 
 
-def write_results(layout: Layout, made: verify.Results) -> None:
+def write_results(layout: Layout, made: verify.CheckoutResults) -> None:
     for model, headline in made.headline.items():
         write_json(layout.metrics(model), as_json(headline))
     write_evidence(layout, made.evidence)
 
 
 def rebuild_with(changes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    real = verify.run
+    real = verify.run_command
 
     def run(command: list[str], folder: Path) -> None:
         if command[0] == "git":
@@ -101,7 +101,7 @@ def rebuild_with(changes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> 
         if command[-1] == "repro":
             write_results(Layout(folder), results(**changes))
 
-    monkeypatch.setattr(verify, "run", run)
+    monkeypatch.setattr(verify, "run_command", run)
 
 
 def test_verify_rebuilds_head_and_says_what_moved(
@@ -128,4 +128,4 @@ def test_verify_fails_outside_the_tolerance(
 def test_a_failed_rebuild_is_one_line(tmp_path: Path) -> None:
     arguments: Any = (["false"], tmp_path)
     with pytest.raises(MinnowError, match="`false` failed"):
-        verify.run(*arguments)
+        verify.run_command(*arguments)

@@ -38,7 +38,7 @@ Step = Callable[[Path], None]
 # Running
 
 
-def changes(layout: Layout, name: str) -> dict[str, Any]:
+def changed_params(layout: Layout, name: str) -> dict[str, Any]:
     """Return what the control sets otherwise than it is, by dotted key of params.yaml.
 
     Raises:
@@ -76,7 +76,7 @@ def scratch_of(layout: Layout, name: str, params: str) -> Layout:
     `params` are those of all stages that it runs, as text.
     """
     scratch = Layout(layout.control_scratch(name))
-    document = with_changes(read_params(layout.params), changes(layout, name))
+    document = with_changes(read_params(layout.params), changed_params(layout, name))
     sources, links = (_shared(place, name, active_preset(document)) for place in (layout, scratch))
     origin = _digest(params, [*sources, *(PACKAGE / folder for folder in CODE)])
     if _state(scratch).get("origin") == origin:

@@ -36,7 +36,7 @@ X86_64 = ("x86_64", "AMD64")
 _installed: list[Any] = []
 
 
-def prepare(root: Path) -> None:
+def prepare_kernels(root: Path) -> None:
     """Set the variables that portable kernels need, if params.yaml asks for them.
 
     A params.yaml that cannot be read sets nothing: the stage itself says what is wrong with it.

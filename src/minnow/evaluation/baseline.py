@@ -83,7 +83,7 @@ def parameters(pipeline: Pipeline) -> int:
     return int(features.idf_.size + regression.coef_.size + regression.intercept_.size)
 
 
-def save(pipeline: Pipeline, folder: Path) -> None:
+def save_baseline(pipeline: Pipeline, folder: Path) -> None:
     """Write a folder that is the same bytes for the same pipeline, with `manifest.json` beside the
     rest.
     """
@@ -119,7 +119,7 @@ def save(pipeline: Pipeline, folder: Path) -> None:
     write_manifest(folder, facts)
 
 
-def load(folder: Path) -> Pipeline:
+def load_baseline(folder: Path) -> Pipeline:
     """Return the pipeline in a folder that `save` wrote, its numbers rounded to float32.
 
     Raises:
@@ -140,14 +140,14 @@ def load(folder: Path) -> Pipeline:
     return make_pipeline(features, regression)
 
 
-def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def store_baseline_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Write `<out>/<name>.parquet` for tables with `id` and `text`, all or none, by the baseline
     saved in `folder`.
 
     Raises:
         MinnowError: the folder is damaged.
     """
-    pipeline = load(folder)
+    pipeline = load_baseline(folder)
     with replacing(out) as logits_folder:
         for name, table in tables.items():
             logits = baseline_logits(pipeline, table["text"].to_list()).astype(np.float32)

@@ -24,7 +24,7 @@ def logits(layout: Layout, model: str, split: str) -> metrics.Array:
     return np.asarray(read_logits(layout.logits_of(model, split), ids_of(layout, split)))
 
 
-def size(layout: Layout, model: str) -> int:
+def needed_bytes(layout: Layout, model: str) -> int:
     """Return the bytes of everything that a model needs to run, from its manifest."""
     return sum(int(file["bytes"]) for file in read_json(layout.manifest(model))["files"].values())
 
@@ -41,12 +41,12 @@ def headline_of(layout: Layout, model: str, fpr: float | None) -> Headline:
             metrics.margins_of(validation[0]), validation[1], fpr
         ),
         parameters=read_json(layout.manifest(model))["parameters"],
-        size=size(layout, model),
-        teacher_size=size(layout, "teacher"),
+        size=needed_bytes(layout, model),
+        teacher_size=needed_bytes(layout, "teacher"),
     )
 
 
-def bytes_by_part(layout: Layout, model: str) -> dict[str, int]:
+def needed_bytes_by_part(layout: Layout, model: str) -> dict[str, int]:
     """Return the bytes of a model by part; they add up to all that it needs to run.
 
     A tokenizer's files are taken out of the manifest's `other` as `vocabulary`, as the baseline
@@ -58,4 +58,4 @@ def bytes_by_part(layout: Layout, model: str) -> dict[str, int]:
         int(fact["bytes"]) for name, fact in files.items() if name.startswith("tokenizer")
     )
     split = {"vocabulary": tokenizer, "other": parts["other"] - tokenizer} if tokenizer else {}
-    return {**parts, **split, "total": size(layout, model)}
+    return {**parts, **split, "total": needed_bytes(layout, model)}

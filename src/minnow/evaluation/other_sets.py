@@ -47,7 +47,7 @@ def on_extra_sets(
     layout: Layout, outcomes: Mapping[str, Outcome], method: Method
 ) -> dict[str, ExtraResult]:
     """Return by further test set how it came about, and what all models are worth on it."""
-    facts_by_set = results.read(dict[str, ExtraFacts], layout.extra_report(BASELINE))
+    facts_by_set = results.read_record(dict[str, ExtraFacts], layout.extra_report(BASELINE))
     return {
         name: on_extra_set(layout, name, facts, outcomes, method)
         for name, facts in facts_by_set.items()

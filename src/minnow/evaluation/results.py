@@ -132,26 +132,26 @@ def as_json(value: Any) -> Any:
     return [as_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def read(record: type[RecordT], path: Path) -> RecordT:
+def read_record(record: type[RecordT], path: Path) -> RecordT:
     """Return the record in a JSON file; a MinnowError names a file that is missing or broken."""
     return from_json(record, read_json(path), str(path))
 
 
 def read_headline(layout: Layout, model: str) -> Headline:
     """Return metrics/<model>.json."""
-    return read(Headline, layout.metrics(model))
+    return read_record(Headline, layout.metrics(model))
 
 
 def read_evidence(layout: Layout) -> Evidence:
     """Return metrics/evidence; a MinnowError names a file that is missing or broken."""
     return Evidence(
-        intervals=read(Intervals, layout.evidence("intervals")),
-        hops=read(Hops, layout.evidence("hops")),
-        calibration=read(Calibrations, layout.evidence("calibration")),
-        slices=read(Slices, layout.evidence("slices")),
-        sizes=read(dict[str, dict[str, int]], layout.evidence("sizes")),
-        extra=read(dict[str, ExtraResult], layout.evidence("extra")),
-        controls=read(dict[str, ControlResult], layout.evidence("controls")),
+        intervals=read_record(Intervals, layout.evidence("intervals")),
+        hops=read_record(Hops, layout.evidence("hops")),
+        calibration=read_record(Calibrations, layout.evidence("calibration")),
+        slices=read_record(Slices, layout.evidence("slices")),
+        sizes=read_record(dict[str, dict[str, int]], layout.evidence("sizes")),
+        extra=read_record(dict[str, ExtraResult], layout.evidence("extra")),
+        controls=read_record(dict[str, ControlResult], layout.evidence("controls")),
     )
 
 

@@ -139,7 +139,7 @@ def score(measure: Measure, guesses: Array, labels: Array) -> float:
     return 2 * hits / (np.count_nonzero(guesses) + np.count_nonzero(labels))
 
 
-def table(report: Slices) -> pl.DataFrame:
+def slices_table(report: Slices) -> pl.DataFrame:
     """Return a report as rows for a plot: `slice` (`path: with path`; a small one says how small),
     `model`, `score`.
     """

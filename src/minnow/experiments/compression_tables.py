@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from minnow.experiments.run_tables import NAMES, changed, judged, spread
-from minnow.report.markdown import table
+from minnow.experiments.run_tables import NAMES, f1_change, hop_cells, spread
+from minnow.report.markdown import markdown_table
 
 # The rows of README's table: models and runs of benchmarks/compression.py, in words for who sees
 # them first.
@@ -32,7 +32,9 @@ def sweep(found: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             [str(batch), rate, *(f"{score:.4f}" for score in scores), f"{mean(scores):.4f}"]
         )
-    return table(["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows)
+    return markdown_table(
+        ["batch size", "dropout", *(f"seed {seed}" for seed in every), "mean"], rows
+    )
 
 
 def ladder(found: Sequence[Mapping[str, Any]]) -> str:
@@ -41,7 +43,7 @@ def ladder(found: Sequence[Mapping[str, Any]]) -> str:
     """
     rows = []
     for each in found:
-        f1, cells = each["estimates"]["f1"], judged(each["hop"])
+        f1, cells = each["estimates"]["f1"], hop_cells(each["hop"])
         size, test = (
             f"{each['bytes'] / 1e6:.2f}",
             f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]",
@@ -49,7 +51,7 @@ def ladder(found: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             [each["name"], size, f"{each['validation_f1']:.4f}", test, *cells[:2], cells[-1]]
         )
-    return table(
+    return markdown_table(
         ["student", "MB", "validation F1", "F1", "against teacher", "95 %", "verdict"], rows
     )
 
@@ -67,10 +69,10 @@ def screen(found: Mapping[str, Any]) -> str:
                 *(f"{run[model]['validation_f1']:.4f}" for model in ("student", "quantized")),
             ]
         )
-    return table(["validation F1", "student", "quantized"], rows)
+    return markdown_table(["validation F1", "student", "quantized"], rows)
 
 
-def headline(found: Mapping[str, Any]) -> str:
+def headline_table(found: Mapping[str, Any]) -> str:
     """Return README's table: MB, F1 on test, and its change against the teacher, of HEADLINE's
     models and runs.
     """
@@ -83,7 +85,7 @@ def headline(found: Mapping[str, Any]) -> str:
     }
     cells = {
         "teacher": [*brief(references["teacher"]), "", ""],
-        "baseline": [*brief(references["baseline"]), " ".join(changed(change)), ""],
+        "baseline": [*brief(references["baseline"]), " ".join(f1_change(change)), ""],
     }
     rows = []
     for name, title in HEADLINE.items():
@@ -91,7 +93,7 @@ def headline(found: Mapping[str, Any]) -> str:
         rows.append(
             [f"{title} ({len(runs)} seeds)", *over_seeds(runs)] if runs else [title, *cells[name]]
         )
-    return table(["", "MB", "F1", "change against the teacher", "non-inferior"], rows)
+    return markdown_table(["", "MB", "F1", "change against the teacher", "non-inferior"], rows)
 
 
 def brief(model: Mapping[str, Any]) -> list[str]:
@@ -129,7 +131,7 @@ def losses(found: Mapping[str, Any]) -> str:
         rows.append(
             [name, *scores([run["quantized"] for run in found["runs"] if run["name"] == name])]
         )
-    return table(
+    return markdown_table(
         ["model", "seeds", "MB", "validation F1", "F1", "roc_auc", "F1, exact 1,000"], rows
     )
 
@@ -165,12 +167,12 @@ def compressed(found: Mapping[str, Any]) -> str:
     for run in found["runs"]:
         each = run[run["model"]]
         hops_by_origin = {hop["before"]: hop for hop in each["hops"]}
-        against, rival = judged(hops_by_origin["teacher"]), hops_by_origin.get("baseline")
-        over = "" if rival is None else " ".join(judged(rival)[:2])
+        against, rival = hop_cells(hops_by_origin["teacher"]), hops_by_origin.get("baseline")
+        over = "" if rival is None else " ".join(hop_cells(rival)[:2])
         name = titled(run, several=names.count(run["name"]) > 1)
         rows.append([name, *sized(each), " ".join(against[:2]), against[-1], over, exact(each)])
     test = ["F1", "roc_auc", "against teacher", "verdict", "against n-grams", "F1, exact 1,000"]
-    return table(["student", "MB", "validation F1", *test], rows)
+    return markdown_table(["student", "MB", "validation F1", *test], rows)
 
 
 def titled(run: Mapping[str, Any], *, several: bool) -> str:

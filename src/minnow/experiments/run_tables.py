@@ -8,7 +8,7 @@ from typing import Any
 from minnow.evaluation.records import Headline
 from minnow.layout import SPLITS
 from minnow.report import verdicts
-from minnow.report.markdown import table
+from minnow.report.markdown import markdown_table
 
 COLUMNS = tuple(metric.name for metric in fields(Headline))
 # The columns of a table over several seeds, for which there is less room.
@@ -35,13 +35,13 @@ NAMES = {
 def models(found: Mapping[str, Mapping[str, float]]) -> str:
     """Return one row per model, with the headline metrics."""
     rows = [
-        [title, *(number(name, found[model][name]) for name in COLUMNS)]
+        [title, *(metric_text(name, found[model][name]) for name in COLUMNS)]
         for model, title in shown(found)
     ]
-    return table(["model", *COLUMNS], rows)
+    return markdown_table(["model", *COLUMNS], rows)
 
 
-def number(name: str, value: float | None) -> str:
+def metric_text(name: str, value: float | None) -> str:
     """Return a metric as its column shows it."""
     if value is None:
         return "n/a"
@@ -62,7 +62,7 @@ def seeds(runs: Sequence[Mapping[str, Any]]) -> str:
         )
         cells = [spread(name, values) for name, values in zip(SEED_COLUMNS, columns, strict=True)]
         rows.append([title, *cells])
-    return table(["model", *SEED_COLUMNS], rows)
+    return markdown_table(["model", *SEED_COLUMNS], rows)
 
 
 def metrics_of(run: Mapping[str, Any], model: str) -> Mapping[str, float]:
@@ -78,7 +78,7 @@ def spread(name: str, values: Sequence[float]) -> str:
     """Return `mean ± standard deviation`, or the value that all share."""
     if not values:
         return "n/a"
-    middle = number(name, mean(values))
+    middle = metric_text(name, mean(values))
     return middle if len(set(values)) == 1 else f"{middle} ± {stdev(values):.4f}"
 
 
@@ -97,16 +97,16 @@ def hops(reports: Sequence[Mapping[str, Any]]) -> str:
         if several and len(hops_) == len(reports) and all(each == hops_[0] for each in hops_):
             by_seed = {"all": hops_[0]}
         rows += [
-            [f"{NAMES[before]} → {NAMES[after]}", *([seed] if several else []), *judged(hop)]
+            [f"{NAMES[before]} → {NAMES[after]}", *([seed] if several else []), *hop_cells(hop)]
             for seed, hop in by_seed.items()
         ]
     seed_column = ["seed"] if several else []
-    return table(
+    return markdown_table(
         ["hop", *seed_column, "change of F1", "95 %", "worse", "better", "p", "verdict"], rows
     )
 
 
-def judged(hop: Mapping[str, Any]) -> list[str]:
+def hop_cells(hop: Mapping[str, Any]) -> list[str]:
     """Return a hop's cells."""
     change = hop["f1"]
     p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
@@ -119,15 +119,15 @@ def judged(hop: Mapping[str, Any]) -> list[str]:
         verdict = hop["verdict"].replace("_", "-")
         if hop["rows_needed"] is not None:
             verdict += f" (needs {hop['rows_needed']:,} rows)"
-    return [*changed(change), str(hop["worse"]), str(hop["better"]), p, verdict]
+    return [*f1_change(change), str(hop["worse"]), str(hop["better"]), p, verdict]
 
 
-def changed(f1: Mapping[str, float]) -> list[str]:
+def f1_change(f1: Mapping[str, float]) -> list[str]:
     """Return a difference of F1 and its interval."""
     return [f"{f1['difference']:+.4f}", f"[{f1['low']:+.4f}, {f1['high']:+.4f}]"]
 
 
-def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
+def further_sets(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return every model's F1 and ROC AUC on the further test sets, mean over the seeds, ± standard
     deviation.
     """
@@ -155,7 +155,7 @@ def elsewhere(runs: Sequence[Mapping[str, Any]]) -> str:
                     ]
                 )
     header = ["test set", "rows", "removed", "domains known", "model", "accuracy", "f1", "roc_auc"]
-    return table(header, rows)
+    return markdown_table(header, rows)
 
 
 def prepare(report: Mapping[str, Any]) -> str:
@@ -169,7 +169,7 @@ def prepare(report: Mapping[str, Any]) -> str:
                 *(f"{n:,}" for n in (sum(kept.values()), kept["phishing"], kept["safe"], domains)),
             ]
         )
-    return table(["split", "rows", "phishing", "safe", "domains"], rows)
+    return markdown_table(["split", "rows", "phishing", "safe", "domains"], rows)
 
 
 def curves(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -185,7 +185,9 @@ def curves(runs: Sequence[Mapping[str, Any]]) -> str:
         ]
         for (model, seed), curve in trained.items()
     ]
-    return table(["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows)
+    return markdown_table(
+        ["validation F1", *(f"epoch {epoch + 1}" for epoch in range(epochs))], rows
+    )
 
 
 def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -106,7 +106,7 @@ def parameter_name(layer: str, matrix: str) -> str:
     return f"{layer.replace('.', '/')}/{matrix}"
 
 
-def make_room(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
+def make_room_for_adapters(model: nn.Module, layers: Sequence[str], rank: int) -> LowRank:
     """Give the model zeros for the adapters of these layers, in its own dtype.
 
     Raises:
@@ -153,16 +153,16 @@ def attach(model: PreTrainedModel, trained: LayerAdapters) -> None:
     """Put adapters beside the weights of a model, in place, and say so in its config."""
     first = next(iter(trained.values()))
     rank, device = len(first.a), next(model.parameters()).device
-    room = make_room(model, list(trained), rank).to(device)
+    room = make_room_for_adapters(model, list(trained), rank).to(device)
     with torch.no_grad():
         for name, adapter in trained.items():
             room.get_parameter(parameter_name(name, "a")).copy_(adapter.a)
             room.get_parameter(parameter_name(name, "b")).copy_(adapter.b)
     connect(model, list(trained), first.scale)
-    setattr(model.config, ADAPTERS_KEY, described(list(trained), rank, first.scale))
+    setattr(model.config, ADAPTERS_KEY, described_adapters(list(trained), rank, first.scale))
 
 
-def described(layers: Sequence[str], rank: int, scale: float) -> dict[str, Any]:
+def described_adapters(layers: Sequence[str], rank: int, scale: float) -> dict[str, Any]:
     """Return what config.json says of adapters."""
     return {
         "rank": rank,
@@ -183,7 +183,7 @@ class Described:
     scale: float
 
 
-def of_config(config: Any) -> Described | None:
+def adapters_of_config(config: Any) -> Described | None:
     """Return what a config says of adapters; None if there are none.
 
     Raises:
@@ -194,7 +194,7 @@ def of_config(config: Any) -> Described | None:
         return None
     if isinstance(said, dict) and {"layers", "rank", "scale"} <= said.keys():
         found = Described(said["layers"], said["rank"], said["scale"])
-        expected = described(found.layers, found.rank, found.scale)
+        expected = described_adapters(found.layers, found.rank, found.scale)
         if without_loader(said) == without_loader(expected):
             return found
     raise MinnowError(

@@ -237,7 +237,9 @@ def tables(model: nn.Module) -> dict[str, nn.Embedding]:
     }
 
 
-def make_room(model: nn.Module, schemes: Mapping[str, Scheme]) -> dict[str, QuantizedEmbedding]:
+def make_room_for_tables(
+    model: nn.Module, schemes: Mapping[str, Scheme]
+) -> dict[str, QuantizedEmbedding]:
     """Put a layer of zeros into the place of each table of these names, and return the new layers
     by name.
     """
@@ -250,7 +252,7 @@ def make_room(model: nn.Module, schemes: Mapping[str, Scheme]) -> dict[str, Quan
     return made
 
 
-def described(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, Any]]:
+def described_tables(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, Any]]:
     """Return what config.json says of packed tables: a block, or a list of them where tables differ
     in their scheme.
     """
@@ -269,7 +271,7 @@ def described(schemes: Mapping[str, Scheme]) -> dict[str, Any] | list[dict[str, 
     return blocks[0] if len(blocks) == 1 else blocks
 
 
-def of_config(config: Any) -> dict[str, Scheme] | None:
+def tables_of_config(config: Any) -> dict[str, Scheme] | None:
     """Return the scheme of each table that a config says is packed; None if it says of none.
 
     Raises:
@@ -287,7 +289,7 @@ def of_config(config: Any) -> dict[str, Scheme] | None:
         and isinstance(block.get("tables"), list)
         for name in block["tables"]
     }
-    if not schemes or without_loader(said) != without_loader(described(schemes)):
+    if not schemes or without_loader(said) != without_loader(described_tables(schemes)):
         raise MinnowError(
             f"config.json says {EMBEDDINGS_KEY}: {said}, which this Minnow cannot read: install the"
             " one that wrote it"

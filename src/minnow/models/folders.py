@@ -93,7 +93,7 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
             in a new way, or config and weights do not belong together.
     """
     config = load_config(folder)
-    adapted = adapters.of_config(config)
+    adapted = adapters.adapters_of_config(config)
     if adapted is not None:
         config.transformers_weights = adapters.WEIGHTS
         options = {"config": config, **options}
@@ -132,7 +132,7 @@ def model_class(config: PreTrainedConfig) -> type[Any]:
     """Return what loads a config's model: transformers' own class, with room for what else the
     config speaks of.
     """
-    packed, adapted = embeddings.of_config(config), adapters.of_config(config)
+    packed, adapted = embeddings.tables_of_config(config), adapters.adapters_of_config(config)
     if packed is None and adapted is None:
         return AutoModelForSequenceClassification
     classes: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
@@ -141,9 +141,9 @@ def model_class(config: PreTrainedConfig) -> type[Any]:
     def make(self: PreTrainedModel, *args: Any, **options: Any) -> None:
         plain.__init__(self, *args, **options)
         if packed is not None:
-            embeddings.make_room(self, packed)
+            embeddings.make_room_for_tables(self, packed)
         if adapted is not None:
-            adapters.make_room(self, adapted.layers, adapted.rank)
+            adapters.make_room_for_adapters(self, adapted.layers, adapted.rank)
 
     # Under the same name: that is what a save writes into config.json.
     return type(plain.__name__, (plain,), {"__init__": make, "__module__": plain.__module__})

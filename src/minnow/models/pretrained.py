@@ -82,7 +82,7 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def load_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
+def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
     """Return the checkpoint's tokenizer, which cuts texts at `max_length` tokens and pads them,
     both at the end.
 

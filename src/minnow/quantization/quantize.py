@@ -177,11 +177,11 @@ def pack_embeddings(
     """Replace tables of the model by packed ones of the original's float32 weights, and say so in
     the config.
     """
-    for name, layer in embeddings.make_room(model, schemes).items():
+    for name, layer in embeddings.make_room_for_tables(model, schemes).items():
         weight = original.get_parameter(f"{name}.weight")[: layer.rows]
         layer.weight = embeddings.quantize_rows(weight, layer.scheme).to(layer.weight.device)
     if schemes:
-        setattr(model.config, EMBEDDINGS_KEY, embeddings.described(schemes))
+        setattr(model.config, EMBEDDINGS_KEY, embeddings.described_tables(schemes))
 
 
 def formats(

@@ -11,41 +11,49 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minnow.evaluation.records import (
-    WHOLE_WAY,
     Estimates,
-    ExtraResult,
     Headline,
     Hop,
     Hops,
     OperatingPoint,
-    Slices,
-    SliceScore,
     Unmeasured,
     between,
 )
-from minnow.evaluation.results import DataReport, Evidence, read, read_evidence, read_headline
+from minnow.evaluation.results import (
+    DataReport,
+    Evidence,
+    read_evidence,
+    read_headline,
+    read_record,
+)
 from minnow.layout import BASELINE, JUDGED, SPLITS, Layout
 from minnow.release import loading, phrases
+from minnow.release.card_tables import (
+    BEFORE,
+    COLUMNS,
+    FINAL,
+    MODEL_NAMES,
+    extra_table,
+    hurt_table,
+    sizes_table,
+    weak_table,
+)
 from minnow.release.provenance import Origin
 from minnow.report import verdicts
 from minnow.report.formatting import (
-    NONE,
     count,
-    interval,
+    interval_text,
     megabytes,
     number,
     p_value,
     percent,
     signed,
 )
-from minnow.report.markdown import code, estimate, table
+from minnow.report.markdown import estimate, markdown_table
 from minnow.serve.settings import FILE, Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = "card.md.j2"
-BEFORE, FINAL = WHOLE_WAY
-COLUMNS = (BASELINE, BEFORE, "student", FINAL)
-MODEL_NAMES = ["n-gram baseline", *COLUMNS[1:]]
 # Of the metadata, in the names that the Hub knows.
 RESULTS = {"f1": "F1", "accuracy": "Accuracy", "roc_auc": "ROC AUC"}
 ESTIMATES = {
@@ -56,12 +64,8 @@ ESTIMATES = {
     "tpr_at_fpr_1pct": "phishing found at 1 % false positives",
     "ece": "calibration error, before the temperature",
 }
-SHOWN_SLICES = 5
 # ISO 639-2 for what has no linguistic content: URLs are no language.
 LANGUAGE = "zxx"
-# The notebook's own figures: MB, and what it says of them.
-NOTEBOOK = {BEFORE: "438", "student": "211 (51 % smaller)", FINAL: "62.7 (7 times smaller)"}
-NOTEBOOK_ROWS = "450"
 
 Figures = dict[str, str]
 
@@ -78,7 +82,7 @@ class Results:
 def read_results(layout: Layout) -> Results:
     """Return the results of a checkout; a MinnowError names a file that is missing or broken."""
     return Results(
-        data=read(DataReport, layout.metrics("prepare")),
+        data=read_record(DataReport, layout.metrics("prepare")),
         headline={model: read_headline(layout, model) for model in JUDGED},
         evidence=read_evidence(layout),
     )
@@ -104,7 +108,7 @@ def card(results: Results, origin: Origin, settings: Settings) -> str:
         metrics=metric_figures(results),
         threshold=threshold_figures(results, settings),
         limits=limit_figures(results.evidence),
-        sizes=sizes_table(results),
+        sizes=sizes_table(results.headline, results.evidence.hops.rows),
         loading=loading_figures(origin),
         licence=phrases.licence(results.data, origin),
     )
@@ -175,7 +179,7 @@ def data_figures(data: DataReport) -> Figures:
         "source": phrases.source(data),
         "read": f"{data.rows_read:,}",
         "dropped": f"{sum(data.dropped.values()):,}",
-        "table": table(["split", "safe", "phishing"], rows),
+        "table": markdown_table(["split", "safe", "phishing"], rows),
         "splitting": phrases.splitting(data.carved, data.split),
         "leak": percent(data.leak),
     }
@@ -191,7 +195,7 @@ def metric_figures(results: Results) -> Figures:
     ]
     rows.append(["MB", *(megabytes(results.headline[model].size_mb) for model in COLUMNS)])
     return {
-        "table": table(["test split", *MODEL_NAMES], rows),
+        "table": markdown_table(["test split", *MODEL_NAMES], rows),
         "confidence": percent(intervals.confidence, 0),
         "resamples": f"{intervals.resamples:,}",
         "rows": f"{intervals.rows.total:,}",
@@ -221,7 +225,7 @@ def hop_words(hops: Hops, before: str) -> str:
     """Return figures and meaning of the hop from `before` to the quantized student."""
     hop, confidence = hop_to_final(hops, before), percent(hops.confidence, 0)
     return (
-        f"F1 {signed(hop.f1.difference)} ({confidence} interval {interval(hop.f1)})."
+        f"F1 {signed(hop.f1.difference)} ({confidence} interval {interval_text(hop.f1)})."
         f" {verdicts.meaning(hop, hops.margin, hops.rows)} {count(hop.worse)} rows that were right"
         f" are wrong now, and {count(hop.better)} the other way round (McNemar's exact"
         f" {p_value(hop.mcnemar_p)}); the two agree on {percent(hop.agreement)} of the rows."
@@ -246,7 +250,7 @@ def loss_at_low_rates(models: Mapping[str, Estimates], hops: Hops) -> str:
         "With the threshold that lets at most 1 % of the safe validation rows pass for phishing,"
         f" the quantized student finds {now} of the phishing on test, the teacher {then}: a change"
         f" of {signed(change.difference)}, {percent(hops.confidence, 0)} interval"
-        f" {interval(change)}, which F1 does not measure."
+        f" {interval_text(change)}, which F1 does not measure."
     )
 
 
@@ -283,59 +287,6 @@ def limit_figures(evidence: Evidence) -> Figures:
         "weak": weak_table(slices),
         "elsewhere": extra_table(evidence.extra),
     }
-
-
-SLICE_COLUMNS = ["slice", "rows", "measure", "teacher", "quantized"]
-
-
-def hurt_table(slices: Slices) -> str:
-    """Return the slices that compression hurts most, nothing where there is none."""
-    rows = [
-        [*slice_cells(hurt), signed(whole_way.change)]
-        for hurt, whole_way in slices.hurt[:SHOWN_SLICES]
-    ]
-    return table([*SLICE_COLUMNS, "change"], rows) if rows else ""
-
-
-def weak_table(slices: Slices) -> str:
-    """Return the slices where the model is weakest, nothing where all are small."""
-    large = [one for one in slices.slices if not one.small and FINAL in one.models]
-    large.sort(key=lambda one: (one.models[FINAL], slice_name(one)))
-    rows = [slice_cells(one) for one in large[:SHOWN_SLICES]]
-    return table(SLICE_COLUMNS, rows) if rows else ""
-
-
-def slice_name(score: SliceScore) -> str:
-    """Return a slice's trait and value."""
-    return f"{score.slice}: {score.value}"
-
-
-def slice_cells(score: SliceScore) -> list[str]:
-    """Return a slice's name, rows, measure, and its scores before and after."""
-    scores = [number(score.models.get(model)) for model in (BEFORE, FINAL)]
-    return [code(slice_name(score)), f"{score.rows:,}", score.measure, *scores]
-
-
-def extra_table(extra: Mapping[str, ExtraResult]) -> str:
-    """Return F1 on the test sets of other origin, nothing without any."""
-    rows = []
-    for name, result in sorted(extra.items()):
-        models = result.models
-        scores = [estimate(models[model].f1) if model in models else NONE for model in COLUMNS]
-        rows.append([code(name), count(result.rows), *scores])
-    return table(["F1 on", "rows", *MODEL_NAMES], rows) if rows else ""
-
-
-def sizes_table(results: Results) -> str:
-    """Return our sizes beside those of the notebook that this task is known from."""
-    headline = results.headline
-    ours = {model: megabytes(headline[model].size_mb) for model in (BEFORE, "student", FINAL)}
-    smaller = 1 - headline["student"].size_mb / headline[BEFORE].size_mb
-    ours["student"] += f" ({percent(smaller, 0)} smaller)"
-    ours[FINAL] += f" ({headline[FINAL].compression_x:.1f} times smaller)"
-    rows = [[f"{model}, MB", NOTEBOOK[model], size] for model, size in ours.items()]
-    rows.append(["test rows", NOTEBOOK_ROWS, f"{results.evidence.hops.rows:,}"])
-    return table(["", "notebook", "this model"], rows)
 
 
 def loading_figures(origin: Origin) -> dict[str, str | int | None]:

@@ -12,7 +12,7 @@ from minnow.errors import MinnowError
 from minnow.models import folders
 from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
-from minnow.serve.settings import Settings, check, read
+from minnow.serve.settings import Settings, check, read_settings
 from minnow.text import cleaning
 
 
@@ -59,14 +59,14 @@ class Classifier:
         return margins
 
 
-def load(folder: str | Path, *, device: str | None = None) -> Classifier:
+def load_release(folder: str | Path, *, device: str | None = None) -> Classifier:
     """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
 
     Raises:
         MinnowError: the folder is no release, or a file of it is missing or damaged.
     """
     path = Path(folder)
-    settings = read(path)
+    settings = read_settings(path)
     check(path)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = folders.load_for_inference(path, Runtime(chosen, torch.float32))

@@ -8,7 +8,7 @@ from typing import Any
 from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY, read_json
 from minnow.core.made import Made
 from minnow.evaluation.records import Calibration
-from minnow.evaluation.results import Foreign, from_json, read
+from minnow.evaluation.results import Foreign, from_json, read_record
 from minnow.layout import Layout
 from minnow.report.markdown import code
 from minnow.serve.settings import Settings
@@ -161,7 +161,7 @@ def origin_of(layout: Layout) -> Origin:
     """Return what the model was made from, by the manifests of the pipeline's models."""
     student, final = layout.manifest("student"), layout.model("quantized")
     manifest = read_json(layout.manifest("quantized"))
-    unlabelled = read(MoreTexts, layout.unlabelled_report)
+    unlabelled = read_record(MoreTexts, layout.unlabelled_report)
     return Origin(
         teacher=base(read_json(layout.manifest("teacher"))),
         student=base(read_json(student)),

@@ -7,7 +7,7 @@ import polars as pl
 
 from minnow.evaluation.records import Hop
 from minnow.report import formatting, verdicts
-from minnow.report.charts import SIGNED, WIDTH, Chart, axis, by_name, frame, names, rows
+from minnow.report.charts import SIGNED, WIDTH, Chart, axis, by_name, chart_rows, frame, names
 from minnow.report.svg import Spec, paint
 
 SHIFT = Chart(
@@ -32,16 +32,21 @@ INTERVAL = ("difference", "low", "high")
 ROLES = ("good", "bad", "open")
 
 
-def shift(after: str, table: pl.DataFrame) -> Spec:
+def shift_chart(after: str, table: pl.DataFrame) -> Spec:
     """Return how far the probability of phishing moved in one hop, columns dp and share, as a
     histogram.
     """
     line = {"color": paint(after), "strokeWidth": 1.2}
     mark = {**SHIFT.mark, "color": paint(after), "fillOpacity": 0.3, "line": line}
-    return {**frame(WIDTH, 220), "data": rows(table), "mark": mark, "encoding": SHIFT.encoding}
+    return {
+        **frame(WIDTH, 220),
+        "data": chart_rows(table),
+        "mark": mark,
+        "encoding": SHIFT.encoding,
+    }
 
 
-def forest(hops: Sequence[Hop], margin: float) -> Spec:
+def forest_chart(hops: Sequence[Hop], margin: float) -> Spec:
     """Return each hop's difference of f1 with its interval, against zero and the margin (shaded
     beyond it).
     """

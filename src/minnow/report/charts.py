@@ -65,7 +65,7 @@ def by_name(field: str, values: Sequence[str], looks: Sequence[Any]) -> Spec:
     return {"field": field, "type": "nominal", "scale": scale, "legend": None}
 
 
-def rows(table: pl.DataFrame) -> Spec:
+def chart_rows(table: pl.DataFrame) -> Spec:
     """Return a table's rows as data."""
     return {"values": table.to_dicts()}
 

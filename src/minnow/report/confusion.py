@@ -26,7 +26,7 @@ COUNTS: Spec = {
 }
 
 
-def confusion(model: str, table: pl.DataFrame) -> Spec:
+def confusion_chart(model: str, table: pl.DataFrame) -> Spec:
     """Return a model's four counts; columns actual and predicted, a row for each row of test."""
     mark = {**CONFUSION.mark, "color": paint(model)}
     return {

@@ -13,8 +13,8 @@ from minnow.report.charts import (
     WIDTHS,
     Chart,
     axis,
+    chart_rows,
     frame,
-    rows,
 )
 from minnow.report.svg import Spec, paint
 
@@ -74,22 +74,22 @@ def training_chart(column: str, title: str) -> Chart:
     return Chart(encoding, {**LINE, "point": {"size": 30}})
 
 
-def roc(table: pl.DataFrame) -> Spec:
+def roc_chart(table: pl.DataFrame) -> Spec:
     """Return the ROC curves, columns model, fpr and tpr."""
-    return overlaid(ROC, by_model(table))
+    return overlaid(ROC, rows_by_model(table))
 
 
-def precision_recall(table: pl.DataFrame) -> Spec:
+def precision_recall_chart(table: pl.DataFrame) -> Spec:
     """Return the precision-recall curves, columns model, recall and precision."""
-    return overlaid(PRECISION_RECALL, by_model(table))
+    return overlaid(PRECISION_RECALL, rows_by_model(table))
 
 
-def calibration(table: pl.DataFrame) -> Spec:
+def calibration_chart(table: pl.DataFrame) -> Spec:
     """Return the reliability curves, columns model, probability and observed."""
-    return overlaid(CALIBRATION, by_model(table))
+    return overlaid(CALIBRATION, rows_by_model(table))
 
 
-def training(tables: Mapping[str, pl.DataFrame], column: str, title: str) -> Spec:
+def training_curves(tables: Mapping[str, pl.DataFrame], column: str, title: str) -> Spec:
     """Return one column of the training curves by epoch."""
     epochs = max(last_epoch(table) for table in tables.values())
     chart = training_chart(column, title)
@@ -108,7 +108,7 @@ def last_epoch(table: pl.DataFrame) -> int:
     return max(table["epoch"].to_list(), default=1)
 
 
-def by_model(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def rows_by_model(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Return the rows of each model, in their order."""
     return {
         str(part["model"][0]): part for part in table.partition_by("model", maintain_order=True)
@@ -120,7 +120,7 @@ def overlaid(chart: Chart, tables: Mapping[str, pl.DataFrame], **mark: Any) -> S
     x = chart.encoding["x"]["field"]
     layers = [
         {
-            "data": rows(table),
+            "data": chart_rows(table),
             "mark": {**line(chart.mark, model), **mark},
             "encoding": {"order": {"field": x}},
         }

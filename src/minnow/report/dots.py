@@ -56,7 +56,7 @@ SENSITIVITY = Chart(
 )
 
 
-def slices(scores: Sequence[SliceScore]) -> Spec:
+def slices_chart(scores: Sequence[SliceScore]) -> Spec:
     """Return a row per slice with a mark per model; hollow and pale where the slice is small."""
     # Two slices may share a label; their number keeps them apart.
     labels = [f"{number}|{slice_label(score)}" for number, score in enumerate(scores)]
@@ -113,7 +113,7 @@ def tenth_below(score: float) -> float:
     return max(0.0, (int(score * 10 - 1e-9)) / 10)
 
 
-def sensitivity(parts: Sequence[SensitivePart], bits: Sequence[str]) -> Spec:
+def sensitivity_chart(parts: Sequence[SensitivePart], bits: Sequence[str]) -> Spec:
     """Return a row per part with a mark for each number of bits, at the damage that it does."""
     labels = [plain(part.name, 60) for part in parts]
     values: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ from minnow.evaluation.results import SensitivePart
 from minnow.layout import HOPS, JUDGED
 from minnow.report import changes, charts, curves, dots, size_bars, svg
 from minnow.report import confusion as confusions
-from minnow.report.formatting import BITS, arrow, judged, most_sensitive
+from minnow.report.formatting import BITS, arrow, models_in_order, most_sensitive
 from minnow.text.display import plain
 
 if TYPE_CHECKING:
@@ -54,24 +54,24 @@ def drawn(
     TRAININGS.
     """
     return {
-        "forest": forest(hops.hops, hops.margin),
+        "forest": forest_drawing(hops.hops, hops.margin),
         "curves": by_threshold(plots),
-        "confusion": [confusion(model, plots["confusion"]) for model in JUDGED],
-        "shifts": [shift(before, after, plots["shift"]) for before, after in HOPS],
-        "size": size(sizes),
-        "training": training(plots),
+        "confusion": [confusion_drawing(model, plots["confusion"]) for model in JUDGED],
+        "shifts": [shift_drawing(before, after, plots["shift"]) for before, after in HOPS],
+        "size": size_drawing(sizes),
+        "training": training_drawing(plots),
         "slices": by_slice(slices),
-        "sensitivity": sensitivity(parts),
+        "sensitivity": sensitivity_drawing(parts),
     }
 
 
-def forest(hops: Sequence[Hop], margin: float) -> Figure:
+def forest_drawing(hops: Sequence[Hop], margin: float) -> Figure:
     """Return what each hop does to F1."""
     return figure(
         "What each hop does to F1",
         "The difference on the same rows and its interval. In the shaded part more is lost than"
         " the margin.",
-        changes.forest(hops, margin),
+        changes.forest_chart(hops, margin),
     )
 
 
@@ -81,51 +81,51 @@ def by_threshold(plots: Plots) -> list[Figure]:
         figure(
             "ROC",
             "How much phishing is found, by how many safe URLs raise an alarm.",
-            curves.roc(plots["roc"]),
+            curves.roc_chart(plots["roc"]),
         ),
         figure(
             "Precision and recall",
             "How many alarms are right, by how much is found.",
-            curves.precision_recall(plots["pr"]),
+            curves.precision_recall_chart(plots["pr"]),
         ),
         figure(
             "Calibration",
             "What happens, by what the model expects. On the diagonal its probabilities are true.",
-            curves.calibration(plots["calibration"]),
+            curves.calibration_chart(plots["calibration"]),
         ),
     ]
 
 
-def confusion(model: str, table: "pl.DataFrame") -> Figure:
+def confusion_drawing(model: str, table: "pl.DataFrame") -> Figure:
     """Return a model's confusion matrix."""
     about = "Test rows by what they are and what the model says."
-    return figure(model, about, confusions.confusion(model, table.filter(model=model)))
+    return figure(model, about, confusions.confusion_chart(model, table.filter(model=model)))
 
 
-def shift(before: str, after: str, table: "pl.DataFrame") -> Figure:
+def shift_drawing(before: str, after: str, table: "pl.DataFrame") -> Figure:
     """Return the histogram of what a hop did to the probabilities."""
     about = "Test rows by how far their probability of phishing moved."
     moved = table.filter(before=before, after=after)
-    return figure(arrow(before, after), about, changes.shift(after, moved))
+    return figure(arrow(before, after), about, changes.shift_chart(after, moved))
 
 
-def size(sizes: Mapping[str, Mapping[str, int]]) -> Figure:
+def size_drawing(sizes: Mapping[str, Mapping[str, int]]) -> Figure:
     """Return the sizes by part."""
-    ordered = {model: sizes[model] for model in judged(sizes)}
+    ordered = {model: sizes[model] for model in models_in_order(sizes)}
     parts = size_bars.parts(ordered)
     legend = [(charts.part_role(rank), plain(part)) for rank, part in enumerate(parts)]
     about = "All that a model needs to run."
-    return figure("Size by part", about, size_bars.size_by_part(ordered), legend)
+    return figure("Size by part", about, size_bars.size_bars(ordered), legend)
 
 
-def training(plots: Plots) -> list[Figure]:
+def training_drawing(plots: Plots) -> list[Figure]:
     """Return loss and validation F1 by epoch of the models that were trained here."""
     tables = {model: plots[name] for model, name in zip(TRAINED, TRAININGS, strict=True)}
     trained = {model: table for model, table in tables.items() if table.height}
     if not trained:
         return []
-    loss = curves.training(trained, "loss", "loss")
-    f1 = curves.training(trained, "validation_f1", "F1")
+    loss = curves.training_curves(trained, "loss", "loss")
+    f1 = curves.training_curves(trained, "validation_f1", "F1")
     return [
         figure("Training loss", "Each model’s own loss, by epoch.", loss),
         figure("F1 on validation", "By epoch; the best epoch is kept.", f1),
@@ -141,14 +141,16 @@ def by_slice(slices: Sequence[SliceScore]) -> Figure | None:
         " slices."
     )
     legend = [(model, model) for model in JUDGED]
-    return figure("Scores by slice", about, dots.slices(slices), legend)
+    return figure("Scores by slice", about, dots.slices_chart(slices), legend)
 
 
-def sensitivity(parts: Sequence[SensitivePart]) -> Figure:
+def sensitivity_drawing(parts: Sequence[SensitivePart]) -> Figure:
     """Return what each part loses in 4, 8 and 16 bits."""
     about = (
         "Mean KL divergence from the student’s probabilities when one part alone has so few bits,"
         " on validation."
     )
     legend = [(charts.part_role(rank), f"{bits} bits") for rank, bits in enumerate(BITS)]
-    return figure("Damage by part", about, dots.sensitivity(most_sensitive(parts), BITS), legend)
+    return figure(
+        "Damage by part", about, dots.sensitivity_chart(most_sensitive(parts), BITS), legend
+    )

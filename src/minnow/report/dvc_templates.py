@@ -42,10 +42,10 @@ def templates() -> dict[str, Spec]:
         "calibration": lines(curves.CALIBRATION, "rows"),
         "models": lines(curves.training_chart("loss", "loss")),
         "confusion": counts(),
-        "shift": shift(),
+        "shift": shift_template(),
         "sizes": sizes(),
-        "slices": slices(),
-        "sensitivity": sensitivity(),
+        "slices": slices_template(),
+        "sensitivity": sensitivity_template(),
     }
     colours = light_colours()
     return {
@@ -100,7 +100,7 @@ def point_marks(chart: Chart, looks: Spec) -> list[Spec]:
     return [{"mark": {"type": "point", **chart.mark["point"], **look}, "encoding": looks}]
 
 
-def shift() -> Spec:
+def shift_template() -> Spec:
     """Return all hops in one frame, as outlines: areas would hide each other."""
     hops = [arrow(*hop) for hop in HOPS]
     return {
@@ -183,7 +183,7 @@ def sizes() -> Spec:
     )
 
 
-def slices() -> Spec:
+def slices_template() -> Spec:
     """Return a row per slice with a mark per model."""
     # without a legend set to none, all these channels share one
     looks = {
@@ -197,10 +197,10 @@ def slices() -> Spec:
     small = {"titleFontSize": 9, "titleFontWeight": "normal"}
     encoding["x"]["axis"] = {**encoding["x"]["axis"], **small}
     tips = tooltip(FIELDS["y"], "model", FIELDS["x"])
-    return by_revision("column", rows(dots.SLICES, {**encoding, **looks, "tooltip": tips}))
+    return by_revision("column", rows_template(dots.SLICES, {**encoding, **looks, "tooltip": tips}))
 
 
-def sensitivity() -> Spec:
+def sensitivity_template() -> Spec:
     """Return a row per part with a mark for each number of bits."""
     encoding = anchored(dots.SENSITIVITY)
     # about the smallest damage that a part was seen to do
@@ -216,11 +216,11 @@ def sensitivity() -> Spec:
         {"field": FIELDS["x"]},
     ]
     return by_revision(
-        "row", rows(dots.SENSITIVITY, {**encoding, "color": colour, "tooltip": tips})
+        "row", rows_template(dots.SENSITIVITY, {**encoding, "color": colour, "tooltip": tips})
     )
 
 
-def rows(chart: Chart, encoding: Spec) -> Spec:
+def rows_template(chart: Chart, encoding: Spec) -> Spec:
     """Return a chart of a row for each name."""
     return {"width": WIDTH, "height": {"step": 20}, "mark": chart.mark, "encoding": encoding}
 

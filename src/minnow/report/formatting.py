@@ -23,7 +23,7 @@ def signed(value: float, decimals: int = 4) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
 
-def interval(change: Difference, decimals: int = 4) -> str:
+def interval_text(change: Difference, decimals: int = 4) -> str:
     """Return an interval of differences, `low to high`."""
     return f"{signed(change.low, decimals)} to {signed(change.high, decimals)}"
 
@@ -67,7 +67,7 @@ def arrow(before: str, after: str) -> str:
 BITS = ("4", "8", "16")
 
 
-def judged(models: Iterable[str]) -> list[str]:
+def models_in_order(models: Iterable[str]) -> list[str]:
     """Return the models there are, in the order of the tables."""
     there = set(models)
     return [model for model in JUDGED if model in there]

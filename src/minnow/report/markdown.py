@@ -16,7 +16,7 @@ def code(text: str) -> str:
     return f"`{shortened(harmless, 80) or '?'}`"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table: the first column to the left, the others to the right."""
     ruler = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows])

@@ -10,7 +10,7 @@ from minnow.report.formatting import (
     capital,
     count,
     flattened,
-    judged,
+    models_in_order,
     percent,
     signed,
     words,
@@ -45,7 +45,7 @@ def extra_section(name: str, result: ExtraResult, margin: float) -> dict[str, An
 def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
     """Return the models and hops on rows of their own."""
     models = result.models
-    names = [*judged(models), *sorted(set(models) - set(JUDGED))]
+    names = [*models_in_order(models), *sorted(set(models) - set(JUDGED))]
     shown = [(key, name) for key, name, _ in ESTIMATES if key in ("f1", "accuracy", "roc_auc")]
     return {
         "models": [words(name) for name in names],

@@ -22,7 +22,7 @@ from minnow.report import (
     sections,
     verdicts,
 )
-from minnow.report.formatting import judged
+from minnow.report.formatting import models_in_order
 from minnow.report.mistakes import Mistake
 from minnow.text.display import plain
 
@@ -85,12 +85,12 @@ def content(findings: Findings) -> dict[str, Any]:
         "synthetic": findings.data.source == "synthetic",
         "verdict": verdicts.sentence(hops),
         "tiles": sections.tiles(quantized, estimated["quantized"].f1, hops.hops),
-        "judged": judged(estimated),
+        "judged": models_in_order(estimated),
         "intervals": intervals,
         "confidence": f"{100 * intervals.confidence:g} %",
         "rows": formatting.count(hops.rows),
         "models": sections.models_table(estimated, findings.headline),
-        "reasons": sections.reasons(estimated),
+        "reasons": sections.unmeasured_reasons(estimated),
         "margin": formatting.short(margin),
         "hops": sections.hop_cards(hops.hops, margin, hops.rows),
         "figures": drawings.drawn(

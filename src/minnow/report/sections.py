@@ -28,8 +28,8 @@ from minnow.report.formatting import (
     BITS,
     NONE,
     count,
-    judged,
     megabytes,
+    models_in_order,
     most_sensitive,
     number,
     percent,
@@ -75,7 +75,7 @@ def tiles(final: Headline, f1: Estimate, hops: Sequence[Hop]) -> list[dict[str, 
     ):
         hop = between(hops, before, "quantized")
         if hop is not None:
-            shown.append((title, signed(hop.f1.difference, 3), formatting.interval(hop.f1, 3)))
+            shown.append((title, signed(hop.f1.difference, 3), formatting.interval_text(hop.f1, 3)))
     return [dict(zip(("title", "figure", "note"), tile, strict=True)) for tile in shown]
 
 
@@ -98,7 +98,7 @@ def models_table(
     estimated: Mapping[str, Estimates], headline: Mapping[str, Headline]
 ) -> list[dict[str, Any]]:
     """Return a row per metric: its name, a note, and a cell per model."""
-    models = judged(estimated)
+    models = models_in_order(estimated)
     rows = [
         {
             "name": name,
@@ -125,7 +125,7 @@ def estimate_cell(metric: Measured) -> dict[str, Any]:
     return {"value": number(metric.value, 3), "below": below}
 
 
-def reasons(models: Mapping[str, Estimates]) -> list[str]:
+def unmeasured_reasons(models: Mapping[str, Estimates]) -> list[str]:
     """Return, once each, why a metric could not be measured."""
     return sorted(
         {
@@ -159,7 +159,7 @@ def hop_facts(hop: Hop) -> list[tuple[str, str]]:
     """Return a hop's figures by name."""
 
     def change(difference: Difference) -> str:
-        return f"{signed(difference.difference)} ({formatting.interval(difference)})"
+        return f"{signed(difference.difference)} ({formatting.interval_text(difference)})"
 
     few = hop.tpr_at_fpr_1pct
     return [
@@ -205,7 +205,7 @@ def calibration_table(report: Calibrations) -> dict[str, Any]:
     """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a
     cell per model.
     """
-    models = judged(report.models)
+    models = models_in_order(report.models)
     rows = [
         {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
         for name, note, spell in CALIBRATION

@@ -12,7 +12,7 @@ SIZES = Chart(
 )
 
 
-def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> Spec:
+def size_bars(sizes: Mapping[str, Mapping[str, int]]) -> Spec:
     """Return one bar per model, of its parts in megabytes (10⁶ bytes), its total at the end."""
     sums = totals(sizes)
     longest = max((size / 1e6 for size in sums.values()), default=1.0)

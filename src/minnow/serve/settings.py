@@ -81,7 +81,7 @@ class Settings:
         return settings
 
 
-def read(folder: Path) -> Settings:
+def read_settings(folder: Path) -> Settings:
     """Return the settings of a release.
 
     Raises:

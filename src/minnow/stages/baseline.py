@@ -31,6 +31,6 @@ def main(root: Path) -> None:
         )
     pipeline = baseline.fit_baseline(train["text"].to_list(), train["label"].to_list())
     with replacing(layout.model(BASELINE)) as folder:
-        baseline.save(pipeline, folder)
+        baseline.save_baseline(pipeline, folder)
     tables = {name: read_table(layout.split(name)) for name in ("validation", "test")}
-    baseline.store_logits(layout.model(BASELINE), layout.logits(BASELINE), tables)
+    baseline.store_baseline_logits(layout.model(BASELINE), layout.logits(BASELINE), tables)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from minnow.controls import definitions
-from minnow.controls.scratch import Step, changes, keep, require_carved, run, scratch_of
+from minnow.controls.scratch import Step, changed_params, keep, require_carved, run, scratch_of
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_table
 from minnow.data.params import DataParams
@@ -71,7 +71,7 @@ def main(root: Path, name: str = "") -> None:
         name,
         {
             "control": name,
-            "changed": changes(layout, name),
+            "changed": changed_params(layout, name),
             "rows": {split: table.height for split, table in tables.items()},
             "leak": round(leak(tables["train"], tables["test"]), 4),
             "pipeline_leak": round(leak(ours["train"], ours["test"]), 4),

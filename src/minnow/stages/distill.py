@@ -42,7 +42,7 @@ def main(root: Path) -> None:
     from minnow.distill import whitebox
     from minnow.models import folders
     from minnow.student import layers
-    from minnow.student.origin import origin
+    from minnow.student.origin import student_origin
     from minnow.training import checkpoints, fitting
     from minnow.training.objective import Job, Objective, Schedule
 
@@ -51,7 +51,7 @@ def main(root: Path) -> None:
     tables = fitting.Tables(train, validation, teacher_logits)
     texts = train["text"].to_list()
     labels = train["label"].to_list()
-    model, tokenizer, facts = origin(
+    model, tokenizer, facts = student_origin(
         params.student, layout.model("teacher"), layout.base(params.preset), texts, labels
     )
     layers.check_blocks(model)

@@ -45,12 +45,12 @@ def main(root: Path) -> None:
             outcomes, validation_labels=validation_labels, labels=labels, wanted_fpr=fpr
         ),
         slices=by_slice,
-        sizes={model: inputs.bytes_by_part(layout, model) for model in JUDGED},
+        sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},
         extra=other_sets.on_extra_sets(layout, outcomes, method),
         controls=other_sets.on_controls(layout, params.controls.root, outcomes, assessment, method),
     )
     results.write_evidence(layout, found)
-    tables = plots.plot_tables(outcomes, labels, found.sizes, slices.table(by_slice))
+    tables = plots.plot_tables(outcomes, labels, found.sizes, slices.slices_table(by_slice))
     with replacing(layout.evaluation_plots) as folder:
         for name, table in tables.items():
             write_table(folder / layout.evaluation_plot(name).name, table)

@@ -76,7 +76,7 @@ def predict(
     if model == BASELINE:
         from minnow.evaluation import baseline
 
-        baseline.store_logits(layout.model(model), out, tables)
+        baseline.store_baseline_logits(layout.model(model), out, tables)
     else:
         from minnow.core.runtime import start
 

@@ -55,25 +55,25 @@ def main(root: Path) -> None:
     missed, alarms = mistakes.collected(layout, threshold)
     findings = page.Findings(
         preset=params.preset,
-        data=results.read(results.DataReport, layout.metrics("prepare")),
+        data=results.read_record(results.DataReport, layout.metrics("prepare")),
         headline={model: results.read_headline(layout, model) for model in JUDGED},
         evidence=evidence,
-        sensitivity=results.read(results.Sensitivity, layout.metrics("sensitivity")),
+        sensitivity=results.read_record(results.Sensitivity, layout.metrics("sensitivity")),
         formats=read_json(layout.manifest("quantized"))["formats"],
         plots={
-            **{name: table(layout.evaluation_plot(name)) for name in drawings.FIGURES},
-            **{name: table(layout.plot(name)) for name in drawings.TRAININGS},
+            **{name: read_plot(layout.evaluation_plot(name)) for name in drawings.FIGURES},
+            **{name: read_plot(layout.plot(name)) for name in drawings.TRAININGS},
         },
         missed=missed,
         alarms=alarms,
         params=params.blocks(),
-        versions=versions(),
+        versions=main_versions(),
     )
     with replacing(layout.report("report")) as temporary:
         temporary.write_text(page.render(findings), encoding="utf-8")
 
 
-def table(path: Path) -> "pl.DataFrame":
+def read_plot(path: Path) -> "pl.DataFrame":
     """Return the table of a plot.
 
     Raises:
@@ -89,7 +89,7 @@ def table(path: Path) -> "pl.DataFrame":
         ) from None
 
 
-def versions() -> dict[str, str]:
+def main_versions() -> dict[str, str]:
     """Return the versions of Python and of the main packages, without what tells builds of one
     version apart.
     """

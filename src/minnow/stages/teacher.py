@@ -28,14 +28,14 @@ def main(root: Path) -> None:
     teacher = params.teacher
     run = start(params.runtime, seed=teacher.seed)
     from minnow.models import folders
-    from minnow.teacher.origin import origin
+    from minnow.teacher.origin import teacher_origin
     from minnow.training import checkpoints, fitting
     from minnow.training.curves import curve_of
     from minnow.training.objective import Job, Objective, Schedule
     from minnow.training.targets import hard_loss
 
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
-    model, tokenizer, facts = origin(
+    model, tokenizer, facts = teacher_origin(
         teacher, train["text"].to_list(), layout.base(params.preset), run
     )
     checkpoint = checkpoints.checkpoint_of(

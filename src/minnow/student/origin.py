@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from minnow.student.narrowing import Narrowing
 
 
-def origin(
+def student_origin(
     student: StudentParams,
     teacher: Path,
     folder: Path,
@@ -98,7 +98,7 @@ def source_of(
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
-        tokenizer = pretrained.load_tokenizer(checkpoint, max_length=student.max_length)
+        tokenizer = pretrained.base_tokenizer(checkpoint, max_length=student.max_length)
         source = pretrained.load_classifier(checkpoint)
         pretrained.agree_on_padding(source, tokenizer)
         heads.name_labels(source.config)

@@ -22,7 +22,7 @@ def freeze_body(model: PreTrainedModel) -> None:
         weight.requires_grad = "pooler" in name.split(".")
 
 
-def origin(
+def teacher_origin(
     teacher: TeacherParams, texts: Sequence[str], folder: Path, run: "Runtime"
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the model to train, or to take over, its tokenizer (a built one is trained on
@@ -38,7 +38,7 @@ def origin(
         return building.build(teacher.build, tokenizer), tokenizer, {}
     assert teacher.base is not None, "TeacherParams has either base or build"
     checkpoint = pretrained.locate(teacher.base, teacher.revision, folder)
-    tokenizer = pretrained.load_tokenizer(checkpoint, max_length=teacher.max_length)
+    tokenizer = pretrained.base_tokenizer(checkpoint, max_length=teacher.max_length)
     if teacher.lora is not None:
         from minnow.teacher import qlora
 

@@ -63,7 +63,7 @@ def main(root: Path) -> None:
         raise MinnowError(
             f"{root} has no {FOLDER} folder, so DVC does not work there; clone the project with git"
         )
-    for name, text in templates().items():
+    for name, text in template_texts().items():
         with replacing(folder / TEMPLATES / f"{name}.json") as temporary:
             temporary.write_text(text, encoding="utf-8")
     page = folder / SETTING
@@ -79,7 +79,7 @@ def main(root: Path) -> None:
     print(f"`dvc plots show` draws with {page.relative_to(root)}, without a network")
 
 
-def templates() -> dict[str, str]:
+def template_texts() -> dict[str, str]:
     """Return the text of each template by its name."""
     from minnow.report import dvc_templates
 

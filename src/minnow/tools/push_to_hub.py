@@ -51,7 +51,7 @@ def main(
         )
         return
     with explained(repo):
-        named = licence(folder)
+        named = licence_of_card(folder)
         address = upload(
             folder,
             repo,
@@ -73,7 +73,7 @@ def in_card(card: Path) -> str:
     return f"write it into the metadata of {card} (`license: ...`)"
 
 
-def licence(folder: Path) -> str | None:
+def licence_of_card(folder: Path) -> str | None:
     """Return the licence that a release's card names."""
     from huggingface_hub import ModelCard
 
@@ -117,7 +117,7 @@ def release_files(folder: Path, *, allow_synthetic: bool) -> dict[str, int]:
     settings.check(folder)
     if not (folder / settings.CARD).is_file():
         raise MinnowError(f"{folder / settings.CARD} is missing; `dvc repro package` makes it")
-    if settings.read(folder).synthetic and not allow_synthetic:
+    if settings.read_settings(folder).synthetic and not allow_synthetic:
         raise MinnowError(
             "this release learned from synthetic URLs and can recognise no real phishing, so it is"
             " not uploaded; make one from real data (preset hub or file), or show it as a"

@@ -35,7 +35,7 @@ def main(root: Path, check: str = "") -> None:
         raise MinnowError(f"unknown argument {check!r}; allowed: check, or nothing")
     for document in (file for pattern in DOCUMENTS for file in sorted(root.glob(pattern))):
         text = document.read_text(encoding="utf-8")
-        rendered = render(text, root, document.name)
+        rendered = render_tables(text, root, document.name)
         if rendered == text:
             continue
         if check:
@@ -46,7 +46,7 @@ def main(root: Path, check: str = "") -> None:
             temporary.write_text(rendered, encoding="utf-8")
 
 
-def render(text: str, root: Path, document: str) -> str:
+def render_tables(text: str, root: Path, document: str) -> str:
     """Return `text` with the table between each pair of markers rendered anew.
 
     Raises:
@@ -77,7 +77,7 @@ def table_of(name: str, root: Path, document: str) -> str:
             f"{document}: no results called {source!r}; there are"
             f" {listed(sets)}{nearest(source, sets)}"
         )
-    results = load(root, source)
+    results = load_results(root, source)
     parts = [each for each in RENDERERS if each in results]
     if part not in parts:
         raise MinnowError(
@@ -87,7 +87,7 @@ def table_of(name: str, root: Path, document: str) -> str:
     return RENDERERS[part](results[part])
 
 
-def load(root: Path, source: str) -> Mapping[str, Any]:
+def load_results(root: Path, source: str) -> Mapping[str, Any]:
     """Return a set of results by part. Runs with several seeds are several parts: one for each way
     to show them.
     """
@@ -126,12 +126,12 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "models": run_tables.models,
     "seeds": run_tables.seeds,
     "hops": run_tables.hops,
-    "elsewhere": run_tables.elsewhere,
+    "elsewhere": run_tables.further_sets,
     "prepare": run_tables.prepare,
     "curves": run_tables.curves,
     "sweep": compression_tables.sweep,
     "ladder": compression_tables.ladder,
-    "headline": compression_tables.headline,
+    "headline": compression_tables.headline_table,
     "screen": compression_tables.screen,
     "losses": compression_tables.losses,
     "compressed": compression_tables.compressed,

@@ -33,7 +33,7 @@ Value = float | int | None
 
 
 @dataclass(frozen=True)
-class Results:
+class CheckoutResults:
     """What a checkout says of its models."""
 
     headline: Mapping[str, Headline]
@@ -68,13 +68,13 @@ def main(root: Path) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="minnow-verify-") as folder:
         clone = Path(folder) / "clone"
-        run(["git", "clone", "--quiet", str(root), str(clone)], root)
+        run_command(["git", "clone", "--quiet", str(root), str(clone)], root)
         committed = results_of(Layout(clone))
         # A cache that the clone shared with others would give the committed outs back instead of
         # building them.
         cache = str(clone / ".dvc" / "cache")
-        run([dvc(), "cache", "dir", "--quiet", "--local", cache], clone)
-        run([dvc(), "repro"], clone)
+        run_command([dvc(), "cache", "dir", "--quiet", "--local", cache], clone)
+        run_command([dvc(), "repro"], clone)
         rebuilt = results_of(Layout(clone))
     judgements = [*judge_metrics(committed, rebuilt), *judge_hops(committed, rebuilt)]
     moved = [judgement for judgement in judgements if judgement.rebuilt != judgement.committed]
@@ -89,7 +89,7 @@ def main(root: Path) -> None:
     print(f"verified: {len(judgements)} metrics and verdicts rebuilt, {same} identical, all pass")
 
 
-def run(command: list[str], folder: Path) -> None:
+def run_command(command: list[str], folder: Path) -> None:
     """Run a command that shows its own output; a MinnowError says that it failed."""
     try:
         subprocess.run(command, cwd=folder, check=True)
@@ -97,13 +97,13 @@ def run(command: list[str], folder: Path) -> None:
         raise MinnowError(f"`{' '.join(command[:3])}` failed in {folder}: {error}") from None
 
 
-def results_of(layout: Layout) -> Results:
+def results_of(layout: Layout) -> CheckoutResults:
     """Return the results of a checkout; a MinnowError names a file that is missing or broken."""
     headline = {model: read_headline(layout, model) for model in JUDGED}
-    return Results(headline, read_evidence(layout))
+    return CheckoutResults(headline, read_evidence(layout))
 
 
-def judge_metrics(committed: Results, rebuilt: Results) -> Iterator[Judgement]:
+def judge_metrics(committed: CheckoutResults, rebuilt: CheckoutResults) -> Iterator[Judgement]:
     """Yield a judgement for every metric of every model."""
     for model, headline in committed.headline.items():
         again = asdict(rebuilt.headline[model])
@@ -122,11 +122,11 @@ def passes(metric: str, committed: Value, rebuilt: Value, interval: object) -> b
     return abs(rebuilt - committed) <= TOLERANCE.get(metric, 0.0)
 
 
-def judge_hops(committed: Results, rebuilt: Results) -> Iterator[Judgement]:
+def judge_hops(committed: CheckoutResults, rebuilt: CheckoutResults) -> Iterator[Judgement]:
     """Yield a judgement for the verdict on every hop."""
     for hop in committed.evidence.hops.hops:
         again = between(rebuilt.evidence.hops.hops, hop.before, hop.after)
-        verdicts = verdict(hop), "" if again is None else verdict(again)
+        verdicts = hop_verdict(hop), "" if again is None else hop_verdict(again)
         contradicts = any(
             one in KEPT and other in LOST for one, other in (verdicts, verdicts[::-1])
         )
@@ -134,6 +134,6 @@ def judge_hops(committed: Results, rebuilt: Results) -> Iterator[Judgement]:
         yield Judgement(name, "verdict", *verdicts, again is not None and not contradicts)
 
 
-def verdict(hop: Hop) -> str:
+def hop_verdict(hop: Hop) -> str:
     """Return what is said of a hop."""
     return "better" if hop.better_than_before else hop.verdict
