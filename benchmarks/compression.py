@@ -376,7 +376,8 @@ def measured(
         write_json(
             finished, {"name": name, **asked, **more, **measures, "code": code(), "run": root.name}
         )
-    return read_json(finished)
+    result: dict[str, Any] = read_json(finished)
+    return result
 
 
 def code() -> str:

@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -80,7 +80,9 @@ def make_work(rows: int) -> Work:
 def make_teacher() -> PreTrainedModel:
     """Return a BERT-base classifier with random weights."""
     torch.manual_seed(0)
-    return BertForSequenceClassification(BertConfig(vocab_size=VOCABULARY)).eval()
+    teacher: PreTrainedModel = BertForSequenceClassification(BertConfig(vocab_size=VOCABULARY))
+    teacher.eval()
+    return teacher
 
 
 def make_student(dropout: float = DROPOUT) -> PreTrainedModel:
@@ -130,7 +132,8 @@ def teacher_in_the_loop(
 
 def teacher_pass(work: Work, dtype: torch.dtype) -> tuple[Tensor, float]:
     """Return the teacher's logits of all rows and the seconds that Minnow takes for them."""
-    teacher = make_teacher().to(dtype)
+    teacher = make_teacher()
+    nn.Module.to(teacher, dtype)
     predict_logits(teacher, first_rows(work, 64).encoded, device=CPU)
     return timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
 

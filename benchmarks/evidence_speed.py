@@ -44,15 +44,17 @@ def timed(name: str, work: Callable[[], object]) -> None:
 def outcomes(labels: Array, validation_labels: Array) -> dict[str, Outcome]:
     """Return margins of four models, float32 like stored logits."""
     draw = np.random.default_rng(1)
-    both = [
+    validation, test = (
         {
             model: (draw.normal(size=len(truth)) + skill * (2 * truth - 1)).astype(np.float32)
             for model, skill in SKILL.items()
         }
         for truth in (validation_labels, labels)
-    ]
+    )
     return {
-        model: Outcome(*(split[model].astype(np.float64) for split in both), threshold=0.0)
+        model: Outcome(
+            validation[model].astype(np.float64), test[model].astype(np.float64), threshold=0.0
+        )
         for model in JUDGED
     }
 

@@ -32,8 +32,13 @@ def train(kind: str, steps: int) -> None:
         kernels.install(2)
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    shape = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
-    config = BertConfig(vocab_size=2048, intermediate_size=512, **shape)
+    config = BertConfig(
+        vocab_size=2048,
+        intermediate_size=512,
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+    )
     model = BertForSequenceClassification(config).train()
     model.set_attn_implementation("eager")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -38,13 +38,21 @@ from minnow.quantization.quantize import PROBE_ROWS, Recipe, quantize  # noqa: E
 
 # Scheme of the linear layers and of the embeddings; None is the student as it was trained, in
 # bfloat16.
-WAYS = ((None, "none"), ("int8", "none"), ("nf4", "none"), ("nf4", "int8"), ("nf4", "nf4"))
+WAYS: tuple[tuple[Literal["nf4", "int8"] | None, str], ...] = (
+    (None, "none"),
+    ("int8", "none"),
+    ("nf4", "none"),
+    ("nf4", "int8"),
+    ("nf4", "nf4"),
+)
 KEEP_FLOAT = ("classifier", "pre_classifier", "score", "out_proj")
 METHOD = Method(margin=0.005, resamples=1000, seed=0)
 SPLITS = ("validation", "test")
 
 
-def quantized(student: Path, out: Path, scheme: str, packed: str, texts: Sequence[str]) -> None:
+def quantized(
+    student: Path, out: Path, scheme: Literal["nf4", "int8"], packed: str, texts: Sequence[str]
+) -> None:
     """Write the student quantized in one way."""
     recipe = Recipe(
         schemes.scheme(scheme, double_quantization=scheme != "int8"),

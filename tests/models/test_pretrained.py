@@ -161,7 +161,7 @@ from minnow.models import pretrained
 from minnow.core.params import RuntimeParams
 runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1, kernels="native"))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
-tokenizer = pretrained.load_tokenizer(found, max_length=16)
+tokenizer = pretrained.base_tokenizer(found, max_length=16)
 pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
 """
     environment = {"PYTHONPATH": str(SRC), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
