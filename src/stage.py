@@ -63,17 +63,17 @@ def main(arguments: list[str]) -> int:
     import minnow
 
     if minnow.__file__ is None or Path(minnow.__file__).resolve().parent != SRC / "minnow":
-        return fail(
-            "stage.py",
-            f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
-        )
+        # `fail` needs our own package
+        found = f"imported minnow from {minnow.__file__!r} instead of {str(SRC / 'minnow')!r}"
+        print(f"minnow stage.py: {found}; unset PYTHONPATH", file=sys.stderr)
+        return 1
     from minnow import run_cache
-    from minnow.errors import MinnowError, nearest, reason
+    from minnow.errors import MinnowError, nearest, reason, shortened
 
     stages, tools = names("stages"), names("tools")
     if not arguments or arguments[0] not in stages + tools:
         given = (
-            f"unknown stage {arguments[0]!r}{nearest(arguments[0], stages + tools)}"
+            f"unknown stage {shortened(arguments[0])!r}{nearest(arguments[0], stages + tools)}"
             if arguments
             else "no stage named"
         )
@@ -88,9 +88,8 @@ def main(arguments: list[str]) -> int:
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]
         if len(rest) > len(takes):
-            return fail(
-                name, f"given {' '.join(rest)!r}; it takes {', '.join(takes) or 'no arguments'}"
-            )
+            allowed = ", ".join(takes) or "no arguments"
+            return fail(name, f"given {shortened(' '.join(rest))!r}; it takes {allowed}")
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
             run(ROOT, *rest)
     except KeyboardInterrupt:
@@ -134,11 +133,13 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def fail(name: str, message: str, *, code: int = 1) -> int:
-    """Print one line, without what a terminal would obey, and return the exit code."""
-    line = "".join(
-        letter if letter.isprintable() else "\ufffd" for letter in " ".join(message.split())
+    """Print one line of bounded length, paths relative to the project, and return the exit code."""
+    from minnow.errors import LONGEST, cut_off, printable, relative
+
+    start = f"minnow {name}: "
+    print(
+        start + cut_off(printable(relative(message, ROOT)), LONGEST - len(start)), file=sys.stderr
     )
-    print(f"minnow {name}: {line}", file=sys.stderr)
     return code
 
 

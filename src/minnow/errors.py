@@ -1,8 +1,13 @@
 """The one exception that stands for a user's mistake rather than a bug, and the words for it."""
 
+import shlex
 import sys
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from pathlib import Path
+
+# What one reads of an error: no line that a user gets is longer.
+LONGEST = 300
 
 
 class MinnowError(Exception):
@@ -13,8 +18,9 @@ class MinnowError(Exception):
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest allowed name, or nothing when none is near."""
-    matches = get_close_matches(str(name), list(allowed), n=1)
-    return f"; did you mean '{matches[0]}'?" if matches else ""
+    given = shortened(str(name), 100)  # comparing takes time squared
+    matches = get_close_matches(given, list(allowed), n=1)
+    return f"; did you mean '{shortened(matches[0])}'?" if matches else ""
 
 
 def choice(what: str, name: str, allowed: Collection[str]) -> str:
@@ -25,7 +31,8 @@ def choice(what: str, name: str, allowed: Collection[str]) -> str:
     """
     if name not in allowed:
         raise MinnowError(
-            f"{what} takes one of {', '.join(allowed)}, given {name!r}{nearest(name, allowed)}"
+            f"{what} takes one of {', '.join(allowed)}, given {shortened(name)!r}"
+            f"{nearest(name, allowed)}"
         )
     return name
 
@@ -42,6 +49,43 @@ def shortened(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def cut_off(line: str, limit: int = LONGEST) -> str:
+    """Return a message cut to `limit` characters; a command in it is kept whole or left out."""
+    if len(line) <= limit:
+        return line
+    kept = line[: limit - 2]
+    if kept.count("`") % 2:
+        kept = kept[: kept.rindex("`")]
+    return kept.rstrip() + " …"
+
+
+def together(complaints: Iterable[str], limit: int = LONGEST - 60) -> str:
+    """Return complaints in one line: as many as `limit` characters hold, the first at least, and a
+    count of the rest.
+    """
+    told, *others = dict.fromkeys(complaints)
+    rest = len(others)
+    for complaint in others:
+        if len(told) + len(complaint) + 2 > limit:
+            break
+        told, rest = f"{told}; {complaint}", rest - 1
+    return told + (f"; and {rest} more" if rest else "")
+
+
+def command(*parts: str | Path) -> str:
+    """Return a command for the user's shell, between backticks: text of ours as it stands, a path
+    quoted. Nobody else's text goes in as text.
+    """
+    words = (shlex.quote(str(part)) if isinstance(part, Path) else part for part in parts)
+    return f"`{' '.join(words)}`"
+
+
+def relative(line: str, root: Path) -> str:
+    """Return a message whose paths below the project's root, quoted or not, begin there."""
+    raw = f"{root}/"
+    return line.replace(raw, "").replace(shlex.quote(raw)[1:-1], "")
+
+
 def reason(error: BaseException) -> str:
     """Return what a library's error says, in one line of at most 200 characters, after its kind."""
     return f"{type(error).__name__}: {shortened(' '.join(str(error).split()), 200)}".removesuffix(
@@ -49,11 +93,17 @@ def reason(error: BaseException) -> str:
     )
 
 
+def printable(message: str) -> str:
+    """Return a message as one line, without what a terminal would obey or could not print."""
+    line = " ".join(message.split())
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
 def warn(message: str) -> None:
     """Tell the user on stderr, in one line, of something legal that may surprise."""
-    print(f"minnow: warning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"minnow: warning: {printable(message)}", file=sys.stderr)
 
 
 def tell(message: str) -> None:
     """Tell the user on stderr, in one line, what is being done for them."""
-    print(f"minnow: {' '.join(message.split())}", file=sys.stderr)
+    print(f"minnow: {printable(message)}", file=sys.stderr)

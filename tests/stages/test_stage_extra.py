@@ -307,7 +307,7 @@ def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
 PARAMS: list[tuple[Any, list[str]]] = [
     (
         {"../up": OTHER},
-        ["extra: '../up' names a set and a file; use letters, digits, - and _ alone"],
+        ["extra: '../up' names a set and a file; use at most 64 letters, digits, - and _"],
     ),
     (
         {"other": "data/raw/other.csv"},

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from minnow.core.params import Block, Seed, Share
+from minnow.core.bounds import ClassName, Name, Place, Rows, Seed, Share
+from minnow.core.params import Block
 
 if TYPE_CHECKING:
     from minnow.data.files import Columns
@@ -30,16 +31,16 @@ class DataParams(Block):
 
     source: Literal["synthetic", "hub", "file"]
     seed: Seed
-    path: str | None
-    test_path: str | None
-    id: str | None
-    revision: str | None
-    text_column: str | None
-    label_column: str | None
-    split_column: str | None
-    positive_label: str | int | float | bool | None
-    negative_label: str | int | float | bool | None
-    rows: Annotated[int, Field(ge=1)] | None
+    path: Place | None
+    test_path: Place | None
+    id: Place | None
+    revision: Name | None
+    text_column: Name | None
+    label_column: Name | None
+    split_column: Name | None
+    positive_label: ClassName | None
+    negative_label: ClassName | None
+    rows: Rows | None
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] | None
     move_scheme: bool
     split: Literal["domain", "random"]

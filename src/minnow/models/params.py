@@ -1,9 +1,10 @@
 """What a model is made of: the blocks `build` and `lora`."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from minnow.core.bounds import Factor, Heads, Layers, Neurons, Rank, ShareOrNone, Width
 from minnow.core.params import Block
 
 Architecture = Literal["bert", "distilbert"]
@@ -13,11 +14,11 @@ class BuildParams(Block):
     """The shape of a model that is built from its config instead of taken from a checkpoint."""
 
     architecture: Architecture
-    layers: Annotated[int, Field(ge=1)]
-    heads: Annotated[int, Field(ge=1)]
-    hidden_size: Annotated[int, Field(ge=16)]
-    intermediate_size: Annotated[int, Field(ge=16)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    layers: Layers
+    heads: Heads
+    hidden_size: Width
+    intermediate_size: Neurons
+    dropout: ShareOrNone
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -31,5 +32,5 @@ class BuildParams(Block):
 class LoraParams(Block):
     """Adapters of 4-bit layers; `alpha` / `rank` is what their output is multiplied by."""
 
-    rank: Annotated[int, Field(ge=1)]
-    alpha: Annotated[float, Field(gt=0)]
+    rank: Rank
+    alpha: Factor

@@ -1,9 +1,22 @@
 """What the student begins as: the block `student` of a preset."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from minnow.core.bounds import (
+    Heads,
+    LayerList,
+    Layers,
+    Length,
+    Name,
+    Neurons,
+    Occurrences,
+    Pieces,
+    Place,
+    ShareOrNone,
+    Width,
+)
 from minnow.core.params import Block
 from minnow.models.params import Architecture, BuildParams
 from minnow.training.params import TrainingParams
@@ -13,8 +26,8 @@ class VocabularyParams(Block):
     """What becomes of the vocabulary that the student's tokenizer brings."""
 
     method: Literal["keep", "trim", "train"]
-    min_count: Annotated[int, Field(ge=1)] | None
-    size: Annotated[int, Field(ge=300)] | None
+    min_count: Occurrences | None
+    size: Pieces | None
 
     @model_validator(mode="after")
     def _field_of_method(self) -> Self:
@@ -32,19 +45,19 @@ class StudentParams(Block):
     """Where the student comes from and how it is trained."""
 
     init: Literal["checkpoint", "teacher", "scratch"]
-    base: str | None
-    revision: str | None
+    base: Place | None
+    revision: Name | None
     architecture: Architecture | None
-    layers: Annotated[int, Field(ge=1)] | None
-    hidden_size: Annotated[int, Field(ge=16)] | None
-    intermediate_size: Annotated[int, Field(ge=16)] | None
+    layers: Layers | None
+    hidden_size: Width | None
+    intermediate_size: Neurons | None
     narrowing: Literal["importance", "projection"] | None
-    heads: Annotated[int, Field(ge=1)] | None
-    copy_layers: list[Annotated[int, Field(ge=0)]] | None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None
+    heads: Heads | None
+    copy_layers: LayerList | None
+    dropout: ShareOrNone | None
     build: BuildParams | None
     vocabulary: VocabularyParams
-    max_length: Annotated[int, Field(ge=8)]
+    max_length: Length
     training: TrainingParams
 
     @model_validator(mode="after")
