@@ -61,4 +61,4 @@ push-to-hub: install  ## Upload models/release: REPO=me/name [DRY_RUN=1] [PUBLIC
 	@$(VENV)/bin/python src/stage.py push_to_hub "$(REPO)" $(if $(DRY_RUN),dry-run) $(if $(PUBLIC),public) $(if $(SYNTHETIC),synthetic)
 
 clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
-	rm -rf models data/prepared data/logits data/states data/unlabelled data/extra data/controls/*/ .minnow
+	rm -rf models data/prepared data/logits data/states data/unlabelled data/extra data/controls data/asked .minnow

@@ -50,10 +50,19 @@ def shortened(text: str, limit: int = 60) -> str:
 
 
 def cut_off(line: str, limit: int = LONGEST) -> str:
-    """Return a message cut to `limit` characters; a command in it is kept whole or left out."""
+    """Return a message of at most `limit` characters, its remedy whole: what stands behind the last
+    semicolon. A command is kept whole or left out.
+    """
     if len(line) <= limit:
         return line
-    kept = line[: limit - 2]
+    told, _, remedy = line.rpartition("; ")
+    if not told or len(remedy) > limit * 2 // 3:
+        return _head(line, limit)
+    return f"{_head(told, limit - len(remedy) - 2)}; {remedy}"
+
+
+def _head(text: str, limit: int) -> str:
+    kept = text[: limit - 2]
     if kept.count("`") % 2:
         kept = kept[: kept.rindex("`")]
     return kept.rstrip() + " …"
@@ -81,9 +90,16 @@ def command(*parts: str | Path) -> str:
 
 
 def relative(line: str, root: Path) -> str:
-    """Return a message whose paths below the project's root, quoted or not, begin there."""
+    """Return a message whose commands name paths below the project's root from there; of a long
+    one all paths.
+    """
     raw = f"{root}/"
-    return line.replace(raw, "").replace(shlex.quote(raw)[1:-1], "")
+    pieces = line.split("`")
+    odd = slice(None) if len(line) > LONGEST else slice(1, None, 2)
+    pieces[odd] = [
+        piece.replace(raw, "").replace(shlex.quote(raw)[1:-1], "") for piece in pieces[odd]
+    ]
+    return "`".join(pieces)
 
 
 def reason(error: BaseException) -> str:

@@ -568,7 +568,7 @@ def test_an_input_that_is_missing_or_junk(
         path.mkdir()
     elif content is not None:
         path.write_bytes(content)
-    refused(project, run, stage, str(path), "`dvc repro`")
+    refused(project, run, stage, file, "`dvc repro`")
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "null", '{"files": 1}'])
@@ -596,7 +596,7 @@ def test_a_model_with_a_flipped_byte(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    refused(project, run, stage, f"{path} differs from its manifest", "makes DVC check its cache")
+    refused(project, run, stage, f"{file} differs from its manifest", "makes DVC check its cache")
 
 
 # --- Disk -----------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def _shape(block: type[BaseModel]) -> str:
     """Return what a block must be; one without keys of its own holds names that the user gives."""
     if not block.model_fields:
         return "a block of names and what each stands for, {} for none"
-    return f"a block with the keys {listed(block.model_fields, 20)}"
+    return f"a block with the keys {listed(block.model_fields, 9)}"
 
 
 def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

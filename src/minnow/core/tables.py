@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from minnow.core.files import replacing
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, shortened
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
@@ -28,7 +28,7 @@ def read_table(path: Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MinnowError(
-            f"{path} cannot be read ({first}); delete it and run `dvc repro`"
+            f"{path} cannot be read ({shortened(first, 100)}); delete it and run `dvc repro`"
         ) from None
 
 

@@ -1,6 +1,6 @@
 """How the models are judged: the block `evaluate`."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from minnow.core.bounds import Resamples, Seed, Share
 from minnow.core.params import Block, Names
@@ -21,4 +21,6 @@ class EvaluateParams(Block):
     seed: Seed
 
 
-Controls = Names[Literal["no_teacher", "random_split"]]
+ControlName = Literal["no_teacher", "random_split"]
+CONTROL_NAMES: tuple[str, ...] = get_args(ControlName)
+Controls = Names[ControlName]
