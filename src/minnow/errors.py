@@ -56,7 +56,7 @@ def cut_off(line: str, limit: int = LONGEST) -> str:
     if len(line) <= limit:
         return line
     told, _, remedy = line.rpartition("; ")
-    if not told or len(remedy) > limit * 2 // 3:
+    if not told or len(remedy) > limit - 60:
         return _head(line, limit)
     return f"{_head(told, limit - len(remedy) - 2)}; {remedy}"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from minnow.errors import MinnowError, reason, warn
+from minnow.errors import MinnowError, command, reason, warn
 
 TIMEOUT_S = 10
 
@@ -107,9 +107,9 @@ def failure(kind: RepositoryKind, name: str, revision: str, error: Exception) ->
             " auth login`"
         )
     option = "--repo-type dataset " if kind is DATA_SET else ""
+    fetch = command(f"hf download {option}--revision", Path(revision), Path(name))
     return (
-        f"cannot reach the Hub for {kind.noun} {name!r} @ {revision}, and the cache lacks it"
-        f" ({reason(error)}); connect, or run `hf download {option}{name} --revision {revision}` on"
-        " a connected machine, copy its ~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or"
+        f"cannot reach the Hub for {kind.noun} {name!r}, and the cache lacks it ({reason(error)});"
+        f" connect, or run {fetch} elsewhere and bring ~/.cache/huggingface/hub, or"
         f" {kind.otherwise}"
     )
