@@ -62,7 +62,7 @@ check: install  ## Validate params.yaml without running anything
 	$(VENV)/bin/python src/stage.py check
 
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
-compare: install  ## Name an experiment per model for `dvc metrics diff teacher student --md`
+compare: install check  ## Name an experiment per model for `dvc metrics diff teacher student --md`
 	@$(VENV)/bin/python src/stage.py repository experiments
 	@for model in baseline teacher student quantized; do \
 		$(VENV)/bin/dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from minnow.core import estimates
 from minnow.core.bounds import ClassName, Name, Place, Rows, Seed, Share
 from minnow.core.params import Block
 
@@ -67,6 +68,12 @@ class DataParams(Block):
                 f"validation {self.validation} + test {self.test} leave nothing to train on; lower"
                 " them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.rows is not None:
+            estimates.require_rows(self.rows, "rows")
         return self
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from minnow import stages
-from minnow.core import params
+from minnow.core import estimates, params
 from minnow.core.files import write_json
 from minnow.core.params import StageParams
 from minnow.distill.params import DistillParams, check_teacher_rows
@@ -70,6 +70,11 @@ def check_blocks_together(document: Mapping[str, Any]) -> None:
     stored = document["teacher_states"]["layers"] is not None
     more_texts = texts["file"] is not None or texts["copies"] > 0
     check_teacher_rows(distill, more_texts=more_texts, stored_states=stored)
+    rows = document["presets"][document["preset"]]["data"]["rows"] or 0
+    try:
+        estimates.require_rows(rows * texts["copies"], "copies")
+    except ValueError as error:
+        raise MinnowError(f"{PREFIX}teacher_unlabelled: {error}") from None
 
 
 def declared() -> Places:

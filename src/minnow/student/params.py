@@ -18,7 +18,7 @@ from minnow.core.bounds import (
     Width,
 )
 from minnow.core.params import Block
-from minnow.models.params import Architecture, BuildParams
+from minnow.models.params import Architecture, BuildParams, require_room
 from minnow.training.params import TrainingParams
 
 
@@ -105,4 +105,11 @@ class StudentParams(Block):
                 "narrowing needs hidden_size or intermediate_size: set it to null where nothing"
                 " narrows"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.build is not None:
+            pieces = self.vocabulary.size or 0  # otherwise known once the tokenizer is loaded
+            require_room(self.build, pieces=pieces, length=self.max_length)
         return self

@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from minnow.core.bounds import Length, Name, Pieces, Place, Seed
 from minnow.core.params import Block
-from minnow.models.params import BuildParams, LoraParams
+from minnow.models.params import BuildParams, LoraParams, require_room
 from minnow.training.params import TrainingParams
 
 
@@ -44,4 +44,10 @@ class TeacherParams(Block):
                 else "has no lora: set it to null"
             )
             raise ValueError(f"method {self.method!r} {needs}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.build is not None and self.vocabulary is not None:
+            require_room(self.build, pieces=self.vocabulary, length=self.max_length)
         return self
