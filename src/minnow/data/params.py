@@ -7,14 +7,14 @@ from pydantic import Field, model_validator
 from minnow.core.params import Block, Seed, Share
 
 if TYPE_CHECKING:
-    from minnow.data.files import Columns
+    from minnow.data.columns import Columns
 
 
-FIELDS = {
+FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
     "hub": {
         "required": ("id", "text_column", "label_column", "positive_label"),
-        "optional": ("revision", "split_column", "negative_label"),
+        "optional": ("revision", "config", "split_column", "negative_label"),
     },
     "file": {
         "required": ("path", "text_column", "label_column", "positive_label"),
@@ -34,6 +34,7 @@ class DataParams(Block):
     test_path: str | None
     id: str | None
     revision: str | None
+    config: str | None
     text_column: str | None
     label_column: str | None
     split_column: str | None
@@ -71,7 +72,7 @@ class DataParams(Block):
     @property
     def columns(self) -> "Columns":
         """What to read of a file or a data set on the Hub."""
-        from minnow.data.files import Columns
+        from minnow.data.columns import Columns
 
         assert self.text_column is not None
         assert self.label_column is not None

@@ -10,10 +10,13 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class HubOrigin:
-    """A data set on the Hub; no commit where `id` is a local folder."""
+    """A data set on the Hub: no commit where `id` is a local folder, and a configuration where one
+    was asked for.
+    """
 
     id: str
     commit: str | None
+    config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class PrepareReport:
         """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub."""
         document = asdict(self)
         origin = document.pop("hub") or {}
+        if origin.get("config") is None:
+            origin.pop("config", None)
         return document | origin
 
     @classmethod
@@ -62,11 +67,11 @@ class PrepareReport:
         """Return the record that `as_json` wrote."""
         fields = dict(document)
         test, origin = fields.pop("test_file"), fields.pop("id", None)
-        commit = fields.pop("commit", None)
+        commit, config = fields.pop("commit", None), fields.pop("config", None)
         return cls(
             **fields,
             test_file=None if test is None else FixedTest(**test),
-            hub=None if origin is None else HubOrigin(origin, commit),
+            hub=None if origin is None else HubOrigin(origin, commit, config),
         )
 
 
