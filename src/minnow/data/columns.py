@@ -66,11 +66,17 @@ def require_columns(present: Sequence[str], wanted: Wanted, name: str, *, hint: 
         if present.count(theirs) > 1:
             raise MinnowError(f"{name} has two columns '{theirs}'; rename or remove one")
         if theirs not in present:
-            shown = listed(map(shortened, present)) or "none"
+            shown = listed(_in_a_line(each) for each in present) or "none"
+            alike = [each for each in present if each.lower() == theirs.lower()]
+            near = nearest(alike[0] if alike else theirs, alike or present)
             raise MinnowError(
-                f"{name} has no column '{theirs}'; it has: {shown}{nearest(theirs, present)}{hint};"
+                f"{name} has no column '{theirs}'; it has: {shown}{_in_a_line(near)}{hint};"
                 f" {wanted.remedy(ours)}"
             )
+
+
+def _in_a_line(text: str) -> str:
+    return shortened(" ".join(text.split()))
 
 
 def as_strings(table: pl.DataFrame, named: Mapping[str, str], name: str) -> pl.DataFrame:

@@ -30,7 +30,7 @@ LAYERS = 3
 XZ_MEMORY = 256 << 20
 CHUNK = 1 << 20
 
-# How libraries complain about what is damaged.
+# What libraries raise about what is damaged.
 DAMAGE = (
     *(OSError, EOFError, ValueError, RuntimeError, KeyError, IndexError, struct.error),
     *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
@@ -38,7 +38,7 @@ DAMAGE = (
 
 # What is none of ours: how it begins, what it is, what to do.
 FOREIGN: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
-    (re.compile(rb"\s*" + start, re.IGNORECASE), noun, remedy)
+    (re.compile(rb"(\xef\xbb\xbf)?\s*" + start, re.IGNORECASE), noun, remedy)
     for start, noun, remedy in (
         (
             rb"(<!doctype html|<html|<head|<\?xml)",

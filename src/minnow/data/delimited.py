@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
@@ -22,9 +23,6 @@ COMMENT = re.compile(r"\s*(#|//|--|%|;|!)+\s*")
 # Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never
 # closed ends here.
 CSV_BLOCK = 1 << 24
-# The longest field, in characters, that Python's reader takes by default: longer than any of these
-# a record is broken.
-LONGEST_FIELD = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,7 @@ def find_header(text: bytes, wanted: Wanted, name: str, *, separator: str) -> He
         start += _size(line)
     if comment and comment.end == start:
         return comment
-    first = "".join(lines[number:] if lines else [])
-    raise _missing(first, separators, wanted, name)
+    raise _missing(lines[number:] if lines else [], separators, wanted, name)
 
 
 def _lines(text: str) -> list[str]:
@@ -129,12 +126,28 @@ def _first_record(lines: Sequence[str], separator: str) -> tuple[list[str], int]
         return [], 1
 
 
-def _missing(first: str, separators: dict[str, None], wanted: Wanted, name: str) -> MinnowError:
-    """Return the error that says which column is missing, and why that may be."""
-    rows = list(csv.reader(_lines(first)[:1], delimiter=next(iter(separators))))
-    names = rows[0] if rows else []
-    hint = ""
-    if any(re.search(r"[./]", text) or re.fullmatch(r"\d+", text) for text in names):
+def has_names(text: bytes, wanted: Wanted) -> bool:
+    """Return whether `find_header` finds the wanted names."""
+    try:
+        find_header(text, wanted, "", separator=SEPARATORS[0])
+    except MinnowError:
+        return False
+    return True
+
+
+def _missing(
+    lines: Sequence[str], separators: dict[str, None], wanted: Wanted, name: str
+) -> MinnowError:
+    """Return the error that says which column is missing, and why that may be; `lines` begin where
+    the names should stand.
+    """
+    names, hint = _first_record(lines[:1], next(iter(separators)))[0], ""
+    below = (_names(lines[place:], separators, wanted, 0) for place in range(1, len(lines)))
+    if not lines:
+        hint = f"; its first line is longer than {HEAD_BYTES} bytes"
+    elif any(below):
+        hint = "; a line further down has these names: delete the lines before it"
+    elif any(re.search(r"[./]", text) or re.fullmatch(r"\d+", text) for text in names):
         example = next(iter(separators)).join(wanted.named.values())
         hint = f"; that looks like a row: put a line of names first, such as '{example}'"
     try:
@@ -227,10 +240,12 @@ def _holds_a_row(value: str, table: pl.DataFrame, header: Header, wanted: Wanted
     """Return whether a line inside a field has all columns, and a label that occurs."""
     label = wanted.named.get("label")
     known = set() if label is None else set(table[label].unique().drop_nulls())
-    for record in csv.reader(_lines(value)[1:], delimiter=header.separator):
-        row = dict(zip(header.names, record, strict=False))
-        if len(record) == len(header.names) and (label is None or row[label] in known):
-            return True
+    # A field of more than Python's reader takes is no row of URLs; it is left alone.
+    with suppress(csv.Error):
+        for record in csv.reader(_lines(value)[1:], delimiter=header.separator):
+            row = dict(zip(header.names, record, strict=False))
+            if len(record) == len(header.names) and (label is None or row[label] in known):
+                return True
     return False
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from minnow.core.supplied import supplied_file
 from minnow.data.columns import Texts, Wanted
-from minnow.data.contents import PACKED_ENDINGS, as_utf8, require_size, unpacked
-from minnow.data.delimited import delimited
+from minnow.data.contents import DAMAGE, PACKED_ENDINGS, as_utf8, require_size, unpacked
+from minnow.data.delimited import delimited, has_names
 from minnow.data.json_rows import BEGINNING, json_rows
 from minnow.data.stored import arrow_table, parquet_table
 from minnow.errors import MinnowError, listed, nearest, reason
@@ -46,7 +46,7 @@ def read_file(path: Path, wanted: Wanted, folder: Path, name: str | None = None)
         )
     try:
         table = _table(content, wanted, name, kind)
-    except (OSError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+    except (*DAMAGE, pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise MinnowError(
             f"{name} cannot be read as {kind[1:]}: {reason(error)}; mend the file"
         ) from None
@@ -75,14 +75,17 @@ def _table(raw: bytes, wanted: Wanted, name: str, kind: str) -> pl.DataFrame:
     text = as_utf8(name, raw)
     if kind == LINES:
         return _lines(text, wanted)
-    if kind in (".parquet", ".arrow"):
-        raise MinnowError(
-            f"{name} cannot be read as {kind[1:]}: it begins otherwise; where it holds text, let"
-            " its name end in .csv or .jsonl"
-        )
-    if kind in JSON or BEGINNING.match(text):
+    if BEGINNING.match(text):
         return json_rows(text, wanted, name)
-    return delimited(text, wanted, name, separator=SEPARATORS[kind])
+    separator = SEPARATORS.get(kind)
+    if separator is None and not has_names(text, wanted):
+        if kind in JSON:
+            return json_rows(text, wanted, name)
+        raise MinnowError(
+            f"{name} cannot be read as {kind[1:]}: it does not begin as one, and is no text with"
+            " these columns either; get it anew"
+        )
+    return delimited(text, wanted, name, separator=separator or ",")
 
 
 def _lines(text: bytes, wanted: Wanted) -> pl.DataFrame:

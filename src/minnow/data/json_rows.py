@@ -13,7 +13,6 @@ from minnow.errors import MinnowError, shortened
 BEGINNING = re.compile(rb"\s*(\{|\[\s*\{)")
 BLANK = re.compile(r"\s*")
 SURROGATE = re.compile("[\ud800-\udfff]")
-KINDS = {dict: "an object", list: "a list", str: "text", type(None): "null", bool: "true or false"}
 
 
 def _missing(_: str) -> None:
@@ -42,9 +41,8 @@ def json_rows(text: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
     found: set[str] = set()
     for number, record in enumerate(_records(text.decode(), name), 1):
         if not isinstance(record, dict):
-            kind = KINDS.get(type(record), "a number")
             raise MinnowError(
-                f"{name}: record {number} is {kind}; give an object a line, such as"
+                f"{name}: record {number} is no object; give one a line, such as"
                 f" {json.dumps(dict.fromkeys(columns, '...'))}"
             )
         first = first or record
@@ -102,7 +100,7 @@ def _text(value: Any, key: str, number: int, name: str) -> str | None:
     if isinstance(value, str):
         # Half a character, which JSON can spell and no text can hold.
         return SURROGATE.sub("\ufffd", value) if SURROGATE.search(value) else value
+    kind = "a list" if isinstance(value, list) else "an object"
     raise MinnowError(
-        f"{name}: column '{key}' holds {KINDS[type(value)]} in record {number}; text or numbers are"
-        " needed"
+        f"{name}: column '{key}' holds {kind} in record {number}; text or numbers are needed"
     )
