@@ -36,7 +36,7 @@ class PrepareReport:
 
     `kept` holds rows by split and class, `domains` the registered domains by split, `carved` the
     splits that the source does not publish, `leak` the share of test rows whose registered domain
-    stands in train.
+    stands in train. `uneven` has a sentence for each split that is far from what was asked.
     """
 
     source: str
@@ -53,10 +53,15 @@ class PrepareReport:
     carved: Sequence[str]
     test_file: FixedTest | None
     hub: HubOrigin | None
+    uneven: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub."""
+        """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub, and
+        `uneven` only where there is anything to say.
+        """
         document = asdict(self)
+        if not self.uneven:
+            del document["uneven"]
         origin = document.pop("hub") or {}
         if origin.get("config") is None:
             origin.pop("config", None)
@@ -67,11 +72,13 @@ class PrepareReport:
         """Return the record that `as_json` wrote."""
         fields = dict(document)
         test, origin = fields.pop("test_file"), fields.pop("id", None)
+        uneven = tuple(fields.pop("uneven", ()))
         commit, config = fields.pop("commit", None), fields.pop("config", None)
         return cls(
             **fields,
             test_file=None if test is None else FixedTest(**test),
             hub=None if origin is None else HubOrigin(origin, commit, config),
+            uneven=uneven,
         )
 
 
