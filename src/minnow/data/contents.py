@@ -16,7 +16,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from minnow.errors import MinnowError, listed, reason, warn
+from minnow.errors import MinnowError, listed, reason, shortened, warn
 
 # No more than this is read of a file, packed or not; and no more than the memory has room for.
 MOST_BYTES = 16 << 30
@@ -99,7 +99,7 @@ def unpacked(name: str, raw: bytes) -> tuple[str, bytes]:
                 f"{name} is packed, and cannot be unpacked: {reason(error)}; get it anew"
             ) from None
     for start, noun, remedy in FOREIGN:
-        if start.match(raw):
+        if start.match(raw[:SAMPLE]):
             raise MinnowError(f"{name} is {noun}, not a table; {remedy}")
     return inner, raw
 
@@ -159,8 +159,9 @@ def _zip(name: str, raw: bytes) -> tuple[str, bytes]:
         if "[Content_Types].xml" in names or "mimetype" in names:
             raise MinnowError(f"{name} is a workbook or document; save its table as CSV")
         if len(members) != 1:
+            shown = [shortened(" ".join(member.split())) for member in names]
             raise MinnowError(
-                f"{name} is a zip of {len(members)} files ({listed(names, 4)}); unpack it, and name"
+                f"{name} is a zip of {len(members)} files ({listed(shown, 4)}); unpack it, and name"
                 " one of them"
             )
         with archive.open(members[0]) as stream:

@@ -43,7 +43,7 @@ def uneven(rows: pl.DataFrame, shares: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _phishing(rows: pl.DataFrame) -> float:
-    return rows["label"].sum() / rows.height
+    return int(rows["label"].sum()) / rows.height
 
 
 def _far(found: float, asked: float, allowed: float, rows: int) -> bool:
