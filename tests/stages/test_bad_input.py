@@ -63,13 +63,13 @@ DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ({}, None, ["urls.csv is missing; put the file there and run `dvc add`"]),
     ({}, b"", ["urls.csv is empty; fill it, or name another file"]),
     ({}, b"url,label\n", ["urls.csv holds no rows; fill it"]),
-    ({}, bytes(range(256)) * 40, ["urls.csv cannot be read as csv", "mend the file"]),
+    ({}, bytes(range(256)) * 40, ["urls.csv has no column 'url'"]),
     ({}, b"\x00\x1b[31m\xff\n\r" * 999, ["urls.csv has no column 'url'; it has: \ufffd\ufffd[31m"]),
     ({}, b"\xff\xfe" + b"\xd8" * 999, ["urls.csv"]),
     (
         {"path": f"{FILE}.gz"},
         b"\x1f\x8b junk",
-        ["urls.csv.gz cannot be read as csv", "mend the file"],
+        ["urls.csv.gz is packed, and cannot be unpacked", "get it anew"],
     ),
     (
         {"path": "data/raw/file/urls.parquet"},
@@ -78,7 +78,7 @@ DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ),
     ({"path": "data/raw/file/urls.jsonl"}, b"\x00\x01junk", ["urls.jsonl"]),
     ({"path": "data/raw/file/urls.xlsx"}, b"PK", ["is of no known kind; allowed: .csv"]),
-    ({"path": "data/raw/file"}, None, ["cannot be read: Is a directory; name a readable file"]),
+    ({"path": "data/raw/file"}, None, ["is a folder, not a file; name a regular file"]),
     (
         {"path": "other/urls.csv"},
         GOOD.encode(),

@@ -9,14 +9,14 @@ from minnow.core.bounds import ClassName, Name, Place, Rows, Seed, Share
 from minnow.core.params import Block
 
 if TYPE_CHECKING:
-    from minnow.data.files import Columns
+    from minnow.data.columns import Columns
 
 
-FIELDS = {
+FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
     "hub": {
         "required": ("id", "text_column", "label_column", "positive_label"),
-        "optional": ("revision", "split_column", "negative_label"),
+        "optional": ("revision", "config", "split_column", "negative_label"),
     },
     "file": {
         "required": ("path", "text_column", "label_column", "positive_label"),
@@ -36,6 +36,7 @@ class DataParams(Block):
     test_path: Place | None
     id: Place | None
     revision: Name | None
+    config: Name | None
     text_column: Name | None
     label_column: Name | None
     split_column: Name | None
@@ -79,7 +80,7 @@ class DataParams(Block):
     @property
     def columns(self) -> "Columns":
         """What to read of a file or a data set on the Hub."""
-        from minnow.data.files import Columns
+        from minnow.data.columns import Columns
 
         assert self.text_column is not None
         assert self.label_column is not None

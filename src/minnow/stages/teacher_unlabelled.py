@@ -85,7 +85,10 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
         return texts_to_label(
             None
             if path is None
-            else TextFile(project_name(path, layout), load_texts(path, column)),
+            else TextFile(
+                project_name(path, layout),
+                load_texts(path, column, folder=layout.raw(params.preset)),
+            ),
             splits,
             move_scheme=params.data.move_scheme,
             copies=texts.copies,
