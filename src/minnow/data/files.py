@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv
 
-from minnow.errors import MinnowError, listed, nearest, reason
+from minnow.errors import MinnowError, command, listed, nearest, reason
 
 Label = str | int | float | bool
 
@@ -83,10 +83,9 @@ def _bytes(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        if path.with_name(path.name + ".dvc").is_file():
-            raise MinnowError(
-                f"{path.name} is tracked by DVC but not here; run `dvc pull {path.name}.dvc`"
-            ) from None
+        if (pointer := path.with_name(path.name + ".dvc")).is_file():
+            fetch = command("dvc pull", pointer)
+            raise MinnowError(f"{path.name} is tracked by DVC but not here; run {fetch}") from None
         present = (
             sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
         )
