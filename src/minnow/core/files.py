@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, command
 
 MANIFEST = "manifest.json"
 # What config.json calls the formats of ours: packed embeddings, and adapters beside the weights.
@@ -96,10 +96,10 @@ def check_manifest(folder: Path) -> None:
         MinnowError: a file is missing or differs.
     """
     if damage := first_damage(folder, read_json(folder / MANIFEST)):
+        renew = command("rm -rf", folder, '&& chmod -R u+w "$(dvc cache dir)" && dvc repro')
         raise MinnowError(
-            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && chmod -R u+w"
-            ' "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what'
-            " is bad"
+            f"{damage}, and DVC's cache may hold the same damage; {renew} makes DVC check its cache"
+            " and build anew what is bad"
         )
 
 

@@ -13,7 +13,7 @@ from minnow.data.contents import DAMAGE, PACKED_ENDINGS, as_utf8, require_size, 
 from minnow.data.delimited import delimited, has_names
 from minnow.data.json_rows import BEGINNING, json_rows
 from minnow.data.stored import arrow_table, parquet_table
-from minnow.errors import MinnowError, listed, nearest, reason
+from minnow.errors import MinnowError, command, listed, nearest, reason
 
 # Kinds by how names end, and the separator that a kind speaks of.
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -115,10 +115,9 @@ def _bytes(path: Path, folder: Path) -> bytes:
 
 
 def _absent(path: Path) -> MinnowError:
-    if path.with_name(path.name + ".dvc").is_file():
-        return MinnowError(
-            f"{path.name} is tracked by DVC but not here; run `dvc pull {path.name}.dvc`"
-        )
+    if (pointer := path.with_name(path.name + ".dvc")).is_file():
+        fetch = command("dvc pull", pointer)
+        return MinnowError(f"{path.name} is tracked by DVC but not here; run {fetch}")
     present = (
         sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
     )
