@@ -170,7 +170,8 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("read", [read_json, read_table])
 @pytest.mark.parametrize(
-    ("damage", "message"), [(None, "is missing; `dvc repro` makes it"), ("{", "delete it and run")]
+    ("damage", "message"),
+    [(None, "is missing; `dvc repro` makes it"), ("{", "makes DVC check its cache")],
 )
 def test_missing_and_broken_files_are_one_clear_error(
     tmp_path: Path, read: Callable[[Path], object], damage: str | None, message: str

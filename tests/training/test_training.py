@@ -1,7 +1,6 @@
 """One loop, held against a plain one; killed, and gone on with; in float32 and in bfloat16."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +16,16 @@ from helpers.training import (
     FLOAT32,
     PAD,
     PHISHING_TOKEN,
+    ROWS,
+    VALIDATION,
+    KilledError,
+    accuracy,
+    digest,
     encoded,
+    loss_killed_at,
     task,
     tiny_model,
+    train,
     training_params,
 )
 from minnow.core.runtime import Runtime
@@ -29,58 +35,14 @@ from minnow.models.batching import Encoded, training_batches
 from minnow.training import loop
 from minnow.training.loop import fit, linear_schedule
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
-from minnow.training.targets import Loss, Targets, hard_loss
+from minnow.training.targets import Targets, hard_loss
 from minnow.training.weights import only_used_embeddings
-
-ROWS = 32
-VALIDATION, VALIDATION_LABELS = task(24, seed=1)
-History = list[dict[str, float]]
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def accuracy(logits: Tensor) -> float:
-    return float((logits.argmax(dim=1) == VALIDATION_LABELS).float().mean())
 
 
 def scripted(scores: list[float]) -> Callable[[Tensor], float]:
     """Return a score function that gives these numbers, one an epoch."""
     left = iter(scores)
     return lambda logits: next(left)
-
-
-def train(
-    model: PreTrainedModel,
-    *,
-    rows: int = ROWS,
-    runtime: Runtime = FLOAT32,
-    loss: Loss = hard_loss,
-    score: Callable[[Tensor], float] = accuracy,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-    **params: Any,
-) -> History:
-    """Fit `model` to the task in place, dropout seeded."""
-    texts, labels = task(rows)
-    torch.manual_seed(seed)
-    return fit(
-        model,
-        Examples(texts, Targets(labels)),
-        Validation(VALIDATION, score),
-        Objective(loss),
-        Schedule(training_params(**params), seed),
-        Job("test", runtime, checkpoint),
-    )
-
-
-def digest(model: nn.Module) -> str:
-    """Return a hash of all bytes of all weights."""
-    content = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        content.update(name.encode() + value.numpy().tobytes())
-    return content.hexdigest()
 
 
 def embeddings(model: PreTrainedModel) -> Tensor:
@@ -268,18 +230,6 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state" / "run.pt"
 
 
-def loss_killed_at(step: int) -> Loss:
-    """Return the cross-entropy, which raises when it is asked for the `step`-th time, from 0."""
-    steps: Iterator[int] = iter(range(1000))
-
-    def loss(logits: Tensor, targets: Targets) -> Tensor:
-        if next(steps) == step:
-            raise KilledError
-        return hard_loss(logits, targets)
-
-    return loss
-
-
 def score_killed_at(epoch: int) -> Callable[[Tensor], float]:
     """Return the accuracy, which raises in the `epoch`-th validation, from 0."""
     epochs: Iterator[int] = iter(range(1000))
@@ -359,30 +309,7 @@ def test_a_checkpoint_is_replaced_whole_or_not_at_all(
         with pytest.raises(KilledError):
             train(tiny_model(dropout=0.2), checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
-    assert [file.name for file in checkpoint.parent.iterdir()] == [checkpoint.name]
-
-
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-@pytest.mark.parametrize("damage", [truncated, flipped, lambda _: b"", lambda _: b"no checkpoint"])
-def test_a_damaged_checkpoint_means_a_fresh_start(
-    checkpoint: Path, damage: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(KilledError):
-        train(tiny_model(dropout=0.2), checkpoint=checkpoint, loss=loss_killed_at(6))
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    fresh, model = tiny_model(dropout=0.2), tiny_model(dropout=0.2)
-    history = train(fresh)
-    assert train(model, checkpoint=checkpoint) == history
-    assert "run.pt is damaged: training starts afresh\n" in capsys.readouterr().err
-    assert digest(model) == digest(fresh)
+    assert {file.name for file in checkpoint.parent.iterdir()} == {"run.pt", "run.previous.pt"}
 
 
 def test_a_checkpoint_of_another_start_is_not_used(

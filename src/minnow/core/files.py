@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from minnow.core.remedies import damaged
 from minnow.errors import MinnowError
 
 MANIFEST = "manifest.json"
@@ -27,7 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place, file or folder, only if the block
     succeeds.
 
-    What a killed process left of the same path is removed. One process at a time may write a path.
+    It has reached the disk by then: after a power cut there is the old content or the new. What a
+    killed process left of the same path is removed. One process at a time
+    may write a path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
@@ -36,6 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary, old = holder / path.name, holder / f"{path.name}.old"
     try:
         yield temporary
+        flush(temporary)
         if path.exists() and (path.is_dir() or temporary.is_dir()):
             # A folder takes nothing's place in one rename: two, and back if the second fails.
             path.rename(old)
@@ -45,8 +50,30 @@ def replacing(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+        flush_entries(path.parent)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, has reached the disk."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            flush(inner)
+        flush_entries(path)
+    else:
+        with path.open("rb") as file:
+            os.fsync(file)
+
+
+def flush_entries(folder: Path) -> None:
+    """Wait until the names in a folder have reached the disk, where the file system can do that."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -63,13 +90,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
-        raise MinnowError(
-            f"{path} is not valid JSON ({error}); delete it and run `dvc repro`"
-        ) from None
+        raise MinnowError(damaged(path, f"{path} is not valid JSON ({error})")) from None
     except OSError as error:
-        raise MinnowError(
-            f"{path} cannot be read ({error.strerror}); delete it and run `dvc repro`"
-        ) from None
+        raise MinnowError(damaged(path, f"{path} cannot be read ({error.strerror})")) from None
 
 
 def sha256(path: Path) -> str:
@@ -96,11 +119,7 @@ def check_manifest(folder: Path) -> None:
         MinnowError: a file is missing or differs.
     """
     if damage := first_damage(folder, read_json(folder / MANIFEST)):
-        raise MinnowError(
-            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && chmod -R u+w"
-            ' "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what'
-            " is bad"
-        )
+        raise MinnowError(damaged(folder, damage))
 
 
 def first_damage(folder: Path, manifest: Any, *, but: Collection[str] = ()) -> str:
