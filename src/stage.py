@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
             "stage.py",
             f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
         )
-    from minnow import run_cache
+    from minnow import recorded, run_cache
     from minnow.errors import MinnowError, nearest, reason
 
     stages, tools = names("stages"), names("tools")
@@ -92,6 +92,7 @@ def main(arguments: list[str]) -> int:
                 name, f"given {' '.join(rest)!r}; it takes {', '.join(takes) or 'no arguments'}"
             )
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
+            recorded.require_recorded(ROOT)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.rot import flipped
 from helpers.training import KilledError, digest, loss_killed_at, tiny_model, train
 from minnow.training import loop
 from minnow.training.checkpoints import read_checkpoint, whole, write_checkpoint
@@ -36,11 +37,6 @@ def undisturbed() -> tuple[list[dict[str, float]], str]:
 
 def changed(how: Callable[[bytes], bytes]) -> Damage:
     return lambda file: file.write_bytes(how(file.read_bytes()))
-
-
-def flipped(content: bytes, bit: int) -> bytes:
-    byte = bit // 8
-    return content[:byte] + bytes([content[byte] ^ 1 << bit % 8]) + content[byte + 1 :]
 
 
 def replaced_by(make: Callable[[Path], Any]) -> Damage:

@@ -9,10 +9,10 @@ from minnow.layout import Layout
 def damaged(path: Path, what: str) -> str:
     """Return the line for an artefact, file or folder, that is not what its stage wrote.
 
-    DVC restores a damaged object of its cache without a word as long as the object is read-only,
-    and takes a file that is damaged in place for what it was as long as size and time are the same.
-    So the artefact goes, and the cache is made writable: then DVC checks each object before it
-    takes it, drops the damaged ones, and runs their stages.
+    DVC restores an object of its cache unread as long as the object is read-only, or as long as its
+    time is the one that DVC remembers; the same goes for the artefact itself. So the artefact goes,
+    and the objects become writable and new: then DVC checks each one before it takes it, drops the
+    damaged ones, and runs their stages.
     """
     return (
         f"{what}, and DVC's cache may hold the same damage; `{renewal(path)}` makes DVC check its"
@@ -25,7 +25,8 @@ def renewal(path: Path) -> str:
     checkout.
     """
     remove = f"rm -rf {shlex.quote(str(_removed(path)))}"
-    return f'{remove} && chmod -R u+w "$(dvc cache dir)" && dvc repro'
+    objects = 'find "$(dvc cache dir)" -type f'
+    return f"{remove} && {objects} -exec chmod u+w {{}} + -exec touch {{}} + && dvc repro"
 
 
 def _removed(path: Path) -> Path:
