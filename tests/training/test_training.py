@@ -180,6 +180,39 @@ def test_token_ids_beyond_the_embeddings_are_refused() -> None:
         )
 
 
+def test_decay_shrinks_the_matrices_of_layers_and_nothing_else() -> None:
+    """Training the used rows of the embeddings alone is right only because these never decay."""
+    model, params = tiny_model(), training_params(learning_rate=0.1, weight_decay=0.9)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    # Without a gradient AdamW does nothing but decay: w becomes w · Π(1 − rate · decay).
+    train(
+        model,
+        score=scripted([0, 1]),
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        loss=lambda logits, targets: logits.sum() * 0,
+    )
+    factors = [1 / 2, 1.0, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7]  # the first step warms up
+    left = math.prod(1 - params.learning_rate * factor * params.weight_decay for factor in factors)
+    assert left < 0.7
+    for name, value in model.state_dict().items():
+        if value.dim() == 2 and "embeddings" not in name:
+            torch.testing.assert_close(value, before[name] * left)
+        else:
+            assert torch.equal(value, before[name]), name
+
+
+def test_the_last_batch_may_be_smaller_and_every_row_is_seen_each_epoch() -> None:
+    seen: list[int] = []
+
+    def loss(logits: Tensor, targets: Targets) -> Tensor:
+        seen.append(len(targets.labels))
+        return hard_loss(logits, targets)
+
+    train(tiny_model(), rows=19, epochs=2, loss=loss)
+    assert sorted(seen) == [3, 3, 8, 8, 8, 8]
+
+
 # --- the best epoch -------------------------------------------------------------------------------
 
 

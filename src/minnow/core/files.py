@@ -1,5 +1,6 @@
 """Files and folders, written whole or not at all; JSON; and the manifest beside a model."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -30,14 +31,16 @@ def replacing(path: Path) -> Iterator[Path]:
     succeeds.
 
     It has reached the disk by then: after a power cut there is the old content or the new. What a
-    killed process left of the same path is removed. One process at a time
-    may write a path.
+    killed process left of the same path is removed; what a living one is writing is not, and of two
+    that write the same path the last one counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
-        discard(left)
+    discard_abandoned(path.parent, f".{glob.escape(path.name)}.????????{PARTIAL}")
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
     temporary, old = holder / path.name, holder / f"{path.name}.old"
+    lock = os.open(holder, os.O_RDONLY)
+    with suppress(OSError):  # a network file system may know no locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield temporary
         flush(temporary)
@@ -52,7 +55,20 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         flush_entries(path.parent)
     finally:
+        os.close(lock)
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def discard_abandoned(folder: Path, pattern: str) -> None:
+    """Remove what killed processes left half-written in a folder, by the pattern of its name."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):  # it is locked, or its writer has just removed it
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                discard(left)
+            finally:
+                os.close(lock)
 
 
 def flush(path: Path) -> None:

@@ -3,13 +3,14 @@
 import hashlib
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from minnow.core.files import PARTIAL, discard, replacing, sha256
+from minnow.core.files import PARTIAL, discard, discard_abandoned, replacing, sha256
 from minnow.core.seals import PLACE, intact, seal
 from minnow.errors import listed, warn
 from minnow.layout import Layout
@@ -26,7 +27,7 @@ def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
         with temporary.open("ab") as opened:
             opened.write(PLACE)
         seal(temporary)
-        if file.exists():
+        with suppress(FileNotFoundError):
             file.replace(file.with_suffix(PREVIOUS))
 
 
@@ -100,7 +101,9 @@ def code_files(code: Sequence[str]) -> list[Path]:
 
 
 def discard_checkpoints(layout: Layout, stage: str) -> None:
-    """Remove this stage's checkpoints: finished, abandoned and half-written ones."""
-    for pattern in (f"{stage}-*.pt", f".{stage}-*{PARTIAL}"):
-        for left in layout.checkpoints.glob(pattern):
-            discard(left)
+    """Remove this stage's checkpoints: finished, abandoned and half-written ones, and not those
+    that are set aside.
+    """
+    for left in layout.checkpoints.glob(f"{stage}-*.pt"):
+        discard(left)
+    discard_abandoned(layout.checkpoints, f".{stage}-*{PARTIAL}")
