@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from minnow.core.remedies import damaged
 from minnow.errors import MinnowError
 from minnow.layout import Layout
+from minnow.remedies import damaged
 
 
 def require_recorded(root: Path) -> None:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from minnow.models import inference
 from minnow.models.batching import Encoded, training_batches
 from minnow.training import loop
 from minnow.training.loop import fit, linear_schedule
-from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
+from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
 from minnow.training.targets import Targets, hard_loss
 from minnow.training.weights import only_used_embeddings
 
@@ -131,6 +132,9 @@ def test_shrunk_embeddings_compute_the_same_and_come_back() -> None:
         assert torch.equal(model(**batch).logits, expected)
         with pytest.raises(IndexError):
             model(torch.tensor([[59]]))
+        embedding(torch.tensor([[PAD, PHISHING_TOKEN]])).sum().backward()
+        moved = (embedding.weight.grad != 0).any(dim=1)
+        assert used[moved].tolist() == [PHISHING_TOKEN], "padding is never trained"
     assert embedding.weight is full
     assert embedding.padding_idx == PAD
     assert torch.equal(model(**batch).logits, expected)
@@ -187,6 +191,7 @@ def test_decay_shrinks_the_matrices_of_layers_and_nothing_else() -> None:
     # Without a gradient AdamW does nothing but decay: w becomes w · Π(1 − rate · decay).
     train(
         model,
+        rows=27,  # the last of 4 batches is smaller, and counts as a step all the same
         score=scripted([0, 1]),
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
@@ -211,6 +216,53 @@ def test_the_last_batch_may_be_smaller_and_every_row_is_seen_each_epoch() -> Non
 
     train(tiny_model(), rows=19, epochs=2, loss=loss)
     assert sorted(seen) == [3, 3, 8, 8, 8, 8]
+
+
+def test_dropout_is_on_in_training() -> None:
+    weights = set()
+    for dropout in (0.0, 0.2):
+        model = tiny_model(dropout=dropout)  # the same weights
+        train(model)
+        weights.add(digest(model))
+    assert len(weights) == 2
+
+
+def test_no_epoch_of_any_seed_has_the_order_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def recorded(lengths: Tensor, *, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+        drawn.append(generator.initial_seed())
+        return training_batches(lengths, batch_size=batch_size, generator=generator)
+
+    monkeypatch.setattr(loop, "training_batches", recorded)
+    for seed in range(3):
+        train(tiny_model(), epochs=3, seed=seed)
+    assert len(set(drawn)) == len(drawn) == 9
+
+
+def test_a_guides_own_weights_are_trained() -> None:
+    class Pull(Guide):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def watching(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+            assert mask.shape[0] == len(rows)
+            return (self.weight**2).sum()
+
+    guide, (texts, labels) = Pull(), task(ROWS)
+    fit(
+        tiny_model(),
+        Examples(texts, Targets(labels)),
+        Validation(VALIDATION, accuracy),
+        Objective(hard_loss, guide),
+        Schedule(training_params(), 0),
+        Job("test", FLOAT32),
+    )
+    assert float(guide.weight.detach().max()) < 0.999
 
 
 # --- the best epoch -------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minnow.core.remedies import damaged
 from minnow.errors import MinnowError
+from minnow.remedies import damaged
 
 MANIFEST = "manifest.json"
 # What config.json calls the formats of ours: packed embeddings, and adapters beside the weights.
@@ -79,7 +79,7 @@ def flush(path: Path) -> None:
         flush_entries(path)
     else:
         with path.open("rb") as file:
-            os.fsync(file)
+            os.fsync(file.fileno())
 
 
 def flush_entries(folder: Path) -> None:

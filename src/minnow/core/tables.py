@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from minnow.core.files import replacing
-from minnow.core.remedies import damaged
 from minnow.core.seals import PLACE, intact, seal
 from minnow.errors import MinnowError
+from minnow.remedies import damaged
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from helpers.rot import cached, rot
-from minnow.core.remedies import renewal
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
+from minnow.remedies import renewal
 
 REST = ' && find "$(dvc cache dir)" -type f -exec chmod u+w {} + -exec touch {} + && dvc repro'
 HOSTILE = "a b; touch 'X' $(touch Y)"
