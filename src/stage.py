@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         found = f"imported minnow from {minnow.__file__!r} instead of {str(SRC / 'minnow')!r}"
         print(f"minnow stage.py: {found}; unset PYTHONPATH", file=sys.stderr)
         return 1
-    from minnow import run_cache
+    from minnow import recorded, run_cache
     from minnow.errors import MinnowError, nearest, reason, shortened
 
     stages, tools = names("stages"), names("tools")
@@ -91,6 +91,7 @@ def main(arguments: list[str]) -> int:
             allowed = ", ".join(takes) or "no arguments"
             return fail(name, f"given {shortened(' '.join(rest))!r}; it takes {allowed}")
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
+            recorded.require_recorded(ROOT)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(

@@ -26,6 +26,10 @@ class Layout:
     def pipeline(self) -> Path:
         return self.root / "dvc.yaml"
 
+    @property
+    def lock(self) -> Path:
+        return self.root / "dvc.lock"
+
     def raw(self, preset: str) -> Path:
         return self.root / "data" / "raw" / preset
 

@@ -26,6 +26,8 @@ from helpers.stage import (
     refused,
     tree,
 )
+from minnow.core import tables
+from minnow.core.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -505,7 +507,7 @@ def test_a_base_without_a_network(
 
 
 def change(path: Path, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    how(pl.read_parquet(path)).write_parquet(path)
+    write_table(path, how(read_table(path)))
 
 
 LOGITS: list[tuple[Any, list[str]]] = [
@@ -514,8 +516,8 @@ LOGITS: list[tuple[Any, list[str]]] = [
         ["belongs to other rows", "run `dvc repro`"],
     ),
     (lambda table: table.head(9), ["belongs to other rows: ", "ids are missing and 0 are foreign"]),
-    (lambda table: table.vstack(table.head(1)), ["holds an id more than once; delete it"]),
-    (lambda table: table.drop("id"), ["holds no logits with ids; delete it"]),
+    (lambda table: table.vstack(table.head(1)), ["holds an id more than once, and DVC's cache"]),
+    (lambda table: table.drop("id"), ["holds no logits with ids, and DVC's cache"]),
     (
         lambda table: table.with_columns(pl.int_range(pl.len()).alias("id")),
         ["holds no logits with ids"],
@@ -568,7 +570,7 @@ def test_an_input_that_is_missing_or_junk(
         path.mkdir()
     elif content is not None:
         path.write_bytes(content)
-    refused(project, run, stage, file, "`dvc repro`")
+    refused(project, run, stage, file, "dvc repro`")
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "null", '{"files": 1}'])
@@ -623,14 +625,14 @@ def test_too_little_disk_is_told_before_training(
 def test_a_disk_that_fills_up_while_a_table_is_written(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    written = pl.DataFrame.write_parquet
+    written = tables.write_parquet
 
-    def half(table: pl.DataFrame, file: Path, **options: Any) -> None:
-        written(table, file, **options)
+    def half(file: Path, table: pl.DataFrame) -> None:
+        written(file, table)
         if file.name.startswith("test"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", half)
+    monkeypatch.setattr(tables, "write_parquet", half)
     refused(project, run, stage, "no space left", "then `dvc repro`; nothing half-written was kept")
 
 

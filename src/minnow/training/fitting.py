@@ -17,9 +17,9 @@ from minnow.training.loop import fit
 from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
 from minnow.training.targets import NO_LABEL, Targets
 
-# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its
-# successor's too.
-COPIES_IN_CHECKPOINTS = 8
+# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, in the
+# one before it, and in its successor.
+COPIES_IN_CHECKPOINTS = 12
 # Of the whole model: the out, and DVC's copy of it.
 COPIES_OF_OUT = 2
 Logits = np.typing.NDArray[np.float32]
