@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
     if minnow.__file__ is None or Path(minnow.__file__).resolve().parent != SRC / "minnow":
         # `fail` needs our own package
-        found = f"imported minnow from {minnow.__file__!r} instead of {str(SRC / 'minnow')!r}"
+        found = f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}"
         print(f"minnow stage.py: {found}; unset PYTHONPATH", file=sys.stderr)
         return 1
     from minnow import recorded, run_cache

@@ -57,9 +57,9 @@ def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
         (hub.MODEL, errors.GatedRepoError, "accept its terms"),
         (hub.DATA_SET, errors.RepositoryNotFoundError, "or it is private; check `id`"),
         (hub.MODEL, errors.RepositoryNotFoundError, "or it is private; check `base`"),
-        (hub.DATA_SET, OSError, "cannot reach the Hub for data set 'me/thing' @ v2"),
-        (hub.DATA_SET, OSError, "hf download --repo-type dataset me/thing --revision v2"),
-        (hub.MODEL, OSError, "hf download me/thing --revision v2"),
+        (hub.DATA_SET, OSError, "cannot reach the Hub for data set 'me/thing'"),
+        (hub.DATA_SET, OSError, "hf download --repo-type dataset --revision v2 me/thing"),
+        (hub.MODEL, OSError, "hf download --revision v2 me/thing"),
     ],
 )
 def test_what_the_hub_refuses_is_told_apart(

@@ -110,6 +110,6 @@ def failure(kind: RepositoryKind, name: str, revision: str, error: Exception) ->
     fetch = command(f"hf download {option}--revision", Path(revision), Path(name))
     return (
         f"cannot reach the Hub for {kind.noun} {name!r}, and the cache lacks it ({reason(error)});"
-        f" connect, or run {fetch} elsewhere and bring ~/.cache/huggingface/hub, or"
+        f" connect, or run {fetch} elsewhere and copy its cache, or"
         f" {kind.otherwise}"
     )
