@@ -1,7 +1,7 @@
 """The one exception that stands for a user's mistake rather than a bug, and the words for it."""
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -47,6 +47,16 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {shortened(' '.join(str(error).split()), 200)}".removesuffix(
         ": "
     )
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that was raised before it, also where `from None` hides it."""
+    seen: list[BaseException] = []
+    part: BaseException | None = error
+    while part is not None and not any(part is other for other in seen):
+        seen.append(part)
+        yield part
+        part = part.__cause__ or part.__context__
 
 
 def warn(message: str) -> None:
