@@ -20,7 +20,8 @@ class MemoryShortage(MinnowError):
 # How libraries say that memory ran out, where their error is none of Python's.
 OUT_OF_MEMORY = re.compile(
     "can.?t allocate memory|cannot allocate memory|could not allocate|unable to allocate|bad_alloc"
-    "|could not create a primitive|out of memory|not enough memory|failed to map segment|alloc of size|_ALLOC_FAILED",
+    "|could not create a primitive|out of memory|not enough memory|failed to map segment"
+    "|alloc of size|_ALLOC_FAILED",
     re.IGNORECASE,
 )
 
