@@ -1,4 +1,4 @@
-"""How a stage ends: all that the operating system refuses, and every lack of memory, in one line."""
+"""How a stage ends: what the operating system refuses, and every lack of memory, in one line."""
 
 import ctypes
 import errno
