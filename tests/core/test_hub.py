@@ -24,6 +24,7 @@ from helpers.hub import (
     redirected,
     refusal,
     running,
+    taken_for_the_hub,
 )
 from minnow.core import hub, hub_client
 from minnow.core.hub_errors import Wanted, failure, is_local
@@ -61,15 +62,8 @@ def standing(servers: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     servers.forget()
     for kind in ("models", "datasets"):
         servers.add(kind, NAME, FILES)
-    library = "huggingface_hub.constants"
-    monkeypatch.setattr(f"{library}.ENDPOINT", servers.address)
-    monkeypatch.setattr(
-        f"{library}.HUGGINGFACE_CO_URL_TEMPLATE",
-        servers.address + "/{repo_id}/resolve/{revision}/{filename}",
-    )
-    monkeypatch.setattr(f"{library}.HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(f"{library}.HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(f"{library}.DOWNLOAD_CHUNK_SIZE", 1_000)
+    taken_for_the_hub(servers, cache, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1_000)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(hub_client, "TIMEOUT_S", 1.0)
     waits = SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic)

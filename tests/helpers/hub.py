@@ -15,8 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 # Files with these ends are kept as Git LFS does, by the SHA-256 of their bytes.
 LARGE = (".parquet", ".safetensors")
@@ -304,3 +307,13 @@ def running() -> Iterator[Hub]:
         yield hub
     finally:
         hub.close()
+
+
+def taken_for_the_hub(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process take the stand-in for the Hub; huggingface_hub has read its environment."""
+    library = "huggingface_hub.constants"
+    template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(f"{library}.ENDPOINT", hub.address)
+    monkeypatch.setattr(f"{library}.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(f"{library}.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(f"{library}.HF_HUB_DISABLE_XET", True)
