@@ -75,7 +75,7 @@ def ending(name: str, error: BaseException, root: Path) -> str | None:
     return refused(error) or unusable(error)
 
 
-def number(error: BaseException) -> int | None:
+def system_number(error: BaseException) -> int | None:
     """Return the operating system's number of an error, also where a library has it in words."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
@@ -86,14 +86,14 @@ def number(error: BaseException) -> int | None:
 def is_disk_full(error: BaseException) -> bool:
     """Return whether a full disk is behind an error; safetensors and torch say so only in words."""
     return any(
-        number(part) in FULL or any(word in str(part).lower() for word in SAY_FULL)
+        system_number(part) in FULL or any(word in str(part).lower() for word in SAY_FULL)
         for part in behind(error)
     )
 
 
 def refused(error: BaseException) -> str | None:
     """Return what the operating system refused, and the remedy."""
-    told = number(error)
+    told = system_number(error)
     if told is None and not isinstance(error, OSError):
         return None
     if "temporary directory" in str(error):

@@ -18,7 +18,7 @@ KEPT, KEPT_OF_SCORES = 68, 10
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TrainingMemory:
     """Bytes that a training takes, about: the weights with the best epoch's copy, what the
     optimizer keeps, and one batch of the longest texts.
     """
@@ -36,7 +36,7 @@ class Estimate:
         return ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in parts)
 
 
-def estimate(model: nn.Module, *, batch_size: int, length: int) -> Estimate:
+def training_memory(model: nn.Module, *, batch_size: int, length: int) -> TrainingMemory:
     """Return what a training of `model` takes with batches of `batch_size` texts of `length`
     tokens.
     """
@@ -48,7 +48,7 @@ def estimate(model: nn.Module, *, batch_size: int, length: int) -> Estimate:
         for name in ("num_hidden_layers", "hidden_size", "num_attention_heads")
     )
     a_layer = batch_size * length * (KEPT * width + KEPT_OF_SCORES * heads * length)
-    return Estimate(
+    return TrainingMemory(
         weights=4 * (sum(numbers) + sum(trained)),
         optimizer=4 * OPTIMIZER_COPIES * sum(trained),
         batch=layers * a_layer,
@@ -63,7 +63,7 @@ def explaining_memory(model: nn.Module, encoded: Encoded, params: TrainingParams
         MemoryShortage: it ran out.
     """
     size, length = params.batch_size, int(encoded.lengths.max())
-    takes = estimate(model, batch_size=size, length=length)
+    takes = training_memory(model, batch_size=size, length=length)
     try:
         yield
     except Exception as error:
