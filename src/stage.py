@@ -5,7 +5,6 @@ be the workspace's.
 """
 
 import ctypes
-import errno
 import importlib
 import inspect
 import os
@@ -67,8 +66,8 @@ def main(arguments: list[str]) -> int:
         found = f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}"
         print(f"minnow stage.py: {found}; unset PYTHONPATH", file=sys.stderr)
         return 1
-    from minnow import recorded, run_cache
-    from minnow.errors import MinnowError, nearest, reason, shortened
+    from minnow import endings, recorded, run_cache
+    from minnow.errors import nearest, shortened
 
     stages, tools = names("stages"), names("tools")
     if not arguments or arguments[0] not in stages + tools:
@@ -80,8 +79,12 @@ def main(arguments: list[str]) -> int:
         return fail("stage.py", f"{given}; stages: {', '.join(stages)}; tools: {', '.join(tools)}")
     name, *rest = arguments
     package = "stages" if name in stages else "tools"
+    if package == "stages" and (line := endings.too_little()):
+        return fail(name, line)
     try:
         if package == "stages":
+            # Plain HTTP, through a client that core/hub_client.py can bound.
+            os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
             from minnow.core import kernels
 
             kernels.prepare_kernels(ROOT)
@@ -100,37 +103,11 @@ def main(arguments: list[str]) -> int:
             code=130,
         )
     except Exception as error:
-        if is_disk_full(error):
-            return fail(
-                name,
-                f"no space left for files of {ROOT}, of HF_HOME or of TMPDIR: free some, then `dvc"
-                " repro`; nothing half-written was kept",
-            )
-        if isinstance(error, MinnowError):
-            return fail(name, str(error))
-        if isinstance(error, PermissionError):
-            return fail(
-                name, f"{reason(error)}: change the owner or the mode of that file or of its folder"
-            )
-        if isinstance(error, ImportError) and not (error.name or "minnow").startswith("minnow"):
-            return fail(
-                name,
-                f"{sys.executable}: {reason(error)}; run `make install`, then take the python in"
-                " .venv/bin",
-            )
-        raise
+        line = endings.ending(name, error, ROOT)
+        if line is None:
+            raise
+        return fail(name, line)
     return 0
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether a full disk is behind an error; safetensors and torch say so only in words."""
-    words = ("no space left on device", "os error 28", "enforce fail at inline_container")
-    while error is not None:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(word in str(error).lower() for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def fail(name: str, message: str, *, code: int = 1) -> int:

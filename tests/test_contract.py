@@ -33,7 +33,7 @@ STEPS = (
     *("stages", "tools"),
 )
 # No number depends on them: a new path or another message runs no stage again.
-TOP = {f"minnow.{name}" for name in ("errors", "layout", "progress", "remedies")}
+TOP = {f"minnow.{name}" for name in ("endings", "errors", "layout", "progress", "remedies")}
 
 
 def module_file(module: str) -> Path | None:

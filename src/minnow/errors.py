@@ -1,8 +1,10 @@
 """The one exception that stands for a user's mistake rather than a bug, and the words for it."""
 
+import errno
+import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,6 +16,19 @@ class MinnowError(Exception):
     """Something a user can mend: its text is one line that says what was given, what is allowed,
     what to do.
     """
+
+
+class MemoryShortage(MinnowError):
+    """Memory ran out; its text says what for, and src/stage.py adds what to do."""
+
+
+# How libraries say that memory ran out, where their error is none of Python's.
+OUT_OF_MEMORY = re.compile(
+    "can.?t allocate memory|cannot allocate memory|could not allocate|unable to allocate|bad_alloc"
+    "|could not create a primitive|out of memory|not enough memory|failed to map segment"
+    "|alloc of size|_ALLOC_FAILED",
+    re.IGNORECASE,
+)
 
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
@@ -113,6 +128,26 @@ def printable(message: str) -> str:
     """Return a message as one line, without what a terminal would obey or could not print."""
     line = " ".join(message.split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that was raised before it, also where `from None` hides it."""
+    seen: list[BaseException] = []
+    part: BaseException | None = error
+    while part is not None and not any(part is other for other in seen):
+        seen.append(part)
+        yield part
+        part = part.__cause__ or part.__context__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a lack of memory, of the machine or of a GPU, is behind an error."""
+    return any(
+        isinstance(part, MemoryError)
+        or getattr(part, "errno", None) == errno.ENOMEM
+        or (not isinstance(part, MinnowError) and OUT_OF_MEMORY.search(str(part)) is not None)
+        for part in behind(error)
+    )
 
 
 def warn(message: str) -> None:

@@ -19,7 +19,7 @@ from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from minnow.core import hub
-from minnow.errors import MinnowError, listed, reason
+from minnow.errors import MemoryShortage, MinnowError, is_out_of_memory, listed, reason
 from minnow.models.anatomy import longest_text
 from minnow.models.heads import LABELS, name_labels
 
@@ -195,6 +195,12 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # tokenizers and safetensors raise bare Exceptions
+        if is_out_of_memory(error):
+            size = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
+            raise MemoryShortage(
+                f"base model {checkpoint.name!r} takes {size / 1e6:,.0f} MB for its weights alone,"
+                " training them about five times that"
+            ) from error
         if "trust_remote_code" in str(error):
             raise MinnowError(
                 f"base model {checkpoint.name!r} brings code of its own, which Minnow never runs;"
