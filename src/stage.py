@@ -16,6 +16,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent
 ROOT = SRC.parent
 PR_SET_PDEATHSIG = 1
+# Before these train, the student is asked what later stages will ask of it.
+CHECKED_AHEAD = ("teacher", "distill")
 
 
 def prepare_process() -> None:
@@ -92,6 +94,8 @@ def main(arguments: list[str]) -> int:
                 name, f"given {' '.join(rest)!r}; it takes {', '.join(takes) or 'no arguments'}"
             )
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
+            if name in CHECKED_AHEAD:
+                importlib.import_module("minnow.tools.ahead").main(ROOT, name)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(

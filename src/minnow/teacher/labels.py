@@ -69,8 +69,8 @@ def phishing_index(names: Mapping[str, int], phishing_label: str | None) -> int:
     known = [index for name, index in names.items() if name.lower() in PHISHING_NAMES]
     if len(known) != 1:
         raise MinnowError(
-            f"the base's labels are {listed(names)}: set teacher.phishing_label"
-            " (presets.*.teacher.phishing_label in params.yaml) to the one that is phishing"
+            f"the base's labels are {listed(names)}: set teacher.phishing_label to the one that is"
+            " phishing (presets.*.teacher.phishing_label in params.yaml)"
         )
     return known[0]
 
