@@ -10,9 +10,13 @@ from transformers.utils import logging as transformers_logging
 
 from helpers.errors import one_line
 from helpers.models import body, classifier, logits, named, padded_batch, saved
+from helpers.origins import file_project, some_urls
+from helpers.stage import edit
 from minnow.errors import MinnowError
+from minnow.layout import Layout
 from minnow.models import pretrained
 from minnow.models.heads import classification_layer
+from minnow.stages import prepare, teacher
 from minnow.teacher import labels
 
 
@@ -141,3 +145,21 @@ def test_a_reversed_teacher_stops_and_names_the_setting() -> None:
     said = one_line(caught)
     assert "ROC AUC on validation is 0.00" in said
     assert "presets.*.teacher.phishing_label in params.yaml) is 'LABEL_1'" in said
+
+
+def test_the_stage_writes_no_reversed_teacher(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(file_project(tmp_path, some_urls(120, seed=1)))
+    saved(named(classifier(layers=1), "phishing", "ok"), tokenizer, layout.base("file") / "ready")
+    wanted = {"teacher.base": "data/base/file/ready", "teacher.method": "none"}
+    edit(tmp_path, wanted, "file")
+    prepare.main(tmp_path)
+    asked: list[int] = []
+    monkeypatch.setattr(
+        labels, "reversed_auc", lambda phishing, safe: asked.append(len(phishing + 0)) or 0.08
+    )
+    with pytest.raises(MinnowError, match=r"ROC AUC on validation is 0\.08, far below chance"):
+        teacher.main(tmp_path)
+    assert asked[0] > 0
+    assert not layout.model("teacher").exists()

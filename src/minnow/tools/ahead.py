@@ -53,9 +53,12 @@ def source_of_student(params: Params, layout: Layout, stage: str) -> "PreTrained
     Raises:
         MinnowError: its config cannot be read.
     """
+    from transformers.utils import logging
+
     from minnow.models import folders, pretrained
     from minnow.models.declared import shape_of_config
 
+    logging.set_verbosity_error()
     student, teacher = params.student, params.teacher
     if student.build is not None:
         return None
