@@ -55,7 +55,7 @@ def shape_of_config(config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), _bounded(*limits):
             model = from_config(packed.plain_config(config))
             if adapted is not None:
-                adapters.make_room(deepcopy(model), adapted.layers, adapted.rank)
+                adapters.make_room_for_adapters(deepcopy(model), adapted.layers, adapted.rank)
             return model
     except _TooLargeError:
         raise MinnowError(
