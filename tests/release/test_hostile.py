@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerBase
 
 from helpers.errors import one_line
 from helpers.release import TEXTS, packable
+from minnow import load
 from minnow.core.files import MANIFEST, read_json, write_manifest
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.models.params import BuildParams
-from minnow.release.classifier import load
 from minnow.stages import package
 
 CASES = 40

@@ -110,14 +110,28 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
         if adapted is not None:
             config.transformers_weights = adapters.WEIGHTS
             options = {"config": config, **options}
-        model: PreTrainedModel = model_class(config).from_pretrained(
-            inner, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
-        )
+        model = _from_pretrained(config, inner, folder, options)
         if adapted is not None:
             del model.config.transformers_weights
             adapters.connect(model, adapted.layers, adapted.scale)
     kernels.hold_back(model)
     model.eval()
+    return model
+
+
+def _from_pretrained(
+    config: PreTrainedConfig, inner: Path, folder: Path, options: Mapping[str, Any]
+) -> PreTrainedModel:
+    try:
+        model: PreTrainedModel = model_class(config).from_pretrained(
+            inner, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise MinnowError(
+            f"{folder}: its weights have other shapes than config.json says; make it anew"
+        ) from None
     return model
 
 

@@ -115,13 +115,13 @@ def check_student(params: Params, source: "PreTrainedModel | None") -> None:
         model = built(student.build)
     else:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            model = cut(student, source)
+            model = cut_student(student, source)
     layers.check_blocks(model)
     scheme = schemes.scheme(chosen.scheme, double_quantization=chosen.double_quantization)
     layers_to_quantize(model, scheme, chosen.keep_float)
 
 
-def cut(student: StudentParams, source: "PreTrainedModel") -> "PreTrainedModel":
+def cut_student(student: StudentParams, source: "PreTrainedModel") -> "PreTrainedModel":
     """Return the student's shape: in its architecture, with its layers, as wide as it will be."""
     from minnow.models.heads import from_config
     from minnow.student import architectures, layers, shapes
