@@ -95,7 +95,7 @@ def main(arguments: list[str]) -> int:
             )
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
             if name in CHECKED_AHEAD:
-                importlib.import_module("minnow.tools.ahead").main(ROOT, name)
+                importlib.import_module("minnow.tools.shape_check").main(ROOT, name)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(

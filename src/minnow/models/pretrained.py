@@ -179,6 +179,19 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
     return config
 
 
+def check_has_head(checkpoint: Checkpoint, config: PreTrainedConfig) -> None:
+    """Refuse a base whose config says that it is a body alone, where its head is to be taken over.
+
+    Raises:
+        MinnowError: it has no head.
+    """
+    if not any("SequenceClassification" in kind for kind in config.architectures or []):
+        raise MinnowError(
+            f"base model {checkpoint.name!r} has no trained classification head; fine-tune it with"
+            " teacher.method: full or head"
+        )
+
+
 def load_classifier(
     checkpoint: Checkpoint, *, ready_made: bool = False, **options: Any
 ) -> PreTrainedModel:

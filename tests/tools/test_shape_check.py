@@ -13,7 +13,7 @@ from helpers.models import body, saved
 from helpers.origins import BASE, BERT, file_project, some_urls
 from helpers.stage import edit, refused
 from minnow.errors import MinnowError
-from minnow.tools import ahead
+from minnow.tools import shape_check
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_a_student_is_asked_before_its_teacher_trains(
     edit(root, {"teacher.base": f"{BASE}base"}, "file")
     before = torch.get_rng_state()
     if said is None:
-        ahead.main(root)
+        shape_check.main(root)
     else:
         with pytest.raises(MinnowError, match=said) as caught:
-            ahead.main(root)
+            shape_check.main(root)
         one_line(caught)
     assert torch.equal(torch.get_rng_state(), before), "the stage draws the same weights after it"
 
@@ -69,4 +69,4 @@ def test_the_stage_teacher_asks(
 
 def test_what_cannot_be_read_is_left_to_the_stage(root: Path) -> None:
     edit(root, {"teacher.base": f"{BASE}nothing"}, "file")
-    ahead.main(root)
+    shape_check.main(root)

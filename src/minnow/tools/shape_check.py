@@ -1,4 +1,4 @@
-"""ahead: ask of the student, before anything is trained, what `distill` and `quantize` will ask.
+"""shape_check: ask of the student, before anything trains, what `distill` and `quantize` will ask.
 
 Runs before the stages `teacher` and `distill`. It looks at shapes alone, and can refuse but changes
 no number; so no stage depends on it. What it cannot read it leaves to the stage, which says so.
@@ -57,6 +57,7 @@ def source_of_student(params: Params, layout: Layout, stage: str) -> "PreTrained
 
     from minnow.models import folders, pretrained
     from minnow.models.declared import shape_of_config
+    from minnow.models.enclosed import library_errors
 
     logging.set_verbosity_error()
     student, teacher = params.student, params.teacher
@@ -64,7 +65,8 @@ def source_of_student(params: Params, layout: Layout, stage: str) -> "PreTrained
         return None
     if student.init == "teacher" and stage == "distill":
         folder = layout.model("teacher")
-        return shape_of_config(folders.load_config(folder), folder)
+        with library_errors(str(folder), "make it anew"):
+            return shape_of_config(folders.load_config(folder), folder)
     if student.init == "teacher" and teacher.build is not None:
         return built(teacher.build)
     base, revision = (
@@ -74,7 +76,12 @@ def source_of_student(params: Params, layout: Layout, stage: str) -> "PreTrained
     )
     assert base is not None, "params demand a base, or build"
     found = pretrained.locate(base, revision, layout.base(params.preset))
-    return shape_of_config(pretrained.classifier_config(found), found.folder)
+    pretrained.base_tokenizer(found, max_length=student.max_length)
+    config = pretrained.classifier_config(found)
+    if student.init == "teacher" and teacher.method == "none":
+        pretrained.check_has_head(found, config)
+    with library_errors(base, "get it anew"):
+        return shape_of_config(config, found.folder)
 
 
 def built(shape: BuildParams) -> "PreTrainedModel":
