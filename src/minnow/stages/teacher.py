@@ -52,7 +52,8 @@ def main(root: Path) -> None:
         [layout.split("train"), layout.split("validation")],
         CODE,
     )
-    if teacher.method == "none":
+    if teacher.method == "none":  # what is trained here learns which label is which
+        check_labels(model, tokenizer, validation, teacher.phishing_label, run.device)
         curve = curve_of([])
     else:
         curve = fitting.fit_tables(
@@ -67,8 +68,6 @@ def main(root: Path) -> None:
         from minnow.teacher import qlora
 
         model = qlora.merged(model)
-    if teacher.base is not None:
-        check_labels(model, tokenizer, validation, teacher.phishing_label, run.device)
     with replacing(layout.model("teacher")) as out:
         folders.save(model, tokenizer, out, facts={**facts, **run.facts})
     write_table(layout.plot("teacher_training"), curve)
