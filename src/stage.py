@@ -15,6 +15,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent
 ROOT = SRC.parent
 PR_SET_PDEATHSIG = 1
+# Before these train, the student is asked what later stages will ask of it.
+CHECKED_AHEAD = ("teacher", "distill")
 
 
 def prepare_process() -> None:
@@ -95,6 +97,8 @@ def main(arguments: list[str]) -> int:
             return fail(name, f"given {shortened(' '.join(rest))!r}; it takes {allowed}")
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
             recorded.require_recorded(ROOT)
+            if name in CHECKED_AHEAD:
+                importlib.import_module("minnow.tools.shape_check").main(ROOT, name)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(

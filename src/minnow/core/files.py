@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from minnow.core.strict_json import parsed_json
+from minnow.core.supplied import supplied_file
 from minnow.errors import MinnowError
 from minnow.remedies import damaged
 
@@ -101,8 +103,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Return the JSON in `path`; a MinnowError says which stage's file is missing or broken."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MinnowError(f"{path} is a pipe or a device; delete it and run `dvc repro`")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
@@ -143,16 +147,35 @@ def first_damage(folder: Path, manifest: Any, *, but: Collection[str] = ()) -> s
     in `but` may differ or lack.
     """
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or not files:
         return f"{folder / MANIFEST} lists no files"
     for name, fact in files.items():
-        if name in but:
-            continue
-        file = folder / name
-        if not file.is_file():
-            return f"{file} is missing"
-        if fact != {"bytes": file.stat().st_size, "sha256": sha256(file)}:
+        if not _lies_below(name):
+            return f"{folder / MANIFEST} lists {name[:60]!r}, which is no file below it"
+        if name not in but and (damage := _damage(folder / name, folder, fact)):
+            return damage
+    return ""
+
+
+def _lies_below(name: str) -> bool:
+    """Say whether a name that a manifest lists is a plain relative path, as `write_manifest` writes
+    them.
+    """
+    return name.isprintable() and "\\" not in name and not {"", ".", ".."} & {*name.split("/")}
+
+
+def _damage(file: Path, folder: Path, fact: Any) -> str:
+    """Return how a listed file differs from what its manifest says of it, or nothing."""
+    try:
+        size = supplied_file(file, folder).stat().st_size
+        # The size first: nobody waits for the digest of a file that has grown without bounds.
+        same = isinstance(fact, dict) and fact.get("bytes") == size
+        if not same or fact != {"bytes": size, "sha256": sha256(file)}:
             return f"{file} differs from its manifest"
+    except MinnowError as error:
+        return str(error).partition(";")[0]
+    except OSError as error:
+        return f"{file} cannot be read ({error.strerror})"
     return ""
 
 
