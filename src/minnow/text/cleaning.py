@@ -77,13 +77,14 @@ class Escapes(dict[str, str]):
 
 def meaning(name: str) -> str | None:
     """Return what an escape stands for, without what is invisible; None where it is none."""
-    if not name.startswith("#"):
-        return html5.get(name + ";")
     number = NUMBER.fullmatch(name)
-    if number is None:
-        return "" if TOO_LARGE.fullmatch(name) else None
-    short = f"&#{number[1]};" if number[1] else f"&#x{number[2]};"
-    return without_controls(without_undecodable(html.unescape(short)))
+    if number is None and TOO_LARGE.fullmatch(name):
+        return ""
+    if number is not None:  # int refuses thousands of digits, be they zeros
+        name = f"#{number[1]}" if number[1] else f"#x{number[2]}"
+    elif name + ";" not in html5:
+        return None
+    return without_controls(without_undecodable(html.unescape(f"&{name};")))
 
 
 def unescaped(text: str) -> str:
