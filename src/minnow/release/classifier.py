@@ -8,13 +8,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.core.runtime import Runtime
-from minnow.errors import MinnowError
 from minnow.models import folders
 from minnow.models.anatomy import longest_text
 from minnow.models.batching import encode
 from minnow.models.enclosed import library_errors
 from minnow.models.inference import PROBES, predict_logits
 from minnow.serve.settings import Settings, check, read_settings
+from minnow.serve.texts import asked_texts
 from minnow.text import cleaning
 
 
@@ -32,7 +32,7 @@ class Classifier:
         threshold.
 
         Raises:
-            MinnowError: one text was given in place of a list.
+            MinnowError: names what was given in place of a list of texts, or of one of them.
         """
         margins = self.margins(texts)
         probabilities = [self.settings.probability(margin) for margin in margins]
@@ -42,17 +42,13 @@ class Classifier:
         """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
 
         Raises:
-            MinnowError: one text was given in place of a list.
+            MinnowError: names what was given in place of a list of texts, or of one of them.
         """
-        if isinstance(texts, str):
-            raise MinnowError(
-                f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list"
-            )
-        texts = list(texts)  # also of an array or a column, which have no truth
-        if not texts:
+        given = asked_texts(texts)
+        if not given:
             return []
         cleaned = [
-            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in texts
+            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in given
         ]
         logits = predict_logits(
             self.model, encode(self.tokenizer, cleaned), device=self.device
