@@ -29,6 +29,7 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "src"), str(TESTS)]
 
+from faults import page  # noqa: E402
 from faults.judging import wordy  # noqa: E402
 from faults.nasty import (  # noqa: E402
     FIELDS,
@@ -364,7 +365,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, help="of each kind; default 10,000 in all")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, help="a JSON file that the counts are added to")
+    parser.add_argument("--results", type=Path, help="a folder for fuzz.json; none by default")
     asked = parser.parse_args()
     import torch
 
@@ -380,7 +381,20 @@ def main() -> int:
         for words, numbers in sorted(broken.items(), key=lambda item: -len(item[1])):
             print(f"  {len(numbers)} × {words} (cases {numbers[:4]})")
         bad += counts["broken"]
+        if asked.results:
+            note(asked.results, kind, counts)
     return int(bad > 0)
+
+
+def note(folder: Path, kind: str, counts: dict[str, int]) -> None:
+    """Add the counts of a kind to fuzz.json, and show them in docs/security.md."""
+    file = folder / page.FUZZ
+    found = json.loads(file.read_text()) if file.exists() else {}
+    found[kind] = dict(sorted(counts.items()))
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if folder.resolve() == page.FOLDER:
+        page.write()
 
 
 if __name__ == "__main__":

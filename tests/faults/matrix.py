@@ -1,6 +1,7 @@
-"""Every fault × every stage: `python tests/faults/matrix.py [--stages a,b] [--faults N,M] ...`.
+"""Every fault × every stage: `python tests/faults/matrix.py [--stages a,b] [--faults 0,3]`.
 
-Writes docs/faults.md, one row a fault, and its seconds into docs/results/fault_seconds.json.
+What it finds goes into docs/faults/outcomes.json and docs/security.md, its seconds into a file of
+their own. With `--results` it goes elsewhere, and the page stays as it is.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "src"), str(TESTS)]
 
-from faults.cells import FAULTS, STAGES, Skipped  # noqa: E402
-from faults.stand import Stand, build  # noqa: E402
+from faults import page  # noqa: E402
+from faults.cells import FAULTS, Skipped  # noqa: E402
+from faults.stand import STAGES, Stand, build  # noqa: E402
 
 
 def main() -> int:
@@ -25,19 +28,20 @@ def main() -> int:
         shutil.rmtree(base, ignore_errors=True)
         base.mkdir(parents=True)
         build(base)
-    found = json.loads(asked.results.read_text()) if asked.results.exists() else {}
+    broken = 0
     for stage in asked.stages:
-        for number in asked.faults:
-            fault = list(FAULTS)[number]
+        for fault in (list(FAULTS)[number] for number in asked.faults):
             begun = time.monotonic()
             outcome = tried(Stand(base, asked.work / "stand", stage, asked.seed), fault)
             seconds = round(time.monotonic() - begun, 1)
-            found.setdefault(fault, {})[stage] = {"outcome": outcome, "seconds": seconds}
-            asked.results.parent.mkdir(parents=True, exist_ok=True)
-            asked.results.write_text(json.dumps(found, indent=1))
-            print(f"{number:2} {fault} × {stage}: {outcome} ({seconds} s)", flush=True)
-    print(table(found))
-    return int(any("BROKEN" in cell["outcome"] for row in found.values() for cell in row.values()))
+            print(f"{fault} × {stage}: {outcome} ({seconds} s)", flush=True)
+            note(asked.results / page.OUTCOMES, fault, stage, outcome)
+            note(asked.results / page.SECONDS, fault, stage, seconds)
+            broken += "BROKEN" in outcome
+    print(page.matrix(json.loads((asked.results / page.OUTCOMES).read_text())))
+    if asked.results == page.FOLDER:
+        page.write()
+    return int(broken > 0)
 
 
 def tried(stand: Stand, fault: str) -> str:
@@ -53,24 +57,28 @@ def tried(stand: Stand, fault: str) -> str:
         shutil.rmtree(stand.place, ignore_errors=True)
 
 
-def table(found: dict[str, dict[str, dict[str, object]]]) -> str:
-    head = ["fault", *STAGES]
-    rows = [head, ["---"] * len(head)]
-    for fault, cells in found.items():
-        outcomes = [str(cells.get(stage, {}).get("outcome", "")) for stage in STAGES]
-        rows.append([fault, *outcomes])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def note(file: Path, fault: str, stage: str, found: object) -> None:
+    """Put a cell into a JSON file, in the order of faults and stages."""
+    table: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    table.setdefault(fault, {})[stage] = found
+    ordered = {
+        fault: {stage: table[fault][stage] for stage in STAGES if stage in table[fault]}
+        for fault in FAULTS
+        if fault in table
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    everything = list(range(len(FAULTS)))
+    numbers = list(range(len(FAULTS)))
     parser.add_argument("--stages", type=lambda text: text.split(","), default=list(STAGES))
     parser.add_argument(
-        "--faults", type=lambda text: [int(part) for part in text.split(",")], default=everything
+        "--faults", type=lambda text: [int(part) for part in text.split(",")], default=numbers
     )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "minnow-faults")
-    parser.add_argument("--results", type=Path, default=TESTS.parent / "reports" / "faults.json")
+    parser.add_argument("--results", type=Path, default=page.FOLDER)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
