@@ -30,7 +30,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "src"), str(TESTS)]
 
 from faults import page  # noqa: E402
-from faults.judging import wordy  # noqa: E402
+from faults.judging import LONGEST, wordy  # noqa: E402
 from faults.nasty import (  # noqa: E402
     FIELDS,
     HEADS,
@@ -158,7 +158,11 @@ def release_case(place: Path, chance: random.Random) -> Callable[[], object]:
         if chance.random() < 0.15:
             manifest = folder / "manifest.json"
             manifest.write_text(broken_json(json.loads(manifest.read_text()), chance))
-    return lambda: answered(folder, same=believed)
+
+    def asks() -> None:
+        answered(folder, same=believed)
+
+    return asks
 
 
 def break_file(file: Path, chance: random.Random) -> None:
@@ -303,6 +307,8 @@ def outcome(call: Callable[[], object]) -> tuple[str, str]:
     except Hang:
         return "broken", f"hangs, more than {SECONDS:.0f} s in {innermost()}"
     except MinnowError as error:
+        if call.__name__ == "asks" and len(str(error)) > LONGEST:  # nobody cuts it for the caller
+            return "broken", f"a message of {len(str(error))} characters: {str(error)[:100]}"
         with contextlib.redirect_stderr(said := io.StringIO()):
             code = entry_point().fail("stage", str(error))
     except Exception as error:
