@@ -311,7 +311,9 @@ def outcome(call: Callable[[], object]) -> tuple[str, str]:
             return "broken", f"a message of {len(str(error))} characters: {str(error)[:100]}"
         with contextlib.redirect_stderr(said := io.StringIO()):
             code = entry_point().fail("stage", str(error))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
         return "broken", f"{type(error).__name__} {str(error)[:150]!r} from {innermost()}"
     if not code:
         return "fine", ""
