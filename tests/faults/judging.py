@@ -30,7 +30,11 @@ def differences(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
 def leftovers(root: Path) -> list[str]:
     """Return what was begun and not finished: partial files, checkpoints, scratch checkouts."""
     partial = [path for path in root.rglob("*.partial") if ".git" not in path.parts]
-    unfinished = [path for path in (root / ".minnow").rglob("*") if path.is_file()]
+    unfinished = [
+        path
+        for path in (root / ".minnow").rglob("*")
+        if path.is_file() and path.suffix != ".damaged"  # set aside for whoever looks into it
+    ]
     return [path.relative_to(root).as_posix() for path in [*partial, *unfinished]]
 
 
