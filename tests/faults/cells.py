@@ -183,7 +183,7 @@ def memory_in_mid_training(stand: Stand) -> str:
 
 def memory_at_the_start(stand: Stand) -> str:
     """At several limits, since another library is the one that finds no memory."""
-    for gigabytes in (0.2, 0.5, 1.0, 2.0):
+    for gigabytes in (0.5, 1.0, 2.0):
         limit = ["prlimit", f"--as={int(gigabytes * 1e9)}"]
         done = subprocess.run(
             [*limit, sys.executable, "src/stage.py", *stand.command.split()],
