@@ -258,7 +258,8 @@ def good_release() -> Path:
         shape = {"layers": 1, "heads": 2, "hidden_size": 64, "intermediate_size": 128}
         tokenizer = train_tokenizer(["a.com/x", "http://b.org"] * 5, vocabulary=300, max_length=32)
         built = BuildParams(architecture="bert", dropout=0.1, **shape)
-        root = packable(Path(tempfile.mkdtemp()) / "p", tokenizer, built)
+        _made["folder"] = tempfile.TemporaryDirectory()  # removed when this process ends
+        root = packable(Path(_made["folder"].name) / "p", tokenizer, built)
         package.main(root)
         _made["release"] = Layout(root).release
     return Path(_made["release"])
@@ -282,12 +283,17 @@ def tried(kind: str, number: int, seed: int, place: Path) -> tuple[str, str]:
     """Return how one case ended: `fine`, `refused`, or `broken` with what is wrong."""
     chance = random.Random(f"{kind} {seed} {number}")
     shutil.rmtree(place, ignore_errors=True)
-    inside = place / "victim" / "checkout"
-    inside.mkdir(parents=True)
+    inside, scratch = place / "victim" / "checkout", place / "tmp"
+    for folder in (inside, scratch):
+        folder.mkdir(parents=True)
     call = CASES[kind](inside, chance)
     before = {path for path in place.rglob("*") if inside not in path.parents}
-    with watching(inside, Path(tempfile.gettempdir()) / "minnow-fuzz") as seen:
-        how, words = outcome(call)
+    tempfile.tempdir = str(scratch)
+    try:
+        with watching(inside, scratch) as seen:
+            how, words = outcome(call)
+    finally:
+        tempfile.tempdir = None
     if seen:
         return "broken", f"did {seen[0]}"
     after = {path for path in place.rglob("*") if inside not in path.parents}
