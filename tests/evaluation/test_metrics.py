@@ -256,3 +256,12 @@ def test_the_flat_metrics_are_those_of_test_at_the_threshold() -> None:
 def test_a_phishing_row_at_the_threshold_is_not_found() -> None:
     margins, labels = np.array([1.0, 2.0, 0.0]), np.array([1, 1, 0])
     assert metrics.true_positive_rate(margins, labels, 1.0) == 0.5
+
+
+def test_a_margin_is_taken_in_double_precision() -> None:
+    logits = np.array([[1e-8, 1.0]], dtype=np.float32)
+    assert metrics.margins_of(logits)[0] < 1.0  # in float32 it would be 1
+
+
+def test_no_minus_stands_before_a_rounded_zero() -> None:
+    assert str(metrics.rounded(-0.00001)) == "0.0"
