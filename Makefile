@@ -15,7 +15,7 @@ override UNFINISHED := $(VENV)/.unfinished
 override PLOTS_PAGE := .dvc/plots/page.html
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub clean
+.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub faults clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
@@ -81,6 +81,10 @@ sweeps: install  ## Sum up all experiments: mean and deviation per parameter val
 push-to-hub: install  ## Upload models/release: REPO=me/name [DRY_RUN=1] [PUBLIC=1] [SYNTHETIC=1]
 	@$(VENV)/bin/python src/stage.py push_to_hub "$$MINNOW_REPO" \
 		$(if $(value DRY_RUN),dry-run) $(if $(value PUBLIC),public) $(if $(value SYNTHETIC),synthetic)
+
+faults: install  ## Strike, starve and damage every training, and try 10,000 hostile inputs: an hour, best as root
+	$(VENV)/bin/python tests/faults/fuzz.py --results docs/faults
+	$(VENV)/bin/python tests/faults/matrix.py
 
 clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
 	rm -rf models data/prepared data/logits data/states data/unlabelled data/extra data/controls data/asked .minnow

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.core.runtime import Runtime
+from minnow.errors import MinnowError
 from minnow.models import folders
 from minnow.models.anatomy import longest_text
 from minnow.models.batching import encode
