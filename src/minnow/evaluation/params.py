@@ -1,9 +1,10 @@
 """How the models are judged: the block `evaluate`."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from minnow.core.bounds import Resamples, Seed, Share
-from minnow.core.params import Block, Names
+from pydantic import Field
+
+from minnow.core.params import Block, Names, Seed, Share
 
 
 class ThresholdParams(Block):
@@ -16,11 +17,9 @@ class EvaluateParams(Block):
     """How the models are judged. Nothing is trained for it, and no model run."""
 
     threshold: ThresholdParams
-    margin: Share
-    resamples: Resamples
+    margin: Annotated[float, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=1000)]
     seed: Seed
 
 
-ControlName = Literal["no_teacher", "random_split"]
-CONTROL_NAMES: tuple[str, ...] = get_args(ControlName)
-Controls = Names[ControlName]
+Controls = Names[Literal["no_teacher", "random_split"]]

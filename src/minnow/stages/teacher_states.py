@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow.core.bounds import LayerList
+from pydantic import Field
+
 from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table
 from minnow.layout import Layout
@@ -15,7 +16,7 @@ class TeacherStatesParams(Block):
     With null the teacher runs along with every batch.
     """
 
-    layers: LayerList | None
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
 
 
 class Params(StageParams):

@@ -1,12 +1,11 @@
 """Where the teacher comes from: the block `teacher` of a preset."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from minnow.core.bounds import Length, Name, Pieces, Place, Seed
-from minnow.core.params import Block
-from minnow.models.params import BuildParams, LoraParams, require_room
+from minnow.core.params import Block, Seed
+from minnow.models.params import BuildParams, LoraParams
 from minnow.training.params import TrainingParams
 
 
@@ -15,12 +14,12 @@ class TeacherParams(Block):
 
     method: Literal["full", "head", "qlora", "none"]
     lora: LoraParams | None
-    base: Place | None
-    revision: Name | None
-    phishing_label: Name | None
+    base: str | None
+    revision: str | None
+    phishing_label: str | None
     build: BuildParams | None
-    vocabulary: Pieces | None
-    max_length: Length
+    vocabulary: Annotated[int, Field(ge=300)] | None
+    max_length: Annotated[int, Field(ge=8)]
     seed: Seed
     training: TrainingParams
 
@@ -44,10 +43,4 @@ class TeacherParams(Block):
                 else "has no lora: set it to null"
             )
             raise ValueError(f"method {self.method!r} {needs}")
-        return self
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.build is not None and self.vocabulary is not None:
-            require_room(self.build, pieces=self.vocabulary, length=self.max_length)
         return self
