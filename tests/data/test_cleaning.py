@@ -4,7 +4,7 @@ did.
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minnow.data import synthetic
@@ -76,6 +76,9 @@ def test_any_texts_are_cleaned_alike_in_one_and_in_a_column(texts: list[str], mo
 
 @settings(max_examples=1_500, deadline=None, derandomize=True)
 @given(TEXTS, st.booleans())
+@example("&[amp;[dot]b", False)
+@example("[.]'a", False)
+@example("hxxp://a[.]b/h**p://c", True)
 def test_a_cleaned_text_is_cleaned_to_itself(text: str, move: bool) -> None:
     once = cleaning.normalise(text, move_scheme=move)
     assert cleaning.normalise(once, move_scheme=move) == once

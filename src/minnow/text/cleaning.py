@@ -26,6 +26,7 @@ INVISIBLE = re.compile(
     "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
     "\U000e0020-\U000e007f]+"
 )
+ASCII_CONTROLS = dict.fromkeys([*range(0x20), 0x7F])
 BLANKS = " \t\n\r\x0b\x0c\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -62,7 +63,7 @@ FIRST_DOT_ESCAPED = re.compile(r"[^.\\^]*[\\^]++\.")
 ESCAPED = re.compile(r"[\\^](?<![\\^]{2})[\\^]*+(?=[./])")
 IPV6 = re.compile(r"\[[0-9a-f.]*:[0-9a-f:.]*\]", FLAGS)
 BRACKETS = str.maketrans("", "", "[](){}<>")
-NOTHING_LEFT = str.maketrans("", "", "[](){}<>\\^:")
+NOTHING_LEFT = str.maketrans("", "", "[](){}<>\\^:&")
 
 
 class Escapes(dict[str, str]):
@@ -113,7 +114,9 @@ def without_undecodable(text: str) -> str:
 
 def without_controls(text: str) -> str:
     """Remove control, format and surrogate characters."""
-    return text if text.isprintable() else "".join(INVISIBLE.split(text))
+    if text.isprintable():
+        return text
+    return text.translate(ASCII_CONTROLS) if text.isascii() else "".join(INVISIBLE.split(text))
 
 
 def without_quotes(text: str) -> str:
@@ -192,7 +195,8 @@ def host_altered(rest: str) -> bool:
 def plain_host(host: str) -> str:
     """Return a host that was altered without brackets, but for those of an IPv6 address."""
     host = DOT_IN_WORDS.sub(".", HALF_BRACKETED.sub(".", host))
-    return host if IPV6.search(host) else host.translate(BRACKETS)
+    kept = "&" in host or IPV6.search(host)  # what becomes neighbours must not make an HTML escape
+    return host if kept else host.translate(BRACKETS)
 
 
 def without_schemes(text: str) -> str:
