@@ -71,12 +71,12 @@ class Escapes(dict[str, str]):
 
     def __missing__(self, piece: str) -> str:
         name, semicolon, rest = piece.partition(";")
-        known = meaning(name) if semicolon else None
+        known = escaped_sign(name) if semicolon else None
         self[piece] = "&" + piece if known is None else known + rest
         return self[piece]
 
 
-def meaning(name: str) -> str | None:
+def escaped_sign(name: str) -> str | None:
     """Return what an escape stands for, without what is invisible; None where it is none."""
     number = NUMBER.fullmatch(name)
     if number is None and TOO_LARGE.fullmatch(name):

@@ -11,6 +11,8 @@ import idna
 
 # DNS allows no more characters: what is longer is no host.
 LONGEST_HOST = 253
+# A letter takes up to 12 characters as percent-escapes.
+MOST_CHARACTERS = 12 * LONGEST_HOST
 # What a host of a browser never has: delimiters, which a letter may stand for (`℀` for `a/c`).
 FORBIDDEN = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")
 
@@ -19,9 +21,9 @@ def canonical_host(host: str) -> str:
     """Return a host as ASCII in lower case, by UTS 46; what is no host stays as it is.
 
     Labels that IDNA 2008 forbids, such as emoji, are written in punycode too: browsers find them.
-    Percent-escapes are decoded. No final or leading dots are added.
+    Percent-escapes are decoded; dots at both ends go.
     """
-    if len(host) > 9 * LONGEST_HOST:
+    if len(host) > MOST_CHARACTERS:
         return host
     try:
         mapped = idna.uts46_remap(unquote(host, errors="strict"), std3_rules=False)
