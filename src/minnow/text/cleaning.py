@@ -31,14 +31,12 @@ BLANKS = " \t\n\r\x0b\x0c\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
 ENDS = BLANKS + "'\"`\u2018\u2019\u201c\u201d\xab\xbb"
-# No `&` or `;` stands inside an escape, so no two overlap, and any order gives the same text.
 AMPERSANDS = re.compile(r"&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")
 NUMBER = re.compile(r"#(?:0*([0-9]{1,7})|[xX]0*([0-9A-Fa-f]{1,6}))")
 TOO_LARGE = re.compile(r"#(?:[0-9]+|[xX][0-9A-Fa-f]+)")
 ROUNDS = 4
 MOST_ESCAPES = 10_000
-# ASCII alone: with Unicode's case folding U+017F would be an s.
-FLAGS = re.ASCII | re.IGNORECASE
+FLAGS = re.ASCII | re.IGNORECASE  # with Unicode's case folding U+017F would be an s
 OPEN, CLOSED = r"[\[({<]", r"[\])}>]"
 SEPARATOR = rf"{OPEN}*+:[\[({{<\])}}>]*+\\?/[\[({{<\])}}>]*+\\?/{CLOSED}*+"
 ALTERED = (
@@ -48,8 +46,7 @@ ALTERED = (
 ANY = "[A-Za-z][A-Za-z0-9+-]*+://"
 SCHEMES = re.compile(f"{ALTERED}|{ANY}", FLAGS)
 FRONT = re.compile(f"(?:[{ENDS}<]|{ANY}|{re.sub('[?]P<[a-z]+>', '?:', ALTERED)})*+", FLAGS)
-# No site's name, and no row of schemes, is longer; what is, was not made safe to show by anybody.
-LONGEST = 2_000
+LONGEST = 2_000  # no site's name is longer, and no row of schemes that somebody made safe to show
 HOST_ENDS = re.compile("[/?#]")
 SIGNS = re.compile(r"[][(){}<>\\^ ]")
 BRACKETED = re.compile(
@@ -91,6 +88,7 @@ def escaped_sign(name: str) -> str | None:
 def unescaped(text: str) -> str:
     """Resolve HTML escapes, nested ones too; without a `;` nothing is one (`&section=`).
 
+    No `&` or `;` stands inside an escape, so no two overlap, and any order gives the same text.
     What is still nested after `ROUNDS` rounds, or has more than `MOST_ESCAPES`, is no accident: it
     loses every `&`.
     """
