@@ -24,7 +24,7 @@ from minnow.controls import definitions
 from minnow.core import runtime
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.data import augmentation, cleaning, files, sources, synthetic, unlabelled
+from minnow.data import augmentation, cleaning, columns, sources, synthetic, unlabelled
 from minnow.data.splits import row_ids
 from minnow.distill import losses
 from minnow.distill.params import check_teacher_rows
@@ -70,24 +70,24 @@ HELD = {
     ("name", "raw"),
     [
         ("more.csv", b"n,url\n1,a.com\n2,b.com/x?y=1\n"),
-        ("more.csv.gz", gzip.compress(b"n,url\n1,a.com\n2,b.com/x?y=1\n")),
+        ("more.csv.gz", gzip.compress(b"n,url\n1,a.com\n2,b.com/x?y=1\n", mtime=0)),
         ("more.tsv", b"url\tn\na.com\t1\nb.com/x?y=1\t2\n"),
         ("more.jsonl", b'{"url": "a.com"}\n{"url": "b.com/x?y=1"}\n'),
         ("more.txt", b"a.com\r\n\r\nb.com/x?y=1\n"),
         ("more.txt", b"a.com\rb.com/x?y=1"),
-        ("more.txt.gz", gzip.compress(b"\xef\xbb\xbfa.com\nb.com/x?y=1")),
+        ("more.txt.gz", gzip.compress(b"\xef\xbb\xbfa.com\nb.com/x?y=1", mtime=0)),
     ],
 )
 def test_texts_of_every_kind_of_file(tmp_path: Path, name: str, raw: bytes) -> None:
     (tmp_path / name).write_bytes(raw)
-    assert sources.load_texts(tmp_path / name, "url").to_dict(as_series=False) == {
+    assert sources.load_texts(tmp_path / name, "url", folder=tmp_path).to_dict(as_series=False) == {
         "text": ["a.com", "b.com/x?y=1"]
     }
 
 
 def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("a.com/\u2028x\nb.com/\x0cy\n")
-    assert sources.load_texts(tmp_path / "more.txt", "url")["text"].to_list() == [
+    assert sources.load_texts(tmp_path / "more.txt", "url", folder=tmp_path)["text"].to_list() == [
         "a.com/\u2028x",
         "b.com/\x0cy",
     ]
@@ -95,7 +95,9 @@ def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
 
 def test_texts_of_parquet(tmp_path: Path) -> None:
     pl.DataFrame({"label": [1], "url": ["a.com"]}).write_parquet(tmp_path / "more.parquet")
-    assert sources.load_texts(tmp_path / "more.parquet", "url")["text"].to_list() == ["a.com"]
+    assert sources.load_texts(tmp_path / "more.parquet", "url", folder=tmp_path)[
+        "text"
+    ].to_list() == ["a.com"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_texts_of_parquet(tmp_path: Path) -> None:
             b"urls,n\na.com,1\n",
             ["has no column 'url'", "it has: urls, n", "mean 'urls'", "rename the column"],
         ),
-        ("more.jsonl", b'{"url": ["a.com"]}\n', ["column 'url' holds List"]),
+        ("more.jsonl", b'{"url": ["a.com"]}\n', ["column 'url' holds a list in record 1"]),
         ("more.xlsx", b"x", ["no known kind", ".parquet", ".txt"]),
         ("more.parquet", b"x", ["cannot be read as parquet"]),
     ],
@@ -124,7 +126,7 @@ def test_bad_files(tmp_path: Path, name: str, raw: bytes | None, words: list[str
     if raw is not None:
         (tmp_path / name).write_bytes(raw)
     with pytest.raises(MinnowError) as refusal:
-        sources.load_texts(tmp_path / name, "url")
+        sources.load_texts(tmp_path / name, "url", folder=tmp_path)
     assert [word for word in words if word not in str(refusal.value)] == []
 
 
@@ -132,9 +134,11 @@ def test_labelled_data_are_no_text_file(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("a.com\n")
     with pytest.raises(
         MinnowError,
-        match=r"no known kind; allowed: \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also",
+        match=r"no known kind; allowed: \.csv, \.tsv, .*, \.arrow, also packed: \.gz",
     ):
-        sources.load_file(tmp_path / "urls.txt", None, columns=files.Columns("url", "label", 1))
+        sources.load_file(
+            tmp_path / "urls.txt", None, folder=tmp_path, columns=columns.Columns("url", "label", 1)
+        )
 
 
 # --- What is kept ---------------------------------------------------------------------------------
