@@ -133,7 +133,7 @@ def teacher_in_the_loop(
 def teacher_pass(work: Work, dtype: torch.dtype) -> tuple[Tensor, float]:
     """Return the teacher's logits of all rows and the seconds that Minnow takes for them."""
     teacher = make_teacher()
-    nn.Module.to(teacher, dtype)
+    nn.Module.to(teacher, dtype)  # transformers' own `to` hides its arguments from mypy
     predict_logits(teacher, first_rows(work, 64).encoded, device=CPU)
     return timed(lambda: predict_logits(teacher, work.encoded, device=CPU))
 

@@ -120,7 +120,7 @@ def save_baseline(pipeline: Pipeline, folder: Path) -> None:
 
 
 def load_baseline(folder: Path) -> Pipeline:
-    """Return the pipeline in a folder that `save` wrote, its numbers rounded to float32.
+    """Return the pipeline in a folder that `save_baseline` wrote, its numbers rounded to float32.
 
     Raises:
         MinnowError: a file is missing or differs from the manifest.
