@@ -1,32 +1,49 @@
 # `make repro` builds everything, `make test` runs the tests; both make .venv first. `make help` lists the rest.
 PYTHON ?= python3
-VENV := .venv
+override VENV := .venv
+# What is typed behind `make` goes to the shell as a variable of it, as it stands: neither make nor the shell reads it.
+unexport PYTHON REPO DRY_RUN PUBLIC SYNTHETIC
+export MINNOW_PYTHON = $(value PYTHON)
+export MINNOW_REPO = $(value REPO)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Threads that wait must not spin: a busy machine would slow down many times over.
 export OMP_WAIT_POLICY := PASSIVE
-STAMP := $(VENV)/.installed
+override STAMP := $(VENV)/.installed
+# Lies there while anything is installed: found later, it says that the installation was broken off.
+override UNFINISHED := $(VENV)/.unfinished
 # The page around `dvc plots show`, with Vega inside: nothing is loaded from the network.
-PLOTS_PAGE := .dvc/plots/page.html
+override PLOTS_PAGE := .dvc/plots/page.html
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint check compare verify results sweeps push-to-hub clean
+.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub faults clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
 
 install: $(STAMP) $(PLOTS_PAGE)  ## Make .venv with the pinned dependencies and this package
 
+# What was broken off, at whatever moment, begins anew: pip takes a package whose files came in part for a whole one. A pip
+# that failed by itself, for want of a network, has cleared up, and its venv is kept.
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@trap 'exit 130' HUP INT TERM; set -ef; \
+	"$$MINNOW_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'; \
+	if test -e $(UNFINISHED) || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+		rm -rf $(VENV).broken; ! test -e $(VENV) -o -L $(VENV) || mv $(VENV) $(VENV).broken; rm -rf $(VENV).broken; \
+		mkdir $(VENV); touch $(UNFINISHED); \
+		echo "Making $(VENV)"; "$$MINNOW_PYTHON" -m venv $(VENV); \
+	fi; \
+	touch $(UNFINISHED); \
+	for what in torch==2.13.0 '--editable .[dev]'; do \
+		echo "Installing $$what"; \
+		$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $$what || \
+			{ code=$$?; test $$code -gt 128 || rm $(UNFINISHED); exit $$code; }; \
+	done; \
+	rm $(UNFINISHED); touch $@
 
 $(PLOTS_PAGE): $(STAMP) src/minnow/tools/plots_template.py
 	$(VENV)/bin/python src/stage.py plots_template
 
-repro: install check  ## Run the pipeline: whatever changed, and what depends on it
+repro: install repository check  ## Run the pipeline: whatever changed, and what depends on it
 	$(VENV)/bin/dvc repro
 	@$(VENV)/bin/python src/stage.py same_results
 
@@ -38,11 +55,15 @@ lint: install
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+repository: install
+	@$(VENV)/bin/python src/stage.py repository
+
 check: install  ## Validate params.yaml without running anything
 	$(VENV)/bin/python src/stage.py check
 
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
-compare: install  ## Name an experiment per model for `dvc metrics diff teacher student --md`
+compare: install check  ## Name an experiment per model for `dvc metrics diff teacher student --md`
+	@$(VENV)/bin/python src/stage.py repository experiments
 	@for model in baseline teacher student quantized; do \
 		$(VENV)/bin/dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
 	done
@@ -58,7 +79,12 @@ sweeps: install  ## Sum up all experiments: mean and deviation per parameter val
 	$(VENV)/bin/python src/stage.py sweeps
 
 push-to-hub: install  ## Upload models/release: REPO=me/name [DRY_RUN=1] [PUBLIC=1] [SYNTHETIC=1]
-	@$(VENV)/bin/python src/stage.py push_to_hub "$(REPO)" $(if $(DRY_RUN),dry-run) $(if $(PUBLIC),public) $(if $(SYNTHETIC),synthetic)
+	@$(VENV)/bin/python src/stage.py push_to_hub "$$MINNOW_REPO" \
+		$(if $(value DRY_RUN),dry-run) $(if $(value PUBLIC),public) $(if $(value SYNTHETIC),synthetic)
+
+faults: install  ## Strike, starve and damage every training, and try 10,000 hostile inputs: an hour, best as root
+	$(VENV)/bin/python tests/faults/fuzz.py --results docs/faults
+	$(VENV)/bin/python tests/faults/matrix.py
 
 clean:  ## Remove what the pipeline made; `dvc repro` brings it back from the cache
-	rm -rf models data/prepared data/logits data/states data/unlabelled data/extra data/controls/*/ .minnow
+	rm -rf models data/prepared data/logits data/states data/unlabelled data/extra data/controls data/asked .minnow

@@ -32,6 +32,7 @@ DATA = {
     "test_path": None,
     "id": None,
     "revision": None,
+    "config": None,
     "text_column": "url",
     "label_column": "label",
     "split_column": None,

@@ -5,7 +5,6 @@ be the workspace's.
 """
 
 import ctypes
-import errno
 import importlib
 import inspect
 import os
@@ -16,6 +15,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent
 ROOT = SRC.parent
 PR_SET_PDEATHSIG = 1
+# Before these train, the student is asked what later stages will ask of it.
+CHECKED_AHEAD = ("teacher", "distill")
 
 
 def prepare_process() -> None:
@@ -63,35 +64,41 @@ def main(arguments: list[str]) -> int:
     import minnow
 
     if minnow.__file__ is None or Path(minnow.__file__).resolve().parent != SRC / "minnow":
-        return fail(
-            "stage.py",
-            f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}; unset PYTHONPATH",
-        )
-    from minnow import run_cache
-    from minnow.errors import MinnowError, nearest, reason
+        # `fail` needs our own package
+        found = f"imported minnow from {minnow.__file__} instead of {SRC / 'minnow'}"
+        print(f"minnow stage.py: {found}; unset PYTHONPATH", file=sys.stderr)
+        return 1
+    from minnow import endings, recorded, run_cache
+    from minnow.errors import nearest, shortened
 
     stages, tools = names("stages"), names("tools")
     if not arguments or arguments[0] not in stages + tools:
         given = (
-            f"unknown stage {arguments[0]!r}{nearest(arguments[0], stages + tools)}"
+            f"unknown stage {shortened(arguments[0])!r}{nearest(arguments[0], stages + tools)}"
             if arguments
             else "no stage named"
         )
         return fail("stage.py", f"{given}; stages: {', '.join(stages)}; tools: {', '.join(tools)}")
     name, *rest = arguments
     package = "stages" if name in stages else "tools"
+    if package == "stages" and (line := endings.too_little()):
+        return fail(name, line)
     try:
         if package == "stages":
+            # Plain HTTP, through a client that core/hub_client.py can bound.
+            os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
             from minnow.core import kernels
 
             kernels.prepare_kernels(ROOT)
         run = importlib.import_module(f"minnow.{package}.{name}").main
         takes = list(inspect.signature(run).parameters)[1:]
         if len(rest) > len(takes):
-            return fail(
-                name, f"given {' '.join(rest)!r}; it takes {', '.join(takes) or 'no arguments'}"
-            )
+            allowed = ", ".join(takes) or "no arguments"
+            return fail(name, f"given {shortened(' '.join(rest))!r}; it takes {allowed}")
         if name not in run_cache.STAGES or not run_cache.restored(ROOT):
+            recorded.require_recorded(ROOT)
+            if name in CHECKED_AHEAD:
+                importlib.import_module("minnow.tools.shape_check").main(ROOT, name)
             run(ROOT, *rest)
     except KeyboardInterrupt:
         return fail(
@@ -100,45 +107,21 @@ def main(arguments: list[str]) -> int:
             code=130,
         )
     except Exception as error:
-        if is_disk_full(error):
-            return fail(
-                name,
-                f"no space left for files of {ROOT}, of HF_HOME or of TMPDIR: free some, then `dvc"
-                " repro`; nothing half-written was kept",
-            )
-        if isinstance(error, MinnowError):
-            return fail(name, str(error))
-        if isinstance(error, PermissionError):
-            return fail(
-                name, f"{reason(error)}: change the owner or the mode of that file or of its folder"
-            )
-        if isinstance(error, ImportError) and not (error.name or "minnow").startswith("minnow"):
-            return fail(
-                name,
-                f"{sys.executable}: {reason(error)}; run `make install`, then take the python in"
-                " .venv/bin",
-            )
-        raise
+        line = endings.ending(name, error, ROOT)
+        if line is None:
+            raise
+        return fail(name, line)
     return 0
 
 
-def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether a full disk is behind an error; safetensors and torch say so only in words."""
-    words = ("no space left on device", "os error 28", "enforce fail at inline_container")
-    while error is not None:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(word in str(error).lower() for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def fail(name: str, message: str, *, code: int = 1) -> int:
-    """Print one line, without what a terminal would obey, and return the exit code."""
-    line = "".join(
-        letter if letter.isprintable() else "\ufffd" for letter in " ".join(message.split())
+    """Print one line of bounded length, paths relative to the project, and return the exit code."""
+    from minnow.errors import LONGEST, cut_off, printable, relative
+
+    start = f"minnow {name}: "
+    print(
+        start + cut_off(printable(relative(message, ROOT)), LONGEST - len(start)), file=sys.stderr
     )
-    print(f"minnow {name}: {line}", file=sys.stderr)
     return code
 
 

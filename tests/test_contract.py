@@ -14,6 +14,7 @@ import yaml
 
 from helpers.paths import ROOT, SRC
 from minnow.core.params import at, validated
+from minnow.evaluation.params import CONTROL_NAMES
 from minnow.layout import JUDGED, MODELS, SPLITS, Layout
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -32,7 +33,7 @@ STEPS = (
     *("stages", "tools"),
 )
 # No number depends on them: a new path or another message runs no stage again.
-TOP = {f"minnow.{name}" for name in ("errors", "layout", "progress")}
+TOP = {f"minnow.{name}" for name in ("endings", "errors", "layout", "progress", "remedies")}
 
 
 def module_file(module: str) -> Path | None:
@@ -107,6 +108,8 @@ def code_of(stage: str) -> list[Path]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_import_of_a_stage_lies_under_its_deps_and_each_dep_is_needed(stage: str) -> None:
     modules = {module_file(name) for name in closure(f"minnow.stages.{stage}") - TOP}
+    if stage == "validate":  # of all stages, which it imports by their names, it reads the Params
+        modules = {*PACKAGE.glob("stages/[!_]*.py"), *PACKAGE.glob("*/params.py")}
     code = code_of(stage)
     covered = {file for file in modules for dep in code if file.is_relative_to(dep)}
     assert {str(file) for file in modules - covered} == set()
@@ -137,6 +140,7 @@ def test_params_are_the_blocks_that_the_stage_reads(stage: str) -> None:
 def artefacts() -> dict[str, set[str]]:
     """Return what each stage writes according to Layout."""
     paths: dict[str, set[Path]] = {
+        "validate": {LAYOUT.asked(name) for name in ("preset", *CONTROL_NAMES)},
         "prepare": {LAYOUT.prepared, LAYOUT.metrics("prepare")},
         "teacher": {LAYOUT.model("teacher"), LAYOUT.plot("teacher_training")},
         "teacher_logits": {LAYOUT.logits_of("teacher", split) for split in SPLITS},
@@ -203,6 +207,39 @@ def test_heavy_stages_can_be_restored_from_the_run_cache(stage: str) -> None:
     assert all(isinstance(out, str) for out in STAGES[stage]["outs"])
 
 
+def test_no_free_text_of_params_reaches_a_command_or_an_output() -> None:
+    """It would reach a shell, or a folder that DVC removes. `item` is out of a list that is written
+    out here; the preset's name stands in paths that DVC reads, behind the stage that refuses it.
+    """
+    for name, entry in PIPELINE["stages"].items():
+        assert not isinstance(entry.get("foreach", []), str), name
+        assert all(isinstance(each, list) for each in entry.get("matrix", {}).values()), name
+        stage = entry.get("do", entry)
+        acted_on = json.dumps([stage["cmd"], outputs(stage), stage.get("wdir")])
+        assert set(re.findall(r"\$\{(.*?)\}", acted_on)) <= {"item", "item.model"}, name
+        deps = json.dumps(stage["deps"])
+        assert set(re.findall(r"\$\{(.*?)\}", deps)) <= {"item", "item.model", "preset"}, name
+    assert "vars" not in PIPELINE
+
+
+def test_every_stage_comes_after_the_one_that_validates() -> None:
+    """Through outs that others depend on, so that DVC refuses before it reads or removes."""
+    made = {out: stage for stage in STAGES for out in names(outputs(STAGES[stage]))}
+
+    def before(stage: str) -> set[str]:
+        deps = names(STAGES[stage]["deps"])
+        makers = {
+            maker
+            for out, maker in made.items()
+            for dep in deps
+            if dep == out or out.startswith(f"{dep}/") or dep.startswith(f"{out}/")
+        }
+        return makers.union(*(before(maker) for maker in makers))
+
+    for stage in set(STAGES) - {"validate"}:
+        assert "validate" in before(stage), stage
+
+
 def test_only_reporting_stages_see_the_test_split() -> None:
     for stage in ("teacher", "distill", "sensitivity", "quantize", "recover"):
         assert not {"data/prepared", "data/prepared/test.parquet"} & names(STAGES[stage]["deps"]), (
@@ -240,9 +277,11 @@ def test_controls_are_off_by_default_and_each_can_be_switched_on() -> None:
     from minnow.controls.definitions import CONTROLS
     from minnow.stages.control import STEPS
 
-    assert PIPELINE["stages"]["control"]["foreach"] == "${controls}"
+    assert PIPELINE["stages"]["control"]["foreach"] == list(CONTROL_NAMES)
     assert yaml.safe_load((ROOT / "params.yaml").read_text())["controls"] == []
-    assert set(CONTROLS) == set(STEPS)
+    assert set(CONTROLS) == set(STEPS) == set(CONTROL_NAMES)
+    folders = {name for name in names(STAGES["evaluate"]["deps"]) if name.startswith("data/c")}
+    assert folders == {LAYOUT.control(name).as_posix() for name in CONTROLS}
     for name in CONTROLS:
         validated(params_of("evaluate").places()["controls"][1], [name], "controls")
 

@@ -26,6 +26,10 @@ class Layout:
     def pipeline(self) -> Path:
         return self.root / "dvc.yaml"
 
+    @property
+    def lock(self) -> Path:
+        return self.root / "dvc.lock"
+
     def raw(self, preset: str) -> Path:
         return self.root / "data" / "raw" / preset
 
@@ -91,13 +95,15 @@ class Layout:
     def extra_report(self, model: str) -> Path:
         return self.extra(model) / "report.json"
 
-    @property
-    def controls(self) -> Path:
-        return self.root / "data" / "controls"
+    def asked(self, name: str) -> Path:
+        """What the first stage notes of params.yaml: of `preset`, or of a control."""
+        return self.root / "data" / "asked" / f"{name}.json"
 
     def control(self, name: str) -> Path:
-        """What a control run leaves: logits, labels, and facts."""
-        return self.controls / name
+        """What a control run leaves: logits, labels, and facts; nothing but a note where it was not
+        asked for.
+        """
+        return self.root / "data" / "controls" / name
 
     def control_scratch(self, name: str) -> Path:
         """Where a control's stages run as in a checkout of its own; ignored by git, kept only while

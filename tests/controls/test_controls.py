@@ -30,6 +30,7 @@ from minnow.stages import (
     teacher_logits,
     teacher_states,
     teacher_unlabelled,
+    validate,
 )
 from minnow.training import loop
 
@@ -44,6 +45,14 @@ PIPELINE: list[Step] = [
 ]
 
 
+def controlled(root: Path, preset: str = "embedded") -> Path:
+    """Lay out a project that asks for every control."""
+    new_project(root, preset)
+    edit(root, {"controls": list(definitions.CONTROLS)})
+    validate.main(root)
+    return root
+
+
 def in_order(root: Path, steps: list[Step]) -> Path:
     for step in steps:
         step(root)
@@ -53,7 +62,7 @@ def in_order(root: Path, steps: list[Step]) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project whose pipeline ran up to the student's logits. Not to be changed: copy it."""
-    return in_order(new_project(tmp_path_factory.mktemp("controls") / "project"), PIPELINE)
+    return in_order(controlled(tmp_path_factory.mktemp("controls") / "project"), PIPELINE)
 
 
 @pytest.fixture
@@ -341,7 +350,7 @@ def test_a_control_that_changes_nothing_is_refused(
 def test_a_published_test_split_is_refused_before_anything_is_trained(
     tmp_path: Path, published: dict[str, str]
 ) -> None:
-    root = new_project(tmp_path / "project", "file")
+    root = controlled(tmp_path / "project", "file")
     rows = [
         (f"site{number}.example/{number}", number % 2, ("train", "test")[number % 4 > 1])
         for number in range(80)
@@ -364,13 +373,28 @@ def test_a_published_test_split_is_refused_before_anything_is_trained(
 # --- On and off -----------------------------------------------------------------------------------
 
 
-def test_what_is_no_longer_asked_for_is_removed(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    for name in (*definitions.CONTROLS, "somebody_elses"):
-        layout.control(name).mkdir(parents=True)
-    definitions.discard_stale(layout, ["random_split"])
-    assert {path.name for path in layout.controls.iterdir()} == {"random_split", "somebody_elses"}
-    definitions.discard_stale(Layout(tmp_path / "empty"), [])
+@pytest.mark.parametrize("name", definitions.CONTROLS)
+def test_one_that_is_not_asked_for_leaves_a_note_alone(tmp_path: Path, name: str) -> None:
+    """What an earlier run left is gone, so that nothing of it can be evaluated."""
+    root = new_project(tmp_path / "project")
+    layout = Layout(root)
+    (layout.control(name) / "student").mkdir(parents=True)
+    validate.main(root)
+    control.main(root, name)
+    assert [file.name for file in layout.control(name).rglob("*")] == ["facts.json"]
+    assert read_json(layout.control(name) / "facts.json") == {"control": name, "asked": False}
+    assert not scratch(root, name).exists()
+
+
+def test_to_ask_for_one_changes_nothing_that_the_other_depends_on(tmp_path: Path) -> None:
+    layout = Layout(new_project(tmp_path / "project"))
+    edit(layout.root, {"controls": ["random_split"]})
+    validate.main(layout.root)
+    before = layout.asked("random_split").read_bytes()
+    edit(layout.root, {"controls": ["no_teacher", "random_split"]})
+    validate.main(layout.root)
+    assert layout.asked("random_split").read_bytes() == before
+    assert read_json(layout.asked("no_teacher")) == {"asked": True}
 
 
 def test_names_are_those_of_params_and_of_the_stage() -> None:

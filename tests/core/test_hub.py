@@ -1,90 +1,464 @@
-"""The Hub: what is asked of it, and what each of its refusals is called."""
+"""The Hub: a snapshot through huggingface_hub's real code, from a stand-in that misbehaves."""
 
+import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import _tree_cache, errors, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
-from minnow.core import hub
+from helpers.errors import one_line
+from helpers.hub import (
+    Answer,
+    Fault,
+    Hub,
+    as_json,
+    changed,
+    instead,
+    portal,
+    redirected,
+    refusal,
+    running,
+    taken_for_the_hub,
+)
+from minnow.core import hub, hub_client
+from minnow.core.hub_errors import Wanted, failure, is_local
 from minnow.errors import MinnowError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-KINDS = [hub.DATA_SET, hub.MODEL]
+NAME, TOKEN = "me/thing", "hf_sesame"
+FILES = {
+    "README.md": b"---\n---\n",
+    "config.json": b"{}",
+    "tokenizer.json": b'{"version": "1.0"}',
+    "model.safetensors": bytes(range(256)) * 400,
+    "data/train.parquet": b"PAR1",
+    "pytorch_model.bin": b"pickle",
+}
+OF_MODEL = ("config.json", "model.safetensors", "tokenizer.json")
+ASKED, LISTED, HEAD, FILE = "GET hub .*/revision/", "GET hub .*/tree/", "HEAD hub", "GET store"
+RETRY = {"Retry-After": "3"}
+DOTS = {"X-Linked-Etag": '"../../../../evil"', "ETag": '"../../../../evil"'}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_branch_is_downloaded_at_the_commit_it_stands_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: hub.RepositoryKind
-) -> None:
-    asked: dict[str, Any] = {}
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Hub]:
+    with running() as standing:
+        yield standing
 
-    def download(name: str, **options: Any) -> str:
-        asked.update(options, name=name)
-        return str(tmp_path / options["revision"])
 
-    monkeypatch.setattr(
-        f"huggingface_hub.HfApi.{kind.repo_type}_info", lambda *_, **__: SimpleNamespace(sha=COMMIT)
-    )
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert hub.snapshot(kind, "me/thing", "v2").name == COMMIT
-    request = {
-        "name": "me/thing",
-        "repo_type": kind.repo_type,
-        "revision": COMMIT,
-        "local_files_only": False,
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def standing(servers: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The stand-in, behaving well, which this process takes for the Hub; nobody waits."""
+    servers.forget()
+    for kind in ("models", "datasets"):
+        servers.add(kind, NAME, FILES)
+    taken_for_the_hub(servers, cache, monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1_000)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(hub_client, "TIMEOUT_S", 1.0)
+    waits = SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic)
+    for module in (
+        "minnow.core.hub",
+        "huggingface_hub.utils._http",
+        "huggingface_hub.file_download",
+    ):
+        monkeypatch.setattr(f"{module}.time", waits)
+    yield servers
+    set_client_factory(default_client_factory)
+
+
+def commit(standing: Hub) -> str:
+    return standing.repositories["models", NAME].commit
+
+
+def fetched(standing: Hub, revision: str | None = None) -> dict[str, bytes]:
+    """Return the files of a snapshot of the model, at its commit if no other revision is given."""
+    _tree_cache._IN_MEMORY_TREE_CACHE.clear()  # as in a process of its own
+    folder = hub.snapshot(hub.MODEL, NAME, revision or commit(standing))
+    assert folder.name == commit(standing)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def whole(files: dict[str, bytes]) -> bool:
+    return files == {name: FILES[name] for name in OF_MODEL}
+
+
+# --- What is asked of a Hub that behaves ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [hub.DATA_SET, hub.MODEL])
+def test_only_files_that_are_read_are_fetched(standing: Hub, kind: hub.RepositoryKind) -> None:
+    folder = hub.snapshot(kind, NAME, "main")
+    assert folder.name == commit(standing)
+    got = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    data = {"README.md", "config.json", "tokenizer.json", "data/train.parquet"}
+    assert got == (set(OF_MODEL) if kind is hub.MODEL else data)
+
+
+def test_the_token_goes_to_the_hub_and_nowhere_else(standing: Hub) -> None:
+    assert whole(fetched(standing))
+    known = {
+        asked.at: asked.authorization for asked in standing.asked if "harness" not in asked.path
     }
-    assert asked.items() >= request.items()
-    assert not any(
-        pattern.endswith((".bin", ".pt", ".pkl", "/*")) or pattern == "*" for pattern in kind.files
-    )
+    assert known == {"hub": f"Bearer {TOKEN}", "store": None}
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "words"),
+    ("where", "fault"),
     [
-        (
-            hub.DATA_SET,
-            errors.RevisionNotFoundError,
-            "data set 'me/thing' has no revision 'v2'; set `revision`",
-        ),
-        (
-            hub.MODEL,
-            errors.RevisionNotFoundError,
-            "base model 'me/thing' has no revision 'v2'; set `revision`",
-        ),
-        (hub.MODEL, errors.GatedRepoError, "accept its terms"),
-        (hub.DATA_SET, errors.RepositoryNotFoundError, "or it is private; check `id`"),
-        (hub.MODEL, errors.RepositoryNotFoundError, "or it is private; check `base`"),
-        (hub.DATA_SET, OSError, "cannot reach the Hub for data set 'me/thing' @ v2"),
-        (hub.DATA_SET, OSError, "hf download --repo-type dataset me/thing --revision v2"),
-        (hub.MODEL, OSError, "hf download me/thing --revision v2"),
+        (LISTED, lambda at: changed(headers={"Link": f'<{at}/api/models/x/y>; rel="next"'})),
+        (ASKED, lambda at: redirected(f"{at}/api/models/x/y")),
+        (HEAD, lambda at: redirected(f"{at}/elsewhere")),
     ],
 )
-def test_what_the_hub_refuses_is_told_apart(
-    kind: hub.RepositoryKind, error: type[Exception], words: str
-) -> None:
-    assert words in hub.failure(kind, "me/thing", "v2", error.__new__(error))
+def test_another_host_gets_no_token(standing: Hub, where: str, fault: Any) -> None:
+    standing.misbehave(fault(standing.store), where)
+    with pytest.raises(MinnowError) as caught:
+        fetched(standing)
+    assert TOKEN not in one_line(caught)
+    assert {asked.authorization for asked in standing.asked if asked.at == "store"} == {None}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_revision_is_warned_of(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: hub.RepositoryKind
+def test_a_commit_in_the_cache_needs_nobody(standing: Hub) -> None:
+    fetched(standing)
+    standing.asked.clear()
+    assert whole(fetched(standing))
+    assert standing.asked == []
+
+
+# --- What passes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "where", "times"),
+    [
+        (changed(delay=0.3), "", 9),
+        (changed(pause=0.01), "store", 1),
+        (changed(cut=50_001), FILE, 2),
+        (changed(cut=0), FILE, 2),
+        *((instead(refusal(status)), ASKED, 2) for status in (429, 500, 502, 503)),
+        (instead(refusal(429, **RETRY)), ASKED, 1),
+        *((instead(refusal(status)), LISTED, 1) for status in (429, 503)),
+        *((instead(refusal(status)), HEAD, 1) for status in (408, 429, 500)),
+        *((instead(refusal(status)), FILE, 1) for status in (429, 503)),
+        (changed(body=b"short"), FILE, 1),
+        (changed(body=b"x" * len(FILES["model.safetensors"])), FILE, 1),
+    ],
+)
+def test_what_passes_is_waited_for(
+    standing: Hub, fault: Fault, where: str, times: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    standing.misbehave(fault, where, times)
+    assert whole(fetched(standing))
+    assert all(line.startswith(("minnow: ", "Fetching")) for line in lines(capsys))
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().err.split("\n") if line and "it/s]" not in line]
+
+
+def test_a_file_that_is_cut_off_goes_on_from_there(standing: Hub) -> None:
+    standing.misbehave(changed(cut=50_001), FILE, 1)
+    assert whole(fetched(standing))
+    ranges = [asked.range for asked in standing.asked if asked.at == "store"]
+    assert ranges == [None, "bytes=50000-"]
+
+
+# --- What does not pass ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "where", "words"),
+    [
+        (instead(refusal(401)), ASKED, "or the token is wrong or has expired"),
+        (instead(refusal(403)), ASKED, "forbids base model 'me/thing'"),
+        (instead(refusal(403, "GatedRepo")), ASKED, "is gated; accept its terms"),
+        (instead(refusal(403, "GatedRepo")), HEAD, "is gated; accept its terms"),
+        (instead(refusal(404, "RepoNotFound")), ASKED, "or it is private; check `base`"),
+        (instead(refusal(404, "RevisionNotFound")), ASKED, "has no revision"),
+        (instead(refusal(404)), ASKED, "the Hub has no base model 'me/thing'"),
+        (instead(refusal(404, "EntryNotFound")), HEAD, "lists a file of base model"),
+        (instead(refusal(407)), ASKED, "the proxy wants a user and a password"),
+        (instead(refusal(418)), ASKED, "HTTP 418"),
+        (instead(refusal(451)), FILE, "HTTP 451"),
+        (instead(refusal(429)), ASKED, "asks for a pause"),
+        (instead(refusal(429, **{"Retry-After": "3600"})), "", "a pause of 3,600 s"),
+        (instead(refusal(429, ratelimit='"api";r=0;t=300')), LISTED, "a pause of 300 s"),
+        *((instead(refusal(500)), where, "HTTP 500") for where in (ASKED, LISTED, HEAD, FILE)),
+        *((portal, where, "sign in") for where in ("", ASKED, LISTED, HEAD, FILE)),
+        *(
+            (instead(as_json(shape)), where, "sign in")
+            for shape in ([1], None, 7, {"id": NAME}, {"id": NAME, "sha": "../../../evil"})
+            for where in (ASKED, LISTED)
+        ),
+        (instead(Answer(body=b"[" * 100_000)), LISTED, "sign in"),
+        (instead(Answer(body=b"\xff\xfe")), ASKED, "sign in"),
+        (instead(as_json([])), LISTED, "has none of the files that are read"),
+        (changed(body=b"short"), FILE, "another size"),
+        (changed(body=b"x" * len(FILES["model.safetensors"])), FILE, "twice the Hub sent a model."),
+        (changed(cut=9), FILE, "cannot reach the Hub"),
+        (changed(body=b"?", headers={"Content-Encoding": "gzip"}), FILE, "sign in"),
+        (redirected("file:///etc/passwd"), ASKED, "leads nowhere"),
+        (redirected("file:///etc/passwd"), HEAD, "leads nowhere"),
+        (redirected("file:///etc/passwd"), FILE, "leads nowhere"),
+        (redirected("gopher://x"), ASKED, "leads nowhere"),
+        (redirected("http://[::1"), ASKED, "cannot reach the Hub"),
+        (changed(headers=DOTS), HEAD, "refused"),
+        (changed(headers={"X-Repo-Commit": "../../evil"}), HEAD, "refused"),
+        (changed(headers={"X-Repo-Commit": "a" * 40}), HEAD, "has none of the files"),
+        (changed(delay=30), ASKED, "cannot reach the Hub"),
+        (changed(delay=30), HEAD, "cannot reach the Hub"),
+        (changed(pause=30, piece=1), FILE, "cannot reach the Hub"),
+    ],
+)
+def test_what_does_not_pass_ends_in_one_line(
+    standing: Hub, fault: Fault, where: str, words: str, cache: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(hub_client, "TIMEOUT_S", 0.1 if words == "cannot reach the Hub" else 1)
+    standing.misbehave(fault, where)
+    began = time.monotonic()
+    with pytest.raises(MinnowError) as caught:
+        fetched(standing)
+    assert time.monotonic() - began < 5
+    assert words in one_line(caught)
+    assert TOKEN not in one_line(caught)
+    assert "Signature" not in one_line(caught)
+    assert {path.name for path in cache.parent.iterdir()} <= {"cache"}, "nothing lies elsewhere"
+    assert not list(cache.rglob("*evil*")) + list(cache.rglob("*.incomplete"))
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil.json", "/tmp/evil.json", "a/../../evil.json", "a\0.json"]
+)
+@pytest.mark.parametrize("kind", [hub.DATA_SET, hub.MODEL])
+def test_a_listing_names_nothing_outside(
+    standing: Hub, kind: hub.RepositoryKind, path: str, cache: Path
+) -> None:
+    entry = {"type": "file", "path": path, "size": 2, "oid": "a" * 40}
+    standing.misbehave(instead(as_json([entry])), LISTED)
+    with pytest.raises(MinnowError) as caught:
+        hub.snapshot(kind, NAME, "main")
+    one_line(caught)
+    assert not list(cache.parent.rglob("*evil*"))
+
+
+def test_redirects_and_pages_have_an_end(standing: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"{standing.address}/api/models/{NAME}/revision/{commit(standing)}"
+    standing.misbehave(redirected(here), ASKED)
+    with pytest.raises(MinnowError, match="TooManyRedirects"):
+        fetched(standing)
+    standing.forget()
+    monkeypatch.setattr(hub_client, "MOST_QUESTIONS", 20)
+    here = here.replace("/revision/", "/tree/")
+    standing.misbehave(changed(headers={"Link": f'<{here}>; rel="next"'}), LISTED)
+    with pytest.raises(MinnowError, match="no end after 20 pages"):
+        fetched(standing)
+
+
+def test_an_answer_has_an_end_and_a_least_speed(
+    standing: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_client, "MOST_BYTES_OF_ANSWER", 50)
+    with pytest.raises(MinnowError, match="answer has no end"):
+        fetched(standing)
+    monkeypatch.undo()
+
+
+def test_a_trickle_is_given_up(standing: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_client, "PACE_S", 0.3)
+    standing.misbehave(changed(piece=10, pause=0.05), FILE)
+    with pytest.raises(MinnowError, match="bytes a second, too few to go on"):
+        fetched(standing)
+
+
+# --- The cache ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trouble", [refusal(503), refusal(401), refusal(404, "RepoNotFound")])
+def test_without_the_hub_a_branch_is_what_the_cache_knows(
+    standing: Hub, trouble: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched(standing, "main")
+    standing.misbehave(instead(trouble))
+    assert whole(fetched(standing, "main"))
+    assert f"comes from the cache, at {commit(standing)}, since" in lines(capsys)[-1]
+
+
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_offline_a_whole_cache_is_enough(
+    standing: Hub, revision: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(standing, "main")
+    standing.asked.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(MinnowError, match="cannot reach the Hub"):
-        hub.snapshot(kind, "nobody/nothing", None)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert (
-        line == f"minnow: warning: {kind.noun} 'nobody/nothing' has no revision: its main branch is"
-        " taken, which may change"
+    assert whole(fetched(standing, revision))
+    assert standing.asked == []
+
+
+def test_offline_without_a_cache_says_so(standing: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MinnowError, match="HF_HUB_OFFLINE is set and the cache lacks") as caught:
+        fetched(standing)
+    assert f"run `hf download {NAME} --revision" in one_line(caught)
+
+
+def rotten(cache: Path, commit: str) -> Path:
+    """Flip a bit of the cached weights, and return their file."""
+    file = cache / "models--me--thing" / "snapshots" / commit / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[1000] ^= 1
+    file.resolve().write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_rotten_cache_is_fetched_anew(standing: Hub, cache: Path, listed: bool) -> None:
+    fetched(standing)
+    rotten(cache, commit(standing))
+    if not listed:  # a cache as older versions of the library leave it
+        next(cache.rglob("trees/*.json")).unlink()
+    assert whole(fetched(standing))
+
+
+def test_a_rotten_cache_is_not_believed_offline(
+    standing: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    fetched(standing)
+    file = rotten(cache, commit(standing))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MinnowError, match="HF_HUB_OFFLINE is set"):
+        fetched(standing)
+    assert f"the cache's {file} has another digest" in lines(capsys)[-1]
+    assert file.is_file(), "only what can be fetched anew is deleted"
+
+
+@pytest.mark.parametrize("left", ["", "../../../etc", "main", "0" * 39])
+def test_a_damaged_reference_is_no_commit(
+    standing: Hub, cache: Path, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(standing, "main")
+    (cache / "models--me--thing" / "refs" / "main").write_text(left)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MinnowError, match="HF_HUB_OFFLINE is set and the cache lacks"):
+        fetched(standing, "main")
+
+
+@pytest.mark.parametrize(
+    "left", ["", "{", "[]", '{"format_version": 1}', json.dumps({"files": {}})]
+)
+def test_a_damaged_listing_is_fetched_anew(standing: Hub, cache: Path, left: str) -> None:
+    fetched(standing)
+    next(cache.rglob("trees/*.json")).write_text(left)
+    next(cache.rglob("config.json")).unlink()
+    standing.misbehave(changed(delay=0.0))
+    assert set(fetched(standing)) >= {"model.safetensors"}
+
+
+# --- What the environment says --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HTTPS_PROXY", "socks9://user:hidden@proxy:1", "a proxy that HTTPS_PROXY names cannot"),
+        ("HTTPS_PROXY", "socks5://proxy:1", "needs the package socksio"),
+        ("https_proxy", "ftp://proxy:1", "a proxy that HTTPS_PROXY names cannot"),
+        ("ALL_PROXY", "foo://proxy", "a proxy that ALL_PROXY names cannot"),
+        ("HTTP_PROXY", "http://proxy:port", "a proxy that HTTP_PROXY names cannot"),
+        ("HTTP_PROXY", "http://[::1", "a proxy that HTTP_PROXY names cannot"),
+        ("SSL_CERT_FILE", "/nowhere.pem", "the certificates that SSL_CERT_FILE names"),
+        ("HF_TOKEN", "hf_hidden and more", "the token for the Hugging Face Hub"),
+        ("HF_TOKEN", "hf_hiddén", "the token for the Hugging Face Hub"),
+    ],
+)
+def test_what_no_client_can_use_is_told(
+    standing: Hub, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(MinnowError) as caught:
+        fetched(standing)
+    assert words in one_line(caught)
+    assert "hidd" not in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("http://127.0.0.1:9", "cannot reach the Hub"),
+        ("http://no-such-host.invalid", "cannot reach the Hub"),
+        ("https://127.0.0.1", "cannot reach the Hub"),
+        ("ftp://127.0.0.1", "leads nowhere"),
+        ("nonsense", "leads nowhere"),
+        ("", "leads nowhere"),
+    ],
+)
+def test_a_hub_that_is_not_there_is_told_at_once(
+    standing: Hub, monkeypatch: pytest.MonkeyPatch, endpoint: str, words: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    with pytest.raises(MinnowError) as caught:
+        fetched(standing)
+    assert words in one_line(caught)
+
+
+def test_a_server_without_a_known_certificate_is_told(
+    standing: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted(hub.MODEL, NAME, "main")
+    error = httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    assert "set SSL_CERT_FILE" in failure(wanted, error)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.ENDPOINT", standing.address.replace("http:", "https:")
+    )
+    with pytest.raises(MinnowError, match="SSL"):
+        fetched(standing)
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "words"),
+    [
+        ("not an id", "main", "is neither a folder here nor a Hub id like owner/name"),
+        ("../../etc", "main", "is neither a folder here nor a Hub id like owner/name"),
+        (NAME, "../../../etc/passwd", "can be no commit, branch or tag"),
+        (NAME, "a\0b", "can be no commit, branch or tag"),
+        (NAME, "a" * 5_000, "can be no commit, branch or tag"),
+    ],
+)
+@pytest.mark.parametrize("kind", [hub.DATA_SET, hub.MODEL])
+def test_what_is_no_name_is_told(
+    standing: Hub, kind: hub.RepositoryKind, name: str, revision: str, words: str
+) -> None:
+    with pytest.raises(MinnowError) as caught:
+        hub.snapshot(kind, name, revision)
+    assert words in one_line(caught)
+    assert standing.asked == []
+
+
+@pytest.mark.parametrize("kind", [hub.DATA_SET, hub.MODEL])
+def test_a_missing_revision_is_warned_of(
+    standing: Hub, capsys: pytest.CaptureFixture[str], kind: hub.RepositoryKind
+) -> None:
+    assert hub.snapshot(kind, NAME, None).name == commit(standing)
+    assert lines(capsys)[0] == (
+        f"minnow: warning: {kind.noun} 'me/thing' has no revision: its main branch is taken, which"
+        " may change"
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_id_is_told(kind: hub.RepositoryKind) -> None:
-    with pytest.raises(
-        MinnowError, match=f"{kind.noun} 'not an id' is neither a folder here nor .* `{kind.key}`"
-    ):
-        hub.snapshot(kind, "not an id", "main")
+def test_a_disk_is_not_the_hub(standing: Hub, cache: Path) -> None:
+    cache.write_text("no folder")
+    with pytest.raises(OSError, match=str(cache)) as caught:
+        fetched(standing)
+    assert is_local(caught.value)
+    assert not is_local(errors.OfflineModeIsEnabled("unset it"))
+    assert not is_local(ConnectionRefusedError(111, "Connection refused"))

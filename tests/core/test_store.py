@@ -129,6 +129,36 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == {tmp_path / "x", other}, "another path's are left alone"
 
 
+@pytest.mark.parametrize("write", [write_file, write_folder])
+def test_of_two_that_write_at_once_neither_is_disturbed_and_the_last_one_counts(
+    tmp_path: Path, write: Callable[[Path, str], None]
+) -> None:
+    path = tmp_path / "x"
+    with replacing(path) as slow:
+        write(slow, "slow")
+        with replacing(path) as fast:
+            write(fast, "fast")
+        assert "fast" in str(content(path))
+    assert "slow" in str(content(path))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_is_written_has_reached_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, path = [], tmp_path / "x"
+
+    def fsync(opened: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{opened}").readlink(), path.exists()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with replacing(path) as temporary:
+        write_folder(temporary, "name")
+    files = [entry.name for entry, taken in synced if not taken]
+    assert sorted(files) == ["file", "inner", "name", "x"]
+    assert synced[-1] == (tmp_path, True), "and the name has, too"
+
+
 def test_discard_removes_files_and_folders_and_nothing(tmp_path: Path) -> None:
     write_file(tmp_path / "file", "")
     write_folder(tmp_path / "folder", "x")
@@ -170,7 +200,8 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("read", [read_json, read_table])
 @pytest.mark.parametrize(
-    ("damage", "message"), [(None, "is missing; `dvc repro` makes it"), ("{", "delete it and run")]
+    ("damage", "message"),
+    [(None, "is missing; `dvc repro` makes it"), ("{", "makes DVC check its cache")],
 )
 def test_missing_and_broken_files_are_one_clear_error(
     tmp_path: Path, read: Callable[[Path], object], damage: str | None, message: str

@@ -1,12 +1,15 @@
-"""A column of texts is cleaned as one text is, character by character and step by step."""
-
-from random import Random
+"""A column of texts is cleaned as one text is: what a release does with a text is what training
+did.
+"""
 
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from minnow.data.cleaning import OVER_COLUMN, cleaned
-from minnow.text import cleaning, urls
+from minnow.data import synthetic
+from minnow.data.cleaning import PLAIN, cleaned
+from minnow.text import cleaning
 
 # Each changes under cleaning; the last ones are those that data sets really hold.
 DIRTY = [
@@ -19,6 +22,7 @@ DIRTY = [
     "example.org/\ufffd\ufffdx",
     "\u00a0\u2003http:// example.org\u2028",
     "&quot;http://example.org&quot;",
+    "hxxps://exa[.]mple[.]org/a",
     "http://",
     "",
 ]
@@ -29,43 +33,62 @@ PIECES = [
     *("http://", "HTTPS://", "hxxp+1://", "\u017f://", "\u212attp://", "1a://", "://", ":", "/"),
     *("'", '"', "`", " ", "\t", "\n", "\r", "\x1c", "\x85", "\u00a0", "\u2003", "\u2028", "\u3000"),
     *("\ufffd", "\x00", "\x7f", "\u200b", "\u200d", "\ufeff", "\u202e", "\U000e0041", "\U0001d173"),
+    *("hxxps", "h**p", "meow", "[:]", "[", "]", "(", "}", "<", ">", "[.]", "[dot]", " dot ", "\\"),
+    *("&#11", "&#50;", "&am", "p;", "^", "@", "[at]", ",", "%", "*", "\u3002", "\u201c"),
     *("a", "Z", "9", ".", "example.org", "?q=1", "#", "\u00e9", "\u0130", "\u00df", "\U0001f600"),
 ]
 
 
+TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.text())
+UNICODE_TEXTS = TEXTS.filter(lambda text: not any("\ud800" <= sign <= "\udfff" for sign in text))
+
+
+def as_a_column(texts: list[str], *, move_scheme: bool) -> list[str]:
+    """Return texts as `prepare` cleans them."""
+    rows, _ = cleaned(pl.DataFrame({"text": texts}), move_scheme=move_scheme)
+    return rows["text"].to_list()
+
+
+def one_by_one(texts: list[str], *, move_scheme: bool) -> list[str]:
+    """Return texts as a release cleans them."""
+    return [cleaning.normalise(text, move_scheme=move_scheme) for text in texts]
+
+
 @pytest.mark.parametrize("move_scheme", [True, False])
 def test_texts_are_cleaned_as_the_training_data_were(move_scheme: bool) -> None:
-    rows = pl.DataFrame({"text": DIRTY, "label": [0] * len(DIRTY)})
-    column, _ = cleaned(rows, move_scheme=move_scheme)
-    assert [cleaning.normalise(text, move_scheme=move_scheme) for text in DIRTY] == column[
-        "text"
-    ].to_list()
-    assert cleaning.normalise("HTTP://http://a.b/ 'c' ", move_scheme=True) == "a.b/ 'c"
+    texts = DIRTY + synthetic.generate(500, seed=0, label_noise=0.0)[0]
+    assert as_a_column(texts, move_scheme=move_scheme) == one_by_one(texts, move_scheme=move_scheme)
 
 
-def test_every_character_is_cleaned_as_in_the_training_data() -> None:
+@pytest.mark.parametrize("move_scheme", [True, False])
+def test_every_character_is_cleaned_as_in_the_training_data(move_scheme: bool) -> None:
     """At both ends, in the middle, and in a scheme's place, for all of the basic plane."""
-    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000]
-    texts = [f"{letter}http://a{letter}b.c{letter}" for letter in letters]
-    column = pl.Series(texts, dtype=pl.String)
-    for kind in cleaning.STEPS:
-        column = OVER_COLUMN[kind](column)
-    _, bare = urls.split_scheme(column)
-    expected = OVER_COLUMN["quotes_and_blanks"](bare).to_list()
-    found = [cleaning.normalise(text, move_scheme=True) for text in texts]
-    assert [(repr(a), b, c) for a, b, c in zip(texts, found, expected, strict=True) if b != c] == []
+    letters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    texts = [f"{sign}http{sign}://a{sign}b.c{sign}" for sign in letters]
+    assert as_a_column(texts, move_scheme=move_scheme) == one_by_one(texts, move_scheme=move_scheme)
 
 
-def test_nasty_texts_are_cleaned_alike_in_one_and_in_a_column() -> None:
-    random = Random(0)
-    texts = ["".join(random.choices(PIECES, k=random.randrange(12))) for _ in range(2_000)]
-    for move_scheme in (True, False):
-        rows = pl.DataFrame({"text": texts, "label": [0] * len(texts)})
-        column, counts = cleaned(rows, move_scheme=move_scheme)
-        single = [cleaning.normalise(text, move_scheme=move_scheme) for text in texts]
-        pairs = zip(texts, column["text"].to_list(), single, strict=True)
-        assert [row for row in pairs if row[1] != row[2]] == []
-    assert all(100 < counts[kind] < 2_000 for kind in cleaning.STEPS), "each has its share"
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(UNICODE_TEXTS, max_size=20), st.booleans())
+def test_any_texts_are_cleaned_alike_in_one_and_in_a_column(texts: list[str], move: bool) -> None:
+    assert as_a_column(texts, move_scheme=move) == one_by_one(texts, move_scheme=move)
+
+
+@settings(max_examples=1_500, deadline=None, derandomize=True)
+@given(TEXTS, st.booleans())
+@example("&[amp;[dot]b", False)
+@example("[.]'a", False)
+@example("hxxp://a[.]b/h**p://c", True)
+def test_a_cleaned_text_is_cleaned_to_itself(text: str, move: bool) -> None:
+    once = cleaning.normalise(text, move_scheme=move)
+    assert cleaning.normalise(once, move_scheme=move) == once
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.from_regex("(?:http(?:s)?://)?[A-Za-z0-9.]{0,9}(?::80)?(?:[/?#][!-~]{0,20})?"))
+def test_a_plain_text_needs_no_step(text: str) -> None:
+    if pl.Series([text]).str.contains(PLAIN).item():
+        assert cleaning.normalise(text, move_scheme=False) == text
 
 
 def test_each_step_counts_the_rows_that_it_changes() -> None:
@@ -76,4 +99,5 @@ def test_each_step_counts_the_rows_that_it_changes() -> None:
         expected[kind] = sum(a != b for a, b in zip(texts, after, strict=True))
         texts = after
     assert {kind: counts[kind] for kind in cleaning.STEPS} == expected
+    assert all(expected.values()), "each has its share"
     assert set(counts) == {*cleaning.STEPS, "scheme_moved"}

@@ -33,7 +33,7 @@ from minnow.stages import prepare
         (
             "&quot;hxxps://a.com&quot;",
             "a.com",
-            {"html_escapes", "quotes_and_blanks", "scheme_moved"},
+            {"html_escapes", "quotes_and_blanks", "defanged", "scheme_moved"},
         ),
         ("http:// a.com", "a.com", {"scheme_moved"}),
         (None, "", set()),

@@ -24,7 +24,7 @@ from minnow.controls import definitions
 from minnow.core import runtime
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.data import augmentation, cleaning, files, sources, synthetic, unlabelled
+from minnow.data import augmentation, cleaning, columns, sources, synthetic, unlabelled
 from minnow.data.splits import row_ids
 from minnow.distill import losses
 from minnow.distill.params import check_teacher_rows
@@ -38,6 +38,7 @@ from minnow.stages import (
     teacher_logits,
     teacher_states,
     teacher_unlabelled,
+    validate,
 )
 from minnow.stages import teacher as teacher_module
 from minnow.text import urls
@@ -80,14 +81,14 @@ HELD = {
 )
 def test_texts_of_every_kind_of_file(tmp_path: Path, name: str, raw: bytes) -> None:
     (tmp_path / name).write_bytes(raw)
-    assert sources.load_texts(tmp_path / name, "url").to_dict(as_series=False) == {
+    assert sources.load_texts(tmp_path / name, "url", folder=tmp_path).to_dict(as_series=False) == {
         "text": ["a.com", "b.com/x?y=1"]
     }
 
 
 def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("a.com/\u2028x\nb.com/\x0cy\n")
-    assert sources.load_texts(tmp_path / "more.txt", "url")["text"].to_list() == [
+    assert sources.load_texts(tmp_path / "more.txt", "url", folder=tmp_path)["text"].to_list() == [
         "a.com/\u2028x",
         "b.com/\x0cy",
     ]
@@ -95,7 +96,9 @@ def test_a_line_ends_where_a_file_says_so(tmp_path: Path) -> None:
 
 def test_texts_of_parquet(tmp_path: Path) -> None:
     pl.DataFrame({"label": [1], "url": ["a.com"]}).write_parquet(tmp_path / "more.parquet")
-    assert sources.load_texts(tmp_path / "more.parquet", "url")["text"].to_list() == ["a.com"]
+    assert sources.load_texts(tmp_path / "more.parquet", "url", folder=tmp_path)[
+        "text"
+    ].to_list() == ["a.com"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_texts_of_parquet(tmp_path: Path) -> None:
             b"urls,n\na.com,1\n",
             ["has no column 'url'", "it has: urls, n", "mean 'urls'", "rename the column"],
         ),
-        ("more.jsonl", b'{"url": ["a.com"]}\n', ["column 'url' holds List"]),
+        ("more.jsonl", b'{"url": ["a.com"]}\n', ["column 'url' holds a list in record 1"]),
         ("more.xlsx", b"x", ["no known kind", ".parquet", ".txt"]),
         ("more.parquet", b"x", ["cannot be read as parquet"]),
     ],
@@ -124,7 +127,7 @@ def test_bad_files(tmp_path: Path, name: str, raw: bytes | None, words: list[str
     if raw is not None:
         (tmp_path / name).write_bytes(raw)
     with pytest.raises(MinnowError) as refusal:
-        sources.load_texts(tmp_path / name, "url")
+        sources.load_texts(tmp_path / name, "url", folder=tmp_path)
     assert [word for word in words if word not in str(refusal.value)] == []
 
 
@@ -132,9 +135,11 @@ def test_labelled_data_are_no_text_file(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("a.com\n")
     with pytest.raises(
         MinnowError,
-        match=r"no known kind; allowed: \.csv, \.tsv, \.jsonl, \.ndjson, \.parquet, also",
+        match=r"no known kind; allowed: \.csv, \.tsv, .*, \.arrow, also packed: \.gz",
     ):
-        sources.load_file(tmp_path / "urls.txt", None, columns=files.Columns("url", "label", 1))
+        sources.load_file(
+            tmp_path / "urls.txt", None, folder=tmp_path, columns=columns.Columns("url", "label", 1)
+        )
 
 
 # --- What is kept ---------------------------------------------------------------------------------
@@ -490,7 +495,7 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"teacher_unlabelled.file": "data/raw/embedded/mroe.csv"},
         "teacher_unlabelled",
-        ["mroe.csv is missing; did you mean"],
+        ["mroe.csv is missing; did you m", "its folder holds more.csv"],
     ),
     (
         {"teacher_unlabelled.file": "elsewhere/more.csv"},
@@ -589,10 +594,16 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
 # --- Controls -------------------------------------------------------------------------------------
 
 
+def controlled(project: Path, name: str) -> None:
+    edit(project, {"controls": [name]})
+    validate.main(project)
+    control.main(project, name)
+
+
 def test_the_control_without_teacher_has_no_rows_of_the_teachers(project: Path) -> None:
     edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
     teacher_unlabelled.main(project)
-    control.main(project, "no_teacher")
+    controlled(project, "no_teacher")
     run = definitions.read_control(Layout(project), "no_teacher")
     gone = {
         "distill.soft_weight": 0.0,
@@ -619,7 +630,7 @@ def test_the_control_with_a_random_split_labels_more_text_anew(
     project: Path, tmp_path: Path
 ) -> None:
     edit(project, {**COPIES, "teacher_unlabelled.file": MORE})
-    control.main(project, "random_split")
+    controlled(project, "random_split")
     other = Path(shutil.copytree(project, tmp_path / "other"))
     edit(other, {"data.split": "random"}, "embedded")
     for stage in (prepare, teacher_module, teacher_logits):

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conftest import TEXTS
 from helpers.models import classifier, padded_batch
+from helpers.rot import flipped
 from helpers.training import BFLOAT16, CPU, FLOAT32
 from minnow.core.files import read_json
 from minnow.core.runtime import Runtime
@@ -197,7 +198,13 @@ def test_two_bytes_a_number_and_the_same_bytes_again(folder: Path, tmp_path: Pat
     for name in ("one", "two"):
         stored(folder, tmp_path / name, [1, 2], BFLOAT16)
     files = sorted(file.name for file in (tmp_path / "one").iterdir())
-    assert files == ["layer_01.npy", "layer_02.npy", "rows.parquet", "states.json"]
+    assert files == [
+        "layer_01.npy",
+        "layer_02.npy",
+        "manifest.json",
+        "rows.parquet",
+        "states.json",
+    ]
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     tokens = len(encode(folders.load_tokenizer(folder), TEXTS).ids)
@@ -257,6 +264,17 @@ def test_states_that_are_not_finite_are_refused(
     with pytest.raises(MinnowError, match=r"layer 3 are infinite or undefined in torch\.float16"):
         store_states(tmp_path / "teacher", tmp_path / "states", TABLE, [3], FLOAT32)
     assert not (tmp_path / "states").exists()
+
+
+@pytest.mark.parametrize("name", ["layer_02.npy", "rows.parquet", "states.json"])
+def test_a_flipped_bit_is_refused(
+    folder: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    stored(folder, tmp_path, [2])
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(flipped(content, 4 * len(content)))
+    with pytest.raises(MinnowError, match=f"{name} "):
+        read_states(tmp_path, TABLE["id"].to_list(), encode(tokenizer, TEXTS), [2], CPU)
 
 
 def test_missing_layers_and_other_rows_are_refused(

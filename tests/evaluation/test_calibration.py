@@ -79,3 +79,17 @@ def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
         )
         <= rate
     )
+
+
+def test_quality_is_by_its_own_measures_and_of_each_split() -> None:
+    """Four fifths said of a phishing row and of a safe one: nll of 4/5 and 1/5, Brier of 1/5 and
+    4/5, and three tenths above the share.
+    """
+    found = calibration.quality(np.full(2, np.log(4)), np.array([1, 0]))
+    assert (found.nll, found.brier, found.ece) == (0.9163, 0.34, 0.3)
+    validation, test = example(200, sharpened=3.0), example(300, sharpened=3.0, seed=1)
+    whole = calibration.calibrated(validation=validation, test=test, threshold=0.0)
+    temperature = calibration.fit_temperature(*validation)
+    assert whole.validation == calibration.quality_change(*validation, temperature)
+    assert whole.test == calibration.quality_change(*test, temperature)
+    assert whole.validation != whole.test

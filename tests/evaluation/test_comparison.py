@@ -137,3 +137,12 @@ def test_better_is_said_only_when_the_whole_interval_says_so() -> None:
             0.9, 0.905, np.linspace(lowest, 0.01, 100), flipped=flipped, labels=labels, margin=0.005
         )
         assert found == Ruling(NON_INFERIOR, better_than_before=better, rows_needed=None)
+
+
+def test_what_changed_row_by_row_by_hand() -> None:
+    """Probabilities 1/2 and 4/5 become 4/5 and 1/2: 0.3 each. One guess gets right, one wrong."""
+    four = float(np.log(4))
+    before, after = np.array([0.0, four]), np.array([four, 0.0])
+    found = comparison.changes(before, after, np.array([1, 1]), thresholds=(0.0, 0.0))
+    assert found.flips == Flips(changed=2, worse=1, better=1)
+    assert (found.agreement, found.mcnemar_p, found.mean_abs_dp) == (0.0, 1.0, 0.3)

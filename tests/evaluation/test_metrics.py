@@ -225,3 +225,43 @@ def test_floats_have_four_decimals() -> None:
         value == round(value, 4)
         for value in vars(metrics.classification(metrics.margins_of(logits), labels)).values()
     )
+
+
+def test_the_flat_metrics_are_those_of_test_at_the_threshold() -> None:
+    """Each field is the number of its name: by the functions above, at a threshold that matters."""
+    labels = np.tile(LABELS, 400)
+    logits = np.tile(LOGITS, (400, 1))
+    found = metrics.headline(
+        test=(logits, labels),
+        validation=(logits, labels),
+        threshold=0.75,
+        parameters=7,
+        size=123_456_789_012,
+        teacher_size=246_913_578_024,
+    )
+    scores = metrics.classification(metrics.margins_of(logits), labels, 0.75)
+    assert scores.recall == 0.6  # the margin of 0.75 itself is safe
+    assert (found.accuracy, found.precision, found.recall) == (
+        scores.accuracy,
+        scores.precision,
+        scores.recall,
+    )
+    assert (found.f1, found.roc_auc) == (scores.f1, 0.88)
+    assert found.validation_f1 == 0.8
+    # One false alarm in a hundred allows none of the 400 ties at 0.75: 3, 2 and 1 lie above.
+    assert found.tpr_at_fpr_1pct == 0.6
+    assert (found.parameters, found.size_mb, found.compression_x) == (7, 123456.789, 2.0)
+
+
+def test_a_phishing_row_at_the_threshold_is_not_found() -> None:
+    margins, labels = np.array([1.0, 2.0, 0.0]), np.array([1, 1, 0])
+    assert metrics.true_positive_rate(margins, labels, 1.0) == 0.5
+
+
+def test_a_margin_is_taken_in_double_precision() -> None:
+    logits = np.array([[1e-8, 1.0]], dtype=np.float32)
+    assert metrics.margins_of(logits)[0] < 1.0  # in float32 it would be 1
+
+
+def test_no_minus_stands_before_a_rounded_zero() -> None:
+    assert str(metrics.rounded(-0.00001)) == "0.0"

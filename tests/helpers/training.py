@@ -1,13 +1,20 @@
 """Tiny models and encoded texts for the tests of training and inference."""
 
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from minnow.core.runtime import Runtime
 from minnow.models.batching import Encoded
+from minnow.training.loop import fit
+from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.params import TrainingParams
+from minnow.training.targets import Loss, Targets, hard_loss
 
 VOCABULARY = 60
 PAD = 0
@@ -67,3 +74,60 @@ def training_params(**changes: Any) -> TrainingParams:
         "weight_decay": 0.01,
     }
     return TrainingParams(**{**values, **changes})
+
+
+ROWS = 32
+VALIDATION, VALIDATION_LABELS = task(24, seed=1)
+History = list[dict[str, float]]
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def accuracy(logits: Tensor) -> float:
+    return float((logits.argmax(dim=1) == VALIDATION_LABELS).float().mean())
+
+
+def train(
+    model: PreTrainedModel,
+    *,
+    rows: int = ROWS,
+    runtime: Runtime = FLOAT32,
+    loss: Loss = hard_loss,
+    score: Callable[[Tensor], float] = accuracy,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    **params: Any,
+) -> History:
+    """Fit `model` to the task in place, dropout seeded."""
+    texts, labels = task(rows)
+    torch.manual_seed(seed)
+    return fit(
+        model,
+        Examples(texts, Targets(labels)),
+        Validation(VALIDATION, score),
+        Objective(loss),
+        Schedule(training_params(**params), seed),
+        Job("test", runtime, checkpoint),
+    )
+
+
+def digest(model: nn.Module) -> str:
+    """Return a hash of all bytes of all weights."""
+    content = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        content.update(name.encode() + value.numpy().tobytes())
+    return content.hexdigest()
+
+
+def loss_killed_at(step: int) -> Loss:
+    """Return the cross-entropy, which raises when it is asked for the `step`-th time, from 0."""
+    steps: Iterator[int] = iter(range(1000))
+
+    def loss(logits: Tensor, targets: Targets) -> Tensor:
+        if next(steps) == step:
+            raise KilledError
+        return hard_loss(logits, targets)
+
+    return loss

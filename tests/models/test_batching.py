@@ -145,3 +145,12 @@ def test_inference_batches_cover_all_rows_within_the_budget() -> None:
 def test_a_row_longer_than_the_budget_gets_a_batch_of_its_own() -> None:
     batches = [batch.tolist() for batch in inference_batches(torch.tensor([3, 100, 4]), tokens=10)]
     assert batches == [[1], [2, 0]]
+
+
+def test_any_two_rows_may_meet_in_a_batch() -> None:
+    """Rows are sorted within pools; which rows share a pool is drawn anew each time."""
+    batches = training_batches(
+        torch.full((200,), 7), batch_size=2, generator=torch.Generator().manual_seed(0)
+    )
+    across = sum(int(batch.min()) < 100 <= int(batch.max()) for batch in batches)
+    assert 25 < across < 75  # of 100

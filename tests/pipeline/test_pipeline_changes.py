@@ -161,7 +161,7 @@ def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> Non
 
 def test_a_control_is_made_on_demand_before_it_is_evaluated(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "controls=[no_teacher]")
-    order = stages_run(output)
+    order = stages_run(output, "control@no_teacher")
     assert order.index("control@no_teacher") < order.index("evaluate")
     assert not {"teacher", "teacher_logits", "distill"} & set(order)
     found = json.loads((project / "metrics/evidence/controls.json").read_text())["no_teacher"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -331,6 +332,9 @@ def test_nothing_asked_is_nothing_answered_and_one_text_is_refused(folder: Path)
     with pytest.raises(MinnowError, match=r"takes a list of URLs, given the text 'example\.org'"):
         classifier.predict("example.org")
     assert len(classifier.predict(["", "http://", "\udcff"])[0]) == 3
+    assert classifier.margins(["hxxps://example[.]org"]) == classifier.margins(["example.org"])
+    with pytest.raises(MinnowError, match=r"position 1 of 2 \(counted from 0\) is float nan: "):
+        replace(classifier, model=None).predict(pd.Series(["example.org", float("nan")]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "minnow.json", "tokenizer.json"])

@@ -33,9 +33,10 @@ except MinnowError as error:
     assert "is no release" in str(error)
 loaded = {{name for name in sys.modules if name.startswith("minnow.")}}
 folders = {{name.split(".")[1] for name in loaded}}
-assert folders == {{"serve", "core", "text", "errors"}}, folders
+assert folders == {{"serve", "core", "text", "errors", "layout", "remedies"}}, folders
 assert {{name for name in loaded if name.count(".") > 1}} == {{
-    "minnow.serve.settings", "minnow.core.files", "minnow.text.cleaning"
+    *("minnow.serve.settings", "minnow.core.files", "minnow.text.cleaning"),
+    *("minnow.core.strict_json", "minnow.core.supplied"),
 }}, loaded
 """
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60)

@@ -26,6 +26,8 @@ from helpers.stage import (
     refused,
     tree,
 )
+from minnow.core import tables
+from minnow.core.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,13 +65,13 @@ DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ({}, None, ["urls.csv is missing; put the file there and run `dvc add`"]),
     ({}, b"", ["urls.csv is empty; fill it, or name another file"]),
     ({}, b"url,label\n", ["urls.csv holds no rows; fill it"]),
-    ({}, bytes(range(256)) * 40, ["urls.csv cannot be read as csv", "mend the file"]),
+    ({}, bytes(range(256)) * 40, ["urls.csv has no column 'url'"]),
     ({}, b"\x00\x1b[31m\xff\n\r" * 999, ["urls.csv has no column 'url'; it has: \ufffd\ufffd[31m"]),
     ({}, b"\xff\xfe" + b"\xd8" * 999, ["urls.csv"]),
     (
         {"path": f"{FILE}.gz"},
         b"\x1f\x8b junk",
-        ["urls.csv.gz cannot be read as csv", "mend the file"],
+        ["urls.csv.gz is packed, and cannot be unpacked", "get it anew"],
     ),
     (
         {"path": "data/raw/file/urls.parquet"},
@@ -78,7 +80,7 @@ DATA: list[tuple[dict[str, Any], bytes | None, list[str]]] = [
     ),
     ({"path": "data/raw/file/urls.jsonl"}, b"\x00\x01junk", ["urls.jsonl"]),
     ({"path": "data/raw/file/urls.xlsx"}, b"PK", ["is of no known kind; allowed: .csv"]),
-    ({"path": "data/raw/file"}, None, ["cannot be read: Is a directory; name a readable file"]),
+    ({"path": "data/raw/file"}, None, ["is a folder, not a file; name a regular file"]),
     (
         {"path": "other/urls.csv"},
         GOOD.encode(),
@@ -459,8 +461,8 @@ def test_the_hub_preset_without_a_network_ends_within_seconds(tmp_path: Path, of
         return in_process_of_its_own(root, command, **away)
 
     words = [
-        "cannot reach the Hub for data set 'shawhin/phishing-site-classification' @ 534e34c",
-        "HF_HUB_OFFLINE=1",
+        "cannot reach the Hub for data set 'shawhin/phishing-site-classification'",
+        "--revision 534e34c",
     ]
     refused(
         root,
@@ -505,7 +507,7 @@ def test_a_base_without_a_network(
 
 
 def change(path: Path, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    how(pl.read_parquet(path)).write_parquet(path)
+    write_table(path, how(read_table(path)))
 
 
 LOGITS: list[tuple[Any, list[str]]] = [
@@ -514,8 +516,8 @@ LOGITS: list[tuple[Any, list[str]]] = [
         ["belongs to other rows", "run `dvc repro`"],
     ),
     (lambda table: table.head(9), ["belongs to other rows: ", "ids are missing and 0 are foreign"]),
-    (lambda table: table.vstack(table.head(1)), ["holds an id more than once; delete it"]),
-    (lambda table: table.drop("id"), ["holds no logits with ids; delete it"]),
+    (lambda table: table.vstack(table.head(1)), ["holds an id more than once, and DVC's cache"]),
+    (lambda table: table.drop("id"), ["holds no logits with ids, and DVC's cache"]),
     (
         lambda table: table.with_columns(pl.int_range(pl.len()).alias("id")),
         ["holds no logits with ids"],
@@ -568,7 +570,7 @@ def test_an_input_that_is_missing_or_junk(
         path.mkdir()
     elif content is not None:
         path.write_bytes(content)
-    refused(project, run, stage, str(path), "`dvc repro`")
+    refused(project, run, stage, file, "dvc repro`")
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "null", '{"files": 1}'])
@@ -596,7 +598,7 @@ def test_a_model_with_a_flipped_byte(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    refused(project, run, stage, f"{path} differs from its manifest", "makes DVC check its cache")
+    refused(project, run, stage, f"{file} differs from its manifest", "makes DVC check its cache")
 
 
 # --- Disk -----------------------------------------------------------------------------------------
@@ -623,14 +625,14 @@ def test_too_little_disk_is_told_before_training(
 def test_a_disk_that_fills_up_while_a_table_is_written(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    written = pl.DataFrame.write_parquet
+    written = tables.write_parquet
 
-    def half(table: pl.DataFrame, file: Path, **options: Any) -> None:
-        written(table, file, **options)
+    def half(file: Path, table: pl.DataFrame) -> None:
+        written(file, table)
         if file.name.startswith("test"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", half)
+    monkeypatch.setattr(tables, "write_parquet", half)
     refused(project, run, stage, "no space left", "then `dvc repro`; nothing half-written was kept")
 
 

@@ -1,6 +1,5 @@
 """The entry point: whose code it runs, from where, and how it ends."""
 
-import errno
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ import pytest
 
 from helpers.paths import ROOT
 from helpers.stage import complaint, entry_point, new_project
-from minnow.errors import MinnowError
 
 ENTRY = ROOT / "src" / "stage.py"
 FAKE = "raise SystemExit('the fake minnow was run')\n"
@@ -186,59 +184,6 @@ def test_it_does_not_start_when_its_dvc_is_dead_already(copied: Path) -> None:
     done = subprocess.run(command, cwd=copied, env=environment, start_new_session=True, timeout=30)
     assert done.returncode == 143
     assert not (copied / "ready").exists()
-
-
-def chained(error: Exception, cause: Exception) -> Exception:
-    """Return an error that was raised while another was handled, its cause hidden as by `from
-    None`.
-    """
-    try:
-        try:
-            raise cause
-        except Exception:
-            raise error from None
-    except Exception as raised:
-        return raised
-
-
-FULL = OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (FULL, "no space left for files of "),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "no space left for files of "),
-        (
-            RuntimeError("I/O error: No space left on device (os error 28)"),
-            "no space left for files of ",
-        ),
-        (
-            RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos"),
-            "no space left for files of ",
-        ),
-        (
-            chained(MinnowError("set cannot be loaded as a data set"), FULL),
-            "no space left for files of ",
-        ),
-        (
-            PermissionError(errno.EACCES, "Permission denied", "/x/out"),
-            "PermissionError: [Errno 13] Permission denied",
-        ),
-        (MinnowError("first\nsecond \x1b[31m"), "first second \ufffd[31m"),
-    ],
-)
-def test_errors_that_are_no_bugs_get_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
-) -> None:
-    def main(root: Path) -> None:
-        raise error
-
-    stage = entry_point()
-    monkeypatch.setattr(stage, "prepare_process", lambda: None)
-    monkeypatch.setattr("minnow.tools.check.main", main)
-    code = stage.main(["check"])
-    assert complaint("check", code, capsys.readouterr().err).startswith(said)
 
 
 def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,13 +307,14 @@ def test_a_set_that_was_trained_on_is_one_line(project: Path, run: Run) -> None:
 PARAMS: list[tuple[Any, list[str]]] = [
     (
         {"../up": OTHER},
-        ["extra: '../up' names a set and a file; use letters, digits, - and _ alone"],
+        ["extra: '../up' names a set and a file; use at most 64 letters, digits, - and _"],
     ),
     (
         {"other": "data/raw/other.csv"},
         ["extra.other is 'data/raw/other.csv'; it must lie in data/raw/file/"],
     ),
-    ({"other": "../../etc/passwd"}, ["extra.other is ", "it must lie in data/raw/file/"]),
+    ({"other": "../../etc/passwd"}, ["extra.other: ", "leads out of the project"]),
+    ({"other": "data/raw/hub/x.csv"}, ["extra.other is ", "it must lie in data/raw/file/"]),
     ({"other": "data/raw/file"}, ["extra.other: ", "Is a directory"]),
     ({"other": 1}, ["extra.other is 1: must be a valid string"]),
     (None, ["extra is null"]),

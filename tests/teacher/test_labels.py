@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from helpers.errors import one_line
 from helpers.models import body, classifier, logits, named, padded_batch, saved
+from helpers.origins import file_project, some_urls
+from helpers.stage import edit
 from minnow.errors import MinnowError
+from minnow.layout import Layout
 from minnow.models import pretrained
 from minnow.models.heads import classification_layer
+from minnow.stages import prepare, teacher
 from minnow.teacher import labels
 
 
@@ -43,7 +48,7 @@ def test_names_without_a_head_mean_nothing(
         ("phishing", "safe", None, True),
         ("Safe", "Not Safe", None, False),
         ("Not Safe", "Safe", None, True),
-        ("LABEL_0", "LABEL_1", None, False),
+        ("LABEL_0", "LABEL_1", "LABEL_1", False),
         ("MALICIOUS", "benign", None, True),
         ("LABEL_0", "LABEL_1", "LABEL_0", True),
         ("kaputt", "heil", "kaputt", True),
@@ -71,6 +76,9 @@ def test_label_one_means_phishing_whatever_the_base_calls_it(
             "the base's labels are ham, eggs: set teacher.phishing_label to the one",
         ),
         ("bad", "malware", None, "set teacher.phishing_label"),
+        ("LABEL_0", "LABEL_1", None, "labels are LABEL_0, LABEL_1: set teacher.phishing_label"),
+        ("phishing", "phishing", None, "gives its labels one name (phishing, phishing)"),
+        ("phishing", "Phishing ", "phishing", "gives its labels one name"),
         (
             "kaputt",
             "heil",
@@ -86,3 +94,72 @@ def test_labels_are_never_guessed(
     with pytest.raises(MinnowError) as caught:
         labels.standardise_labels(model, phishing_label=phishing_label)
     assert said in one_line(caught)
+
+
+def test_a_head_that_is_trained_here_needs_no_names() -> None:
+    model, batch = named(classifier(layers=1), "LABEL_0", "LABEL_1"), padded_batch()
+    before = logits(model, batch)
+    labels.standardise_labels(model, phishing_label=None, trained_here=True)
+    assert torch.equal(logits(model, batch), before)
+
+
+# --- The other way round --------------------------------------------------------------------------
+
+
+def logits_of(margins: list[float]) -> torch.Tensor:
+    return torch.tensor([[0.0, margin] for margin in margins])
+
+
+def test_the_auc_of_a_reversed_teacher_is_what_scikit_learn_says() -> None:
+    draw = torch.Generator().manual_seed(0)
+    truth = torch.arange(400) % 2
+    margins = (torch.randn(400, generator=draw) - truth).round(decimals=1)  # with ties
+    found = labels.reversed_auc(margins[truth == 1], margins[truth == 0])
+    assert found == pytest.approx(roc_auc_score(truth, margins))
+
+
+@pytest.mark.parametrize(
+    ("phishing", "safe", "found"),
+    [
+        ([-1.0] * 50, [1.0] * 50, 0.0),
+        ([1.0] * 50, [-1.0] * 50, None),
+        ([0.0] * 50, [0.0] * 50, None),
+        ([-1.0, 1.0] * 25, [1.0] * 50, 0.25),
+        ([-1.0] * 2, [1.0] * 2, None),  # two rows of each tell nothing
+        ([], [1.0], None),
+    ],
+)
+def test_far_below_chance_is_told_from_chance(
+    phishing: list[float], safe: list[float], found: float | None
+) -> None:
+    assert labels.reversed_auc(torch.tensor(phishing), torch.tensor(safe)) == found
+
+
+def test_a_reversed_teacher_stops_and_names_the_setting() -> None:
+    truth = [0, 1] * 20
+    labels.check_not_reversed(logits_of([1.0 if label else -1.0 for label in truth]), truth, None)
+    with pytest.raises(MinnowError) as caught:
+        labels.check_not_reversed(
+            logits_of([-1.0 if label else 1.0 for label in truth]), truth, "LABEL_1"
+        )
+    said = one_line(caught)
+    assert "ROC AUC on validation is 0.00" in said
+    assert "presets.*.teacher.phishing_label in params.yaml) is 'LABEL_1'" in said
+
+
+def test_the_stage_writes_no_reversed_teacher(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(file_project(tmp_path, some_urls(120, seed=1)))
+    saved(named(classifier(layers=1), "phishing", "ok"), tokenizer, layout.base("file") / "ready")
+    wanted = {"teacher.base": "data/base/file/ready", "teacher.method": "none"}
+    edit(tmp_path, wanted, "file")
+    prepare.main(tmp_path)
+    asked: list[int] = []
+    monkeypatch.setattr(
+        labels, "reversed_auc", lambda phishing, safe: asked.append(len(phishing + 0)) or 0.08
+    )
+    with pytest.raises(MinnowError, match=r"ROC AUC on validation is 0\.08, far below chance"):
+        teacher.main(tmp_path)
+    assert asked[0] > 0
+    assert not layout.model("teacher").exists()

@@ -14,6 +14,7 @@ import yaml
 from helpers.paths import ROOT
 from minnow.core import params
 from minnow.errors import MinnowError
+from minnow.stages import validate
 from minnow.tools import check
 
 
@@ -92,7 +93,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 def test_every_section_of_the_file_is_read_by_a_stage() -> None:
     document = params.read_params(ROOT / "params.yaml")
-    tops = {place.split(".")[0] for place, _ in check.declared()}
+    tops = {place.split(".")[0] for place, _ in validate.declared()}
     assert set(document) == tops | {"preset"}
 
 

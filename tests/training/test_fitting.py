@@ -86,13 +86,13 @@ def test_too_little_disk_space_is_refused_before_training(
 
 
 def test_bytes_on_disk_by_hand() -> None:
-    # Two checkpoints of masters, best and two moments of what is trained; the out and DVC's copy of
-    # all; 4 bytes each.
+    # Three checkpoints of masters, best and two moments of what is trained; the out and DVC's copy
+    # of all; 4 bytes each.
     model = tiny_model()
     parameters = model.num_parameters()
-    assert bytes_on_disk(model) == 4 * 10 * parameters
+    assert bytes_on_disk(model) == 4 * 14 * parameters
     model.bert.requires_grad_(False)
-    assert bytes_on_disk(model) == 4 * (8 * (16 * 2 + 2) + 2 * parameters)
+    assert bytes_on_disk(model) == 4 * (12 * (16 * 2 + 2) + 2 * parameters)
 
 
 def test_a_checkpoints_name_depends_on_params_and_inputs(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """One loop, held against a plain one; killed, and gone on with; in float32 and in bfloat16."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,16 @@ from helpers.training import (
     FLOAT32,
     PAD,
     PHISHING_TOKEN,
+    ROWS,
+    VALIDATION,
+    KilledError,
+    accuracy,
+    digest,
     encoded,
+    loss_killed_at,
     task,
     tiny_model,
+    train,
     training_params,
 )
 from minnow.core.runtime import Runtime
@@ -28,59 +35,15 @@ from minnow.models import inference
 from minnow.models.batching import Encoded, training_batches
 from minnow.training import loop
 from minnow.training.loop import fit, linear_schedule
-from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
-from minnow.training.targets import Loss, Targets, hard_loss
+from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
+from minnow.training.targets import Targets, hard_loss
 from minnow.training.weights import only_used_embeddings
-
-ROWS = 32
-VALIDATION, VALIDATION_LABELS = task(24, seed=1)
-History = list[dict[str, float]]
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def accuracy(logits: Tensor) -> float:
-    return float((logits.argmax(dim=1) == VALIDATION_LABELS).float().mean())
 
 
 def scripted(scores: list[float]) -> Callable[[Tensor], float]:
     """Return a score function that gives these numbers, one an epoch."""
     left = iter(scores)
     return lambda logits: next(left)
-
-
-def train(
-    model: PreTrainedModel,
-    *,
-    rows: int = ROWS,
-    runtime: Runtime = FLOAT32,
-    loss: Loss = hard_loss,
-    score: Callable[[Tensor], float] = accuracy,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-    **params: Any,
-) -> History:
-    """Fit `model` to the task in place, dropout seeded."""
-    texts, labels = task(rows)
-    torch.manual_seed(seed)
-    return fit(
-        model,
-        Examples(texts, Targets(labels)),
-        Validation(VALIDATION, score),
-        Objective(loss),
-        Schedule(training_params(**params), seed),
-        Job("test", runtime, checkpoint),
-    )
-
-
-def digest(model: nn.Module) -> str:
-    """Return a hash of all bytes of all weights."""
-    content = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        content.update(name.encode() + value.numpy().tobytes())
-    return content.hexdigest()
 
 
 def embeddings(model: PreTrainedModel) -> Tensor:
@@ -169,6 +132,9 @@ def test_shrunk_embeddings_compute_the_same_and_come_back() -> None:
         assert torch.equal(model(**batch).logits, expected)
         with pytest.raises(IndexError):
             model(torch.tensor([[59]]))
+        embedding(torch.tensor([[PAD, PHISHING_TOKEN]])).sum().backward()
+        moved = (embedding.weight.grad != 0).any(dim=1)
+        assert used[moved].tolist() == [PHISHING_TOKEN], "padding is never trained"
     assert embedding.weight is full
     assert embedding.padding_idx == PAD
     assert torch.equal(model(**batch).logits, expected)
@@ -216,6 +182,87 @@ def test_token_ids_beyond_the_embeddings_are_refused() -> None:
             Schedule(training_params(), 0),
             Job("test", FLOAT32),
         )
+
+
+def test_decay_shrinks_the_matrices_of_layers_and_nothing_else() -> None:
+    """Training the used rows of the embeddings alone is right only because these never decay."""
+    model, params = tiny_model(), training_params(learning_rate=0.1, weight_decay=0.9)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    # Without a gradient AdamW does nothing but decay: w becomes w · Π(1 − rate · decay).
+    train(
+        model,
+        rows=27,  # the last of 4 batches is smaller, and counts as a step all the same
+        score=scripted([0, 1]),
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        loss=lambda logits, targets: logits.sum() * 0,
+    )
+    factors = [1 / 2, 1.0, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7]  # the first step warms up
+    left = math.prod(1 - params.learning_rate * factor * params.weight_decay for factor in factors)
+    assert left < 0.7
+    for name, value in model.state_dict().items():
+        if value.dim() == 2 and "embeddings" not in name:
+            torch.testing.assert_close(value, before[name] * left)
+        else:
+            assert torch.equal(value, before[name]), name
+
+
+def test_the_last_batch_may_be_smaller_and_every_row_is_seen_each_epoch() -> None:
+    seen: list[int] = []
+
+    def loss(logits: Tensor, targets: Targets) -> Tensor:
+        seen.append(len(targets.labels))
+        return hard_loss(logits, targets)
+
+    train(tiny_model(), rows=19, epochs=2, loss=loss)
+    assert sorted(seen) == [3, 3, 8, 8, 8, 8]
+
+
+def test_dropout_is_on_in_training() -> None:
+    weights = set()
+    for dropout in (0.0, 0.2):
+        model = tiny_model(dropout=dropout)  # the same weights
+        train(model)
+        weights.add(digest(model))
+    assert len(weights) == 2
+
+
+def test_no_epoch_of_any_seed_has_the_order_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def recorded(lengths: Tensor, *, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+        drawn.append(generator.initial_seed())
+        return training_batches(lengths, batch_size=batch_size, generator=generator)
+
+    monkeypatch.setattr(loop, "training_batches", recorded)
+    for seed in range(3):
+        train(tiny_model(), epochs=3, seed=seed)
+    assert len(set(drawn)) == len(drawn) == 9
+
+
+def test_a_guides_own_weights_are_trained() -> None:
+    class Pull(Guide):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def watching(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+            assert mask.shape[0] == len(rows)
+            return (self.weight**2).sum()
+
+    guide, (texts, labels) = Pull(), task(ROWS)
+    fit(
+        tiny_model(),
+        Examples(texts, Targets(labels)),
+        Validation(VALIDATION, accuracy),
+        Objective(hard_loss, guide),
+        Schedule(training_params(), 0),
+        Job("test", FLOAT32),
+    )
+    assert float(guide.weight.detach().max()) < 0.999
 
 
 # --- the best epoch -------------------------------------------------------------------------------
@@ -266,18 +313,6 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return where a checkpoint is kept after every step."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     return tmp_path / "state" / "run.pt"
-
-
-def loss_killed_at(step: int) -> Loss:
-    """Return the cross-entropy, which raises when it is asked for the `step`-th time, from 0."""
-    steps: Iterator[int] = iter(range(1000))
-
-    def loss(logits: Tensor, targets: Targets) -> Tensor:
-        if next(steps) == step:
-            raise KilledError
-        return hard_loss(logits, targets)
-
-    return loss
 
 
 def score_killed_at(epoch: int) -> Callable[[Tensor], float]:
@@ -359,30 +394,7 @@ def test_a_checkpoint_is_replaced_whole_or_not_at_all(
         with pytest.raises(KilledError):
             train(tiny_model(dropout=0.2), checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
-    assert [file.name for file in checkpoint.parent.iterdir()] == [checkpoint.name]
-
-
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-@pytest.mark.parametrize("damage", [truncated, flipped, lambda _: b"", lambda _: b"no checkpoint"])
-def test_a_damaged_checkpoint_means_a_fresh_start(
-    checkpoint: Path, damage: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(KilledError):
-        train(tiny_model(dropout=0.2), checkpoint=checkpoint, loss=loss_killed_at(6))
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    fresh, model = tiny_model(dropout=0.2), tiny_model(dropout=0.2)
-    history = train(fresh)
-    assert train(model, checkpoint=checkpoint) == history
-    assert "run.pt is damaged: training starts afresh\n" in capsys.readouterr().err
-    assert digest(model) == digest(fresh)
+    assert {file.name for file in checkpoint.parent.iterdir()} == {"run.pt", "run.previous.pt"}
 
 
 def test_a_checkpoint_of_another_start_is_not_used(

@@ -1,11 +1,11 @@
 """What each control changes, and what is kept of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.core.files import discard, read_json
+from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.errors import choice
 from minnow.layout import Layout
@@ -84,16 +84,6 @@ def read_control(layout: Layout, name: str) -> Finished:
             for model in models
         },
     )
-
-
-def discard_stale(layout: Layout, wanted: Iterable[str]) -> None:
-    """Remove what controls left that are no longer asked for and so are no stage's outs.
-
-    DVC leaves them lying, and their bytes would stand in dvc.lock as part of the folder that
-    evaluation depends on.
-    """
-    for name in set(CONTROLS) - set(wanted):
-        discard(layout.control(name))
 
 
 def labels_file(folder: Path, split: str) -> Path:

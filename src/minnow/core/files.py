@@ -1,8 +1,10 @@
 """Files and folders, written whole or not at all; JSON; and the manifest beside a model."""
 
+import fcntl
 import glob
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from minnow.core.strict_json import parsed_json
+from minnow.core.supplied import supplied_file
 from minnow.errors import MinnowError
+from minnow.remedies import damaged_line
 
 MANIFEST = "manifest.json"
 # What config.json calls the formats of ours: packed embeddings, and adapters beside the weights.
@@ -27,15 +32,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place, file or folder, only if the block
     succeeds.
 
-    What a killed process left of the same path is removed. One process at a time may write a path.
+    It has reached the disk by then: after a power cut there is the old content or the new. What a
+    killed process left of the same path is removed; what a living one is writing is not, and of two
+    that write the same path the last one counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
-        discard(left)
+    discard_abandoned(path.parent, f".{glob.escape(path.name)}.????????{PARTIAL}")
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
     temporary, old = holder / path.name, holder / f"{path.name}.old"
+    lock = os.open(holder, os.O_RDONLY)
+    with suppress(OSError):  # a network file system may know no locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield temporary
+        flush(temporary)
         if path.exists() and (path.is_dir() or temporary.is_dir()):
             # A folder takes nothing's place in one rename: two, and back if the second fails.
             path.rename(old)
@@ -45,8 +55,43 @@ def replacing(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+        flush_entries(path.parent)
     finally:
+        os.close(lock)
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def discard_abandoned(folder: Path, pattern: str) -> None:
+    """Remove what killed processes left half-written in a folder, by the pattern of its name."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):  # it is locked, or its writer has just removed it
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                discard(left)
+            finally:
+                os.close(lock)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, has reached the disk."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            flush(inner)
+        flush_entries(path)
+    else:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def flush_entries(folder: Path) -> None:
+    """Wait until the names in a folder have reached the disk, where the file system can do that."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -58,18 +103,16 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Return the JSON in `path`; a MinnowError says which stage's file is missing or broken."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MinnowError(f"{path} is a pipe or a device; delete it and run `dvc repro`")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:
-        raise MinnowError(
-            f"{path} is not valid JSON ({error}); delete it and run `dvc repro`"
-        ) from None
+        raise MinnowError(damaged_line(path, f"{path} is not valid JSON ({error})")) from None
     except OSError as error:
-        raise MinnowError(
-            f"{path} cannot be read ({error.strerror}); delete it and run `dvc repro`"
-        ) from None
+        raise MinnowError(damaged_line(path, f"{path} cannot be read ({error.strerror})")) from None
 
 
 def sha256(path: Path) -> str:
@@ -96,11 +139,7 @@ def check_manifest(folder: Path) -> None:
         MinnowError: a file is missing or differs.
     """
     if damage := first_damage(folder, read_json(folder / MANIFEST)):
-        raise MinnowError(
-            f"{damage}, and DVC's cache may hold the same damage; `rm -rf {folder} && chmod -R u+w"
-            ' "$(dvc cache dir)" && dvc repro` makes DVC check its cache and build anew what'
-            " is bad"
-        )
+        raise MinnowError(damaged_line(folder, damage))
 
 
 def first_damage(folder: Path, manifest: Any, *, but: Collection[str] = ()) -> str:
@@ -108,16 +147,35 @@ def first_damage(folder: Path, manifest: Any, *, but: Collection[str] = ()) -> s
     in `but` may differ or lack.
     """
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or not files:
         return f"{folder / MANIFEST} lists no files"
     for name, fact in files.items():
-        if name in but:
-            continue
-        file = folder / name
-        if not file.is_file():
-            return f"{file} is missing"
-        if fact != {"bytes": file.stat().st_size, "sha256": sha256(file)}:
+        if not _lies_below(name):
+            return f"{folder / MANIFEST} lists {name[:60]!r}, which is no file below it"
+        if name not in but and (damage := _damage(folder / name, folder, fact)):
+            return damage
+    return ""
+
+
+def _lies_below(name: str) -> bool:
+    """Say whether a name that a manifest lists is a plain relative path, as `write_manifest` writes
+    them.
+    """
+    return name.isprintable() and "\\" not in name and not {"", ".", ".."} & {*name.split("/")}
+
+
+def _damage(file: Path, folder: Path, fact: Any) -> str:
+    """Return how a listed file differs from what its manifest says of it, or nothing."""
+    try:
+        size = supplied_file(file, folder).stat().st_size
+        # The size first: nobody waits for the digest of a file that has grown without bounds.
+        same = isinstance(fact, dict) and fact.get("bytes") == size
+        if not same or fact != {"bytes": size, "sha256": sha256(file)}:
             return f"{file} differs from its manifest"
+    except MinnowError as error:
+        return str(error).partition(";")[0]
+    except OSError as error:
+        return f"{file} cannot be read ({error.strerror})"
     return ""
 
 

@@ -11,21 +11,23 @@ with where it stands:
 together.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
+from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from minnow.errors import MinnowError, listed, nearest
+from minnow.core.bounds import Threads
+from minnow.core.plain_yaml import read_yaml
+from minnow.errors import MinnowError, listed, nearest, shortened, together
 from minnow.layout import Layout
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Kernels = Literal["native", "portable"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# What becomes the name of a file or folder.
+PLAIN_NAME = r"[A-Za-z0-9_-]{1,64}"
 # How pydantic marks what a value could have been that may be text or a number.
 SCALARS = ("str", "int", "float", "bool")
 
@@ -64,7 +66,7 @@ class RuntimeParams(Block):
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Precision
-    threads: Annotated[int, Field(ge=1)] | None
+    threads: Threads | None
     kernels: Kernels
 
     @model_validator(mode="after")
@@ -123,20 +125,6 @@ def _block(annotation: Any) -> type[BaseModel]:
     return annotation
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key written twice in one mapping, of which PyYAML takes the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value} is written twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def at(place: str, preset: str) -> str:
     """Return the dotted key of `place` for the active preset."""
     return place.replace("*", preset)
@@ -146,41 +134,29 @@ def read_params(path: Path) -> Mapping[str, Any]:
     """Return the document in `path`.
 
     Raises:
-        MinnowError: the file is missing, is not YAML, or is not a mapping.
+        MinnowError: the file is missing, is not YAML, is not a mapping, or holds what no field
+        takes.
     """
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-    except FileNotFoundError:
-        raise MinnowError(
-            f"{path} is missing; bring it back with `git checkout -- {path.name}`"
-        ) from None
-    except OSError as error:
-        raise MinnowError(
-            f"{path} cannot be read: {error.strerror}; make it a readable file"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "the file is not text in UTF-8"
-        raise MinnowError(
-            f"{path.name}{line} is not valid YAML: {problem}; mend it, or undo with `git checkout"
-            f" -- {path.name}`"
-        ) from None
-    if not isinstance(document, dict):
-        raise MinnowError(
-            f"{path.name} must be a mapping of names to values, not {type(document).__name__}"
-        )
-    return document
+    return read_yaml(path)
 
 
 def active_preset(document: Mapping[str, Any]) -> str:
-    """Return the name of the preset in force, which must stand under `presets`."""
+    """Return the name of the preset in force, which must stand under `presets`.
+
+    It is a part of paths, `data/raw/<preset>`, and so no name may be more than a plain one.
+    """
     presets = pick(document, "presets")
     preset = pick(document, "preset")
-    if not isinstance(presets, dict) or not all(isinstance(name, str) for name in presets):
+    if not isinstance(presets, dict):
         raise MinnowError(
             "params.yaml: presets must be a mapping from names, which are text, to blocks"
         )
+    for name in presets:
+        if not re.fullmatch(PLAIN_NAME, name):
+            raise MinnowError(
+                f"params.yaml: presets has the name {_shown(name)}, which is a folder's too; use at"
+                " most 64 letters, digits, - and _"
+            )
     if not isinstance(preset, str) or preset not in presets:
         raise MinnowError(
             f"params.yaml: preset is {_shown(preset)}; allowed:"
@@ -210,7 +186,7 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
     """Return `raw` as a `block`, or as `Names`; `place` is the dotted key that errors name.
 
     Raises:
-        MinnowError: one line with every complaint.
+        MinnowError: one line with as many complaints as one reads, and a count of the others.
     """
     if issubclass(block, Block) and not isinstance(raw, dict):
         raise MinnowError(f"params.yaml: {place} is {_shown(raw)}: must be {_shape(block)}")
@@ -218,13 +194,13 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
         return block.model_validate(raw)
     except ValidationError as error:
         # a value that may be text or a number gets a complaint for each of these, all alike
-        complaints = dict.fromkeys(_complaint(detail, block, place) for detail in error.errors())
-        raise MinnowError("params.yaml: " + "; ".join(complaints)) from None
+        complaints = (_complaint(detail, block, place) for detail in error.errors())
+        raise MinnowError(f"params.yaml: {together(complaints)}") from None
 
 
 def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
-    parts = [str(part) for part in detail["loc"]]
-    if parts and parts[-1] in SCALARS:
+    parts = [shortened(str(part)) for part in detail["loc"]]
+    if parts and parts[-1].removeprefix("constrained-") in SCALARS:
         return (
             f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a"
             " number, true or false"
@@ -260,14 +236,14 @@ def _shown(value: Any) -> str:
     """Return a value as params.yaml spells it."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return repr(value)
+    return shortened(repr(value), 62)
 
 
 def _shape(block: type[BaseModel]) -> str:
     """Return what a block must be; one without keys of its own holds names that the user gives."""
     if not block.model_fields:
         return "a block of names and what each stands for, {} for none"
-    return f"a block with the keys {listed(block.model_fields, 20)}"
+    return f"a block with the keys {listed(block.model_fields, 9)}"
 
 
 def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

@@ -1,5 +1,6 @@
 """Tables as Parquet or CSV, and logits with the ids of their rows."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,29 +8,52 @@ from typing import Any
 import polars as pl
 
 from minnow.core.files import replacing
+from minnow.core.seals import PLACE, intact, seal
 from minnow.errors import MinnowError
+from minnow.remedies import damaged_line
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write a table as Parquet, or as CSV where `path` says so."""
+    """Write a table as Parquet, sealed by a digest of the whole file, or as CSV where `path` says
+    so.
+    """
     with replacing(path) as temporary:
         if path.suffix == ".csv":
             table.write_csv(temporary)
         else:
-            table.write_parquet(temporary, compression="zstd", statistics=False)
+            write_parquet(temporary, table)
+            seal(temporary)
+
+
+def write_parquet(path: Path, table: pl.DataFrame) -> None:
+    """Write a table as Parquet with a place for the seal, and a checksum a page for those readers
+    that look at them.
+    """
+    from pyarrow.parquet import ParquetWriter  # polars writes no checksums
+
+    arrow = table.to_arrow()
+    options = {"compression": "zstd", "write_statistics": False, "store_schema": False}
+    with ParquetWriter(path, arrow.schema, write_page_checksum=True, **options) as writer:
+        writer.write_table(arrow)
+        writer.add_key_value_metadata({"seal": PLACE.decode()})
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """Return the Parquet table in `path`; a MinnowError names a missing or broken file."""
+    """Return the Parquet table in `path`, which `write_table` wrote.
+
+    Raises:
+        MinnowError: the file is missing, or a byte of it is not what was written; of such a file
+            nothing is parsed.
+    """
     try:
-        return pl.read_parquet(path)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MinnowError(
-            f"{path} cannot be read ({first}); delete it and run `dvc repro`"
-        ) from None
+    except OSError as error:
+        raise MinnowError(damaged_line(path, f"{path} cannot be read ({error.strerror})")) from None
+    if not intact(content):
+        raise MinnowError(damaged_line(path, f"{path} is not what was written"))
+    return pl.read_parquet(io.BytesIO(content))
 
 
 def write_logits(path: Path, ids: Sequence[str], logits: Any) -> None:
@@ -52,9 +76,9 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
     if table.schema.get("id") != pl.String or not all(
         dtype.is_numeric() for dtype in table.drop("id").dtypes
     ):
-        raise MinnowError(f"{path} holds no logits with ids; delete it and run `dvc repro`")
+        raise MinnowError(damaged_line(path, f"{path} holds no logits with ids"))
     if table["id"].n_unique() != table.height:
-        raise MinnowError(f"{path} holds an id more than once; delete it and run `dvc repro`")
+        raise MinnowError(damaged_line(path, f"{path} holds an id more than once"))
     asked = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
     missing = asked.join(table, on="id", how="anti").height
     foreign = table.join(asked, on="id", how="anti").height

@@ -9,7 +9,7 @@ import polars as pl
 
 from minnow.core.tables import read_table
 from minnow.data import cleaning, splits
-from minnow.data.files import Columns
+from minnow.data.columns import Columns
 from minnow.data.params import DataParams
 from minnow.data.reports import ExtraReport
 from minnow.data.sifting import class_counts, require_both_classes
@@ -103,7 +103,7 @@ def load_sets(
     for name, file in files.items():
         path = raw_path(file, f"{KEY}.{name}", layout, preset)
         try:
-            source = load_file(path, None, columns=file_columns(params))
+            source = load_file(path, None, columns=file_columns(params), folder=layout.raw(preset))
             sets[name] = extra_set(
                 source,
                 seen,

@@ -1,100 +1,110 @@
-"""CSV, TSV, JSONL and Parquet files into tables of strings."""
+"""A file that a user or the Hub supplies as a table: CSV, TSV, JSON, Parquet or Arrow, known by its
+first bytes rather than by its name.
+"""
 
-import gzip
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 import pyarrow as pa
-from pyarrow import csv
 
-from minnow.errors import MinnowError, listed, nearest, reason
+from minnow.core.supplied import supplied_file
+from minnow.data.columns import Texts, Wanted
+from minnow.data.contents import DAMAGE, PACKED_ENDINGS, as_utf8, require_size, unpacked
+from minnow.data.delimited import delimited, has_names
+from minnow.data.json_rows import BEGINNING, json_rows
+from minnow.data.stored import arrow_table, parquet_table
+from minnow.errors import MinnowError, command, listed, nearest, reason
 
-Label = str | int | float | bool
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns to read, and which of their labels mean what.
-
-    `negative` None stands for the one other label there is; without `split` no splits are
-    published.
-    """
-
-    text: str
-    label: str
-    positive: Label
-    negative: Label | None = None
-    split: str | None = None
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Our name → the file's name."""
-        names = {"text": self.text, "label": self.label, "split": self.split}
-        return {ours: theirs for ours, theirs in names.items() if theirs is not None}
+# Kinds by how names end, and the separator that a kind speaks of.
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+JSON = (".jsonl", ".ndjson", ".json")
+KINDS = (*SEPARATORS, *JSON, ".parquet", ".arrow")
+LINES = ".txt"
+PARQUET, ARROW = b"PAR1", (b"ARROW1", b"\xff\xff\xff\xff")
+# No text is longer, in bytes: it would take the place of a thousand others.
+LONGEST_TEXT = 1 << 20
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Which column to read where there are no labels."""
+def read_file(path: Path, wanted: Wanted, folder: Path, name: str | None = None) -> pl.DataFrame:
+    """Return the wanted columns of a file that lies inside `folder`; errors call it `name`, or as
+    it is called.
 
-    text: str
-
-    @property
-    def named(self) -> dict[str, str]:
-        """Our name → the file's name."""
-        return {"text": self.text}
-
-
-def read_file(
-    path: Path, columns: "Columns | Texts", readers: "Mapping[str, Reader] | None" = None
-) -> pl.DataFrame:
-    """Read CSV, TSV, JSONL (each plain or .gz) or Parquet; undecodable bytes become U+FFFD.
+    Kinds are CSV, TSV, JSON, Parquet and Arrow, plain or packed by gzip, bzip2, xz, zstd or zip;
+    where texts alone are wanted, a .txt is lines. Undecodable bytes become U+FFFD.
 
     Raises:
         MinnowError: one line on why the file cannot be read.
     """
-    raw = _bytes(path)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    readers = readers or READERS
-    if kind not in readers:
+    name = name or path.name
+    inner, content = unpacked(name, _bytes(path, folder))
+    kind = _kind(path.name) or _kind(inner)
+    allowed = (*KINDS, LINES) if isinstance(wanted, Texts) else KINDS
+    if kind not in allowed:
         raise MinnowError(
-            f"{path.name} is of no known kind; allowed: {listed(readers, 20)}, also with .gz"
+            f"{name} is of no known kind; allowed: {listed(allowed, 20)}, also packed:"
+            f" {listed(PACKED_ENDINGS)}"
         )
     try:
-        content = gzip.decompress(raw) if suffixes[-1] == ".gz" else raw
-        table = readers[kind](content, columns)
-    except (OSError, EOFError, ValueError, zlib.error, pl.exceptions.PolarsError) as error:
-        cause = reason(error)
-        if "straddling" in cause:
-            cause = "a quotation mark that opens a field is never closed"
+        table = _table(content, wanted, name, kind)
+    except (*DAMAGE, pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise MinnowError(
-            f"{path.name} cannot be read as {kind[1:]}: {cause}; mend the file"
+            f"{name} cannot be read as {kind[1:]}: {reason(error)}; mend the file"
+        ) from None
+    except MemoryError:
+        raise MinnowError(
+            f"{name} needs more memory than there is; take a part of its rows"
         ) from None
     if table.is_empty():
-        raise MinnowError(f"{path.name} holds no rows; fill it, or name another file")
+        raise MinnowError(f"{name} holds no rows; fill it, or name another file")
+    _require_short_texts(table, name)
     return table
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        if path.with_name(path.name + ".dvc").is_file():
-            raise MinnowError(
-                f"{path.name} is tracked by DVC but not here; run `dvc pull {path.name}.dvc`"
-            ) from None
-        present = (
-            sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
-        )
+def _kind(name: str) -> str:
+    """Return the ending of a name that says what it is, below that of what it is packed by."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix not in PACKED_ENDINGS), "")
+
+
+def _table(raw: bytes, wanted: Wanted, name: str, kind: str) -> pl.DataFrame:
+    """Read by what the bytes are; the name decides only where they do not."""
+    if raw.startswith(PARQUET):
+        return parquet_table(raw, wanted, name)
+    if raw.startswith(ARROW):
+        return arrow_table(raw, wanted, name)
+    text = as_utf8(name, raw)
+    if kind == LINES:
+        return _lines(text, wanted)
+    if BEGINNING.match(text):
+        return json_rows(text, wanted, name)
+    separator = SEPARATORS.get(kind)
+    if separator is None and not has_names(text, wanted):
+        if kind in JSON:
+            return json_rows(text, wanted, name)
         raise MinnowError(
-            f"{path} is missing{nearest(path.name, present)}; put the file there and run `dvc add`"
-            " on it, or name another one in params.yaml (its folder holds"
-            f" {listed(present) or 'no file'})"
-        ) from None
+            f"{name} cannot be read as {kind[1:]}: it does not begin as one, and is no text with"
+            " these columns either; get it anew"
+        )
+    return delimited(text, wanted, name, separator=separator or ",")
+
+
+def _lines(text: bytes, wanted: Wanted) -> pl.DataFrame:
+    """Return the lines that are not blank under the name of the text column.
+
+    `bytes.splitlines` cuts at line ends alone, where that of a str would also cut at characters
+    that a URL of an attacker's may hold, such as U+2028.
+    """
+    lines = [line.decode() for line in text.splitlines() if line.strip()]
+    return pl.DataFrame({wanted.text: pl.Series(lines, dtype=pl.String)})
+
+
+def _bytes(path: Path, folder: Path) -> bytes:
+    if not path.exists() and not path.is_symlink():
+        raise _absent(path)
+    try:
+        size = supplied_file(path, folder).stat().st_size
+        require_size(path.name, size)
+        raw = path.read_bytes()
     except OSError as error:
         raise MinnowError(
             f"{path} cannot be read: {error.strerror}; name a readable file"
@@ -104,48 +114,28 @@ def _bytes(path: Path) -> bytes:
     return raw
 
 
-def as_utf8(raw: bytes) -> bytes:
-    utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").encode()
+def _absent(path: Path) -> MinnowError:
+    if (pointer := path.with_name(path.name + ".dvc")).is_file():
+        fetch = command("dvc pull", pointer)
+        return MinnowError(f"{path.name} is tracked by DVC but not here; run {fetch}")
+    present = (
+        sorted(file.name for file in path.parent.glob("[!.]*")) if path.parent.is_dir() else []
+    )
+    return MinnowError(
+        f"{path} is missing{nearest(path.name, present)}; put the file there and run `dvc add`"
+        " on it, or name another one in params.yaml (its folder holds"
+        f" {listed(present) or 'no file'})"
+    )
 
 
-Reader = Callable[[bytes, Columns | Texts], pl.DataFrame]
-# Bytes that Arrow parses at a time: no record may be longer, so that a quotation mark that is never
-# closed ends here.
-CSV_BLOCK = 1 << 24
-
-
-def _delimited(delimiter: str) -> Reader:
-    def parse(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
-        # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the
-        # file.
-        table = csv.read_csv(
-            pa.BufferReader(as_utf8(raw)),
-            read_options=csv.ReadOptions(block_size=CSV_BLOCK),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(columns.named.values(), pa.large_string()),
-                strings_can_be_null=True,
-                null_values=[""],
-            ),
-        )
-        return pl.DataFrame(pl.from_arrow(table))
-
-    return parse
-
-
-def _jsonl(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
-    return pl.read_ndjson(as_utf8(raw), infer_schema_length=None)
-
-
-def _parquet(raw: bytes, columns: Columns | Texts) -> pl.DataFrame:
-    return pl.read_parquet(raw)
-
-
-READERS: dict[str, Reader] = {
-    ".csv": _delimited(","),
-    ".tsv": _delimited("\t"),
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
-    ".parquet": _parquet,
-}
+def _require_short_texts(table: pl.DataFrame, name: str) -> None:
+    for column in table.columns:
+        if table[column].dtype == pl.String:
+            lengths = table[column].str.len_bytes()
+            longest = lengths.arg_max()
+            if longest is not None and lengths[longest] > LONGEST_TEXT:
+                raise MinnowError(
+                    f"{name}: row {longest + 1} has {lengths[longest]} bytes in column"
+                    f" '{column}' and at most {LONGEST_TEXT} may be; remove or shorten it"
+                )
+            require_size(name, int(lengths.sum()))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from minnow.data.files import Columns, Label
+from minnow.data.columns import Columns, Label
 from minnow.errors import MinnowError, listed, nearest, shortened
 
 

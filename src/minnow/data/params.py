@@ -4,17 +4,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from minnow.core.params import Block, Seed, Share
+from minnow.core import estimates
+from minnow.core.bounds import ClassName, Name, Place, Rows, Seed, Share
+from minnow.core.params import Block
 
 if TYPE_CHECKING:
-    from minnow.data.files import Columns
+    from minnow.data.columns import Columns
 
 
-FIELDS = {
+FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
     "hub": {
         "required": ("id", "text_column", "label_column", "positive_label"),
-        "optional": ("revision", "split_column", "negative_label"),
+        "optional": ("revision", "config", "split_column", "negative_label"),
     },
     "file": {
         "required": ("path", "text_column", "label_column", "positive_label"),
@@ -30,16 +32,17 @@ class DataParams(Block):
 
     source: Literal["synthetic", "hub", "file"]
     seed: Seed
-    path: str | None
-    test_path: str | None
-    id: str | None
-    revision: str | None
-    text_column: str | None
-    label_column: str | None
-    split_column: str | None
-    positive_label: str | int | float | bool | None
-    negative_label: str | int | float | bool | None
-    rows: Annotated[int, Field(ge=1)] | None
+    path: Place | None
+    test_path: Place | None
+    id: Place | None
+    revision: Name | None
+    config: Name | None
+    text_column: Name | None
+    label_column: Name | None
+    split_column: Name | None
+    positive_label: ClassName | None
+    negative_label: ClassName | None
+    rows: Rows | None
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] | None
     move_scheme: bool
     split: Literal["domain", "random"]
@@ -68,10 +71,16 @@ class DataParams(Block):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.rows is not None:
+            estimates.require_rows(self.rows, "rows")
+        return self
+
     @property
     def columns(self) -> "Columns":
         """What to read of a file or a data set on the Hub."""
-        from minnow.data.files import Columns
+        from minnow.data.columns import Columns
 
         assert self.text_column is not None
         assert self.label_column is not None

@@ -10,10 +10,13 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class HubOrigin:
-    """A data set on the Hub; no commit where `id` is a local folder."""
+    """A data set on the Hub: no commit where `id` is a local folder, and a configuration where one
+    was asked for.
+    """
 
     id: str
     commit: str | None
+    config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class PrepareReport:
 
     `kept` holds rows by split and class, `domains` the registered domains by split, `carved` the
     splits that the source does not publish, `leak` the share of test rows whose registered domain
-    stands in train.
+    stands in train. `uneven` has a sentence for each split that is far from what was asked.
     """
 
     source: str
@@ -50,11 +53,18 @@ class PrepareReport:
     carved: Sequence[str]
     test_file: FixedTest | None
     hub: HubOrigin | None
+    uneven: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub."""
+        """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub, and
+        `uneven` only where there is anything to say.
+        """
         document = asdict(self)
+        if not self.uneven:
+            del document["uneven"]
         origin = document.pop("hub") or {}
+        if origin.get("config") is None:
+            origin.pop("config", None)
         return document | origin
 
     @classmethod
@@ -62,11 +72,13 @@ class PrepareReport:
         """Return the record that `as_json` wrote."""
         fields = dict(document)
         test, origin = fields.pop("test_file"), fields.pop("id", None)
-        commit = fields.pop("commit", None)
+        uneven = tuple(fields.pop("uneven", ()))
+        commit, config = fields.pop("commit", None), fields.pop("config", None)
         return cls(
             **fields,
             test_file=None if test is None else FixedTest(**test),
-            hub=None if origin is None else HubOrigin(origin, commit),
+            hub=None if origin is None else HubOrigin(origin, commit, config),
+            uneven=uneven,
         )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import polars as pl
 
 from minnow.data.cleaning import cleaned
+from minnow.data.evenness import uneven
 from minnow.data.params import DataParams
 from minnow.data.reports import FixedTest, PrepareReport
 from minnow.data.sifting import class_counts, filtered, require_both_classes
@@ -18,6 +20,7 @@ from minnow.data.sources import Source
 from minnow.errors import MinnowError, listed, shortened
 from minnow.layout import SPLITS
 
+Column = TypeVar("Column", pl.Expr, pl.Series)
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
 
 
@@ -51,7 +54,8 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     )
     shares = {"test": params.test, "validation": params.validation}
     carved = {name: share for name, share in shares.items() if name not in published}
-    tables = _tables(assigned(usable, method=params.split, seed=params.seed, shares=carved), fixed)
+    placed = assigned(usable, method=params.split, seed=params.seed, shares=carved)
+    tables = _tables(placed, fixed)
     kept = {name: class_counts(table) for name, table in tables.items()}
     _require_filled(kept)
     report = PrepareReport(
@@ -69,6 +73,7 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
         carved=sorted(carved),
         test_file=fixed_report,
         hub=source.hub,
+        uneven=uneven(placed.filter(_free(usable["split"])), carved) if carved else (),
     )
     return Prepared(tables, report)
 
@@ -130,8 +135,14 @@ def assigned(
     for name, share in shares.items():
         inside = (place >= start) & (place < start + share)
         carved, start = pl.when(inside).then(pl.lit(name)).otherwise(carved), start + share
-    free = pl.col("split").fill_null("train") == "train"
-    return rows.with_columns(pl.when(free).then(carved).otherwise(pl.col("split")).alias("split"))
+    return rows.with_columns(
+        pl.when(_free(pl.col("split"))).then(carved).otherwise(pl.col("split")).alias("split")
+    )
+
+
+def _free(split: Column) -> Column:
+    """Return which rows can be carved from: those in train or in no split."""
+    return split.fill_null("train") == "train"
 
 
 def _fixed_test(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
 
+from minnow.text.hosts import canonical_host
+
 LONGEST = 2_000
 IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]*://")
@@ -45,20 +47,11 @@ class Url:
         parts = _PARTS.fullmatch(text)
         assert parts is not None, "every part may be empty"
         host = parts["host"].lower()
-        labels: list[str] = []
-        name, suffix = host, ""
-        if (
-            (host == domain or host.endswith("." + domain))
-            and "." in domain
-            and not IPV4.fullmatch(domain)
-        ):
-            labels = host[: len(host) - len(domain)].split(".")[:-1]
-            name, dot, last = domain.partition(".")
-            suffix = dot + last
+        labels, name, suffix = _in_labels(host, domain)
         url = cls(
             parts["scheme"] or "",
             parts["user"] or "",
-            tuple(labels),
+            labels,
             name,
             suffix,
             parts["port"],
@@ -88,6 +81,20 @@ class Url:
         """The URL."""
         host = ".".join([*self.labels, self.name]) + self.suffix
         return self.scheme + self.user + host + self.port + self.tail
+
+
+def _in_labels(host: str, domain: str) -> tuple[tuple[str, ...], str, str]:
+    """Return a host's sub-domains, the name that was registered, and the suffix with its dot.
+
+    A domain is in its one form (`text.hosts`), a host as it was written: they have equal labels.
+    """
+    plain = host if host.isascii() else canonical_host(host)
+    inside = plain == domain or plain.endswith("." + domain)
+    if not inside or "." not in domain or IPV4.fullmatch(domain):
+        return (), host, ""
+    registered = domain.count(".") + 1
+    *labels, name = (parts := host.split("."))[: len(parts) - registered + 1]
+    return tuple(labels), name, "." + ".".join(parts[len(parts) - registered + 1 :])
 
 
 def well_formed(text: str) -> bool:

@@ -1,10 +1,9 @@
 """The loss of distillation: the block `distill`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from minnow.core.params import Block, Seed
+from minnow.core.bounds import Heads, LayerList, Portion, Seed, Share, Temperature, Weight
+from minnow.core.params import Block
 from minnow.errors import MinnowError
 
 if TYPE_CHECKING:
@@ -14,11 +13,11 @@ if TYPE_CHECKING:
 class Terms(Block):
     """What of teacher and student is compared inside them, and with which weight; 0 is nothing."""
 
-    hidden_weight: Annotated[float, Field(ge=0)] = 0.0
+    hidden_weight: Weight = 0.0
     hidden_measure: Literal["cosine", "mse"] = "cosine"
-    attention_weight: Annotated[float, Field(ge=0)] = 0.0
-    relation_weight: Annotated[float, Field(ge=0)] = 0.0
-    relation_heads: Annotated[int, Field(ge=1)] | None = None
+    attention_weight: Weight = 0.0
+    relation_weight: Weight = 0.0
+    relation_heads: Heads | None = None
 
     @property
     def any(self) -> bool:
@@ -35,15 +34,15 @@ class DistillParams(Terms):
     """
 
     loss: Literal["forward_kl", "reverse_kl", "jensen_shannon", "mse"]
-    beta: Annotated[float, Field(gt=0, lt=1)]
-    temperature: Annotated[float, Field(gt=0, le=100)]
-    soft_weight: Annotated[float, Field(ge=0, le=1)]
-    hidden_weight: Annotated[float, Field(ge=0)]
+    beta: Share
+    temperature: Temperature
+    soft_weight: Portion
+    hidden_weight: Weight
     hidden_measure: Literal["cosine", "mse"]
-    attention_weight: Annotated[float, Field(ge=0)]
-    relation_weight: Annotated[float, Field(ge=0)]
-    relation_heads: Annotated[int, Field(ge=1)] | None
-    layer_map: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    attention_weight: Weight
+    relation_weight: Weight
+    relation_heads: Heads | None
+    layer_map: LayerList | None
     seed: Seed
 
     @property

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from minnow.core.files import check_manifest, read_json, replacing, require_space, write_json
+from minnow.core.files import (
+    check_manifest,
+    read_json,
+    replacing,
+    require_space,
+    write_json,
+    write_manifest,
+)
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError, listed, tell
@@ -199,8 +206,8 @@ def store_states(
     """Write the hidden states of these layers for a table with `id` and `text`, by the model in
     `folder`.
 
-    A file a layer with all tokens of all rows end to end, in the order of the table; without
-    layers, the index alone.
+    A file a layer with all tokens of all rows end to end, in the order of the table, and a manifest
+    of them; without layers, the index alone.
 
     Raises:
         MinnowError: the model's folder is damaged, it has no such layer, a state is not finite, or
@@ -221,6 +228,8 @@ def store_states(
             temporary / INDEX,
             {"dtype": str(dtype).removeprefix("torch."), "layers": sorted(layers)},
         )
+        if layers:
+            write_manifest(temporary, {})
 
 
 def check_layers_exist(model: PreTrainedModel, layers: Collection[int]) -> None:
@@ -286,7 +295,8 @@ def read_states(
     Nothing is read into memory but what a batch needs.
 
     Raises:
-        MinnowError: layers were not stored, or the rows are others, or have other tokens.
+        MinnowError: layers were not stored, a file is damaged, or the rows are others, or have
+            other tokens.
     """
     index = read_json(folder / INDEX)
     if missing := sorted(set(layers) - set(index["layers"])):
@@ -295,6 +305,7 @@ def read_states(
             f" {listed(sorted(layers), 30)}, and {listed(missing, 30)} are not stored: set"
             f" teacher_states.layers to {sorted(layers)}"
         )
+    check_manifest(folder)
     rows = read_table(folder / ROWS)
     if rows["id"].to_list() != list(ids) or rows["tokens"].to_list() != encoded.lengths.tolist():
         raise MinnowError(

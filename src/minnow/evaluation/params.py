@@ -1,10 +1,9 @@
 """How the models are judged: the block `evaluate`."""
 
-from typing import Annotated, Literal
+from typing import Literal, get_args
 
-from pydantic import Field
-
-from minnow.core.params import Block, Names, Seed, Share
+from minnow.core.bounds import Resamples, Seed, Share
+from minnow.core.params import Block, Names
 
 
 class ThresholdParams(Block):
@@ -17,9 +16,11 @@ class EvaluateParams(Block):
     """How the models are judged. Nothing is trained for it, and no model run."""
 
     threshold: ThresholdParams
-    margin: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=1000)]
+    margin: Share
+    resamples: Resamples
     seed: Seed
 
 
-Controls = Names[Literal["no_teacher", "random_split"]]
+ControlName = Literal["no_teacher", "random_split"]
+CONTROL_NAMES: tuple[str, ...] = get_args(ControlName)
+Controls = Names[ControlName]

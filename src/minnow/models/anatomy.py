@@ -77,6 +77,30 @@ ANATOMIES = {
 }
 
 
+# The logits that these give a text depend on the padding which the other texts of its batch bring:
+# seen by comparing a text alone with the same in a batch.
+BATCH_DEPENDENT = {"canine", "convbert", "fnet", "mobilebert", "nystromformer", "xlnet", "yoso"}
+
+
+def check_kind(kind: str, what: str) -> None:
+    """Refuse an architecture that transformers has and Minnow cannot take; `what` is of that kind.
+
+    Raises:
+        MinnowError: its logits depend on the other texts of a batch, or nothing can pack its
+        layers.
+    """
+    if kind in BATCH_DEPENDENT:
+        raise MinnowError(
+            f"{what} is a {kind!r} model, whose logits for a text depend on the other texts of its"
+            " batch; take another architecture, such as BERT, DistilBERT, RoBERTa or ModernBERT"
+        )
+    if kind == "ibert":
+        raise MinnowError(
+            f"{what} is an 'ibert' model, whose layers are of I-BERT's own kind and cannot be"
+            " quantized; take the RoBERTa that it was made from"
+        )
+
+
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
     """Return what the model's architecture calls its parts; a MinnowError names the architectures
     that are known.

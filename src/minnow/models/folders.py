@@ -1,7 +1,8 @@
 """Model folders: saved, loaded, sized by part."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,17 @@ from transformers import (
 from minnow.core import kernels
 from minnow.core.files import ADAPTERS_KEY, MANIFEST, write_manifest
 from minnow.core.runtime import Runtime
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, reason
 from minnow.models import adapters, embeddings
+from minnow.models.anatomy import check_kind
+from minnow.models.declared import shape_of_config
+from minnow.models.enclosed import (
+    CONFIG,
+    check_complete,
+    enclosed,
+    library_errors,
+    model_files,
+)
 from minnow.models.heads import with_float32_logits
 
 # Keys that differ between runs or machines without changing the model.
@@ -89,43 +99,80 @@ def load_model(folder: Path, **options: Any) -> PreTrainedModel:
     `from_pretrained`.
 
     Raises:
-        MinnowError: a library that the model needs is missing or too old, its embeddings are packed
-            in a new way, or config and weights do not belong together.
+        MinnowError: a file of it is damaged, a library that the model needs is missing or too old,
+            its embeddings are packed in a new way, or config and weights do not belong together.
     """
-    config = load_config(folder)
-    adapted = adapters.adapters_of_config(config)
-    if adapted is not None:
-        config.transformers_weights = adapters.WEIGHTS
-        options = {"config": config, **options}
+    with _readable(folder) as inner:
+        check_complete(folder, model_files(folder))
+        config = _config_in(inner, folder)
+        adapted = adapters.adapters_of_config(config)
+        shape_of_config(config, inner)
+        if adapted is not None:
+            config.transformers_weights = adapters.WEIGHTS
+            options = {"config": config, **options}
+        model = _from_pretrained(config, inner, folder, options)
+        if adapted is not None:
+            del model.config.transformers_weights
+            adapters.connect(model, adapted.layers, adapted.scale)
+    kernels.hold_back(model)
+    model.eval()
+    return model
+
+
+def _from_pretrained(
+    config: PreTrainedConfig, inner: Path, folder: Path, options: Mapping[str, Any]
+) -> PreTrainedModel:
     try:
         model: PreTrainedModel = model_class(config).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
+            inner, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
         )
-    except ImportError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MinnowError(
-            f"{folder} cannot be loaded here ({reason}); `make install` installs what is missing"
-        ) from None
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise
         raise MinnowError(
             f"{folder}: its weights have other shapes than config.json says; make it anew"
         ) from None
-    if adapted is not None:
-        del model.config.transformers_weights
-        adapters.connect(model, adapted.layers, adapted.scale)
-    kernels.hold_back(model)
-    model.eval()
     return model
 
 
 def load_config(folder: Path) -> PreTrainedConfig:
-    """Return the config of a folder that `save` wrote."""
+    """Return the config of a folder that `save` wrote.
+
+    Raises:
+        MinnowError: it is missing, damaged, or of a kind that Minnow does not take.
+    """
+    with _readable(folder) as inner:
+        return _config_in(inner, folder)
+
+
+def _config_in(inner: Path, folder: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
+        inner, local_files_only=True, trust_remote_code=False
     )
+    check_kind(config.model_type, str(folder))
+    packed: Any = getattr(config, "quantization_config", None)
+    if packed is not None and packed.get("quant_method") != "bitsandbytes":
+        raise MinnowError(
+            f"{folder / CONFIG} says that its weights are packed in a way that is not Minnow's;"
+            " get the folder anew"
+        )
     return config
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[Path]:
+    """Yield what the libraries may read of a folder, and turn what they say of it into one line."""
+    try:
+        with (
+            library_errors(f"{folder} cannot be loaded", "make or download it anew"),
+            enclosed(folder) as inner,
+        ):
+            yield inner
+    except ImportError as error:
+        raise MinnowError(
+            f"{folder} cannot be loaded here ({reason(error)}); `make install` installs what is"
+            " missing"
+        ) from None
 
 
 def model_class(config: PreTrainedConfig) -> type[Any]:
@@ -162,10 +209,15 @@ def load_for_inference(folder: Path, run: Runtime) -> PreTrainedModel:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a folder that `save` wrote."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    """Return the tokenizer of a folder that `save` wrote.
+
+    Raises:
+        MinnowError: it is missing or damaged.
+    """
+    with _readable(folder) as inner:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            inner, local_files_only=True, trust_remote_code=False
+        )
     return tokenizer
 
 
@@ -212,8 +264,8 @@ def tensor_bytes(file: Path) -> dict[str, int]:
 
 
 def tensor_facts(file: Path) -> dict[str, Any]:
-    """Return dtype, shape and place of each tensor in a safetensors file, which opens with this as
-    JSON.
+    """Return dtype, shape and place of each tensor in a safetensors file that Minnow wrote, which
+    opens with this as JSON.
     """
     with file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))

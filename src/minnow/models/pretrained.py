@@ -19,9 +19,20 @@ from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from minnow.core import hub
-from minnow.errors import MinnowError, listed, reason
-from minnow.models.anatomy import longest_text
+from minnow.errors import MemoryShortage, MinnowError, is_out_of_memory, listed, reason
+from minnow.models.anatomy import check_kind, longest_text
+from minnow.models.declared import shape_of_config
+from minnow.models.enclosed import (
+    WEIGHTS,
+    check_complete,
+    enclosed,
+    library_errors,
+    model_files,
+)
 from minnow.models.heads import LABELS, name_labels
+
+# What peft writes. transformers would apply such an adapter without a word.
+ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,31 @@ def locate(base: str, revision: str | None, folder: Path) -> Checkpoint:
     else:
         snapshot = hub.snapshot(hub.MODEL, base, revision)
         checkpoint = Checkpoint(base, snapshot, commit=snapshot.name)
-    if not any(checkpoint.folder.glob("*.safetensors")):
+    check_base(checkpoint)
+    return checkpoint
+
+
+def check_base(checkpoint: Checkpoint) -> None:
+    """Refuse a base by what files it has: a peft adapter, alone or beside weights, or pickles.
+
+    Raises:
+        MinnowError: says which it is, and what to do.
+    """
+    name, present = checkpoint.name, {file.name for file in checkpoint.folder.iterdir()}
+    whole = {file for file in present if WEIGHTS.fullmatch(file)}
+    if present & ADAPTER_FILES:
+        beside = "has a PEFT adapter beside its weights" if whole else "is a PEFT adapter alone"
+        otherwise = f", or remove {listed(sorted(present & ADAPTER_FILES))}" if whole else ""
         raise MinnowError(
-            f"base model {base!r} has no .safetensors weights here; pickle weights (.bin, .pt) can"
+            f"base model {name!r} {beside}, which Minnow does not apply: merge it into its base"
+            f" with peft (merge_and_unload, then save_pretrained) and give that folder{otherwise}"
+        )
+    if not whole:
+        raise MinnowError(
+            f"base model {name!r} has no .safetensors weights here; pickle weights (.bin, .pt) can"
             " run code when loaded and are refused: take a revision that has them, or save the"
             " model anew with save_pretrained(...)"
         )
-    return checkpoint
 
 
 def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedTokenizerBase:
@@ -91,9 +120,9 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
     Raises:
         MinnowError: it is missing, damaged, or has neither of these tokens.
     """
-    with _explained(checkpoint):
+    with _readable(checkpoint) as inner:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            checkpoint.folder, local_files_only=True, trust_remote_code=False
+            inner, local_files_only=True, trust_remote_code=False
         )
     # Without a vocabulary transformers makes up one of a few special tokens.
     files = sorted(set(tokenizer.vocab_files_names.values()) | {"tokenizer.json"})
@@ -123,9 +152,14 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
         MinnowError: it is damaged, is no sequence classifier, or has another number of labels.
     """
     name = checkpoint.name
-    with _explained(checkpoint):
+    with _readable(checkpoint) as inner:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
-            checkpoint.folder, local_files_only=True, trust_remote_code=False
+            inner, local_files_only=True, trust_remote_code=False
+        )
+    check_kind(config.model_type, f"base model {name!r}")
+    if getattr(config, "quantization_config", None) is not None:
+        raise MinnowError(
+            f"base model {name!r} is quantized already; take the one that it was made from"
         )
     if (
         config.model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
@@ -145,6 +179,19 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
     return config
 
 
+def check_has_head(checkpoint: Checkpoint, config: PreTrainedConfig) -> None:
+    """Refuse a base whose config says that it is a body alone, where its head is to be taken over.
+
+    Raises:
+        MinnowError: it has no head.
+    """
+    if not any("SequenceClassification" in kind for kind in config.architectures or []):
+        raise MinnowError(
+            f"base model {checkpoint.name!r} has no trained classification head; fine-tune it with"
+            " teacher.method: full or head"
+        )
+
+
 def load_classifier(
     checkpoint: Checkpoint, *, ready_made: bool = False, **options: Any
 ) -> PreTrainedModel:
@@ -160,9 +207,11 @@ def load_classifier(
     """
     name = checkpoint.name
     config = classifier_config(checkpoint)
-    with _explained(checkpoint):
+    with _readable(checkpoint) as inner:
+        check_complete(checkpoint.folder, model_files(checkpoint.folder))
+        shape_of_config(config, inner)
         loaded = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint.folder,
+            inner,
             config=config,
             local_files_only=True,
             use_safetensors=True,
@@ -190,19 +239,36 @@ def load_classifier(
 
 
 @contextmanager
-def _explained(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turn what the libraries raise about a checkpoint's files into one line."""
+def _memory_told(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say what a checkpoint takes where memory runs out while it is read."""
     try:
         yield
-    except Exception as error:  # tokenizers and safetensors raise bare Exceptions
-        if "trust_remote_code" in str(error):
-            raise MinnowError(
-                f"base model {checkpoint.name!r} brings code of its own, which Minnow never runs;"
-                " take a model that transformers knows"
-            ) from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
+        raise MemoryShortage(
+            f"base model {checkpoint.name!r} takes {size / 1e6:,.0f} MB for its weights alone,"
+            " training them about five times that"
+        ) from error
+
+
+@contextmanager
+def _readable(checkpoint: Checkpoint) -> Iterator[Path]:
+    """Yield what the libraries may read of a checkpoint, and turn what they say of it into one
+    line.
+    """
+    said = f"base model {checkpoint.name!r} cannot be loaded"
+    try:
+        with (
+            library_errors(said, "check its files or get them anew"),
+            enclosed(checkpoint.folder) as inner,
+            _memory_told(checkpoint),
+        ):
+            yield inner
+    except ImportError as error:
         raise MinnowError(
-            f"base model {checkpoint.name!r} cannot be loaded ({reason(error)}); check its files or"
-            " get them anew"
+            f"{said} ({reason(error)}); `make install` installs what is missing, or take another"
         ) from None
 
 

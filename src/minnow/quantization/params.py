@@ -1,9 +1,10 @@
 """What is turned into how many bits: the block `quantize`."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
+from minnow.core.bounds import Megabytes, NameList
 from minnow.core.params import Block
 
 
@@ -16,7 +17,7 @@ class SchemeParams(Block):
 
     scheme: Literal["nf4", "fp4", "int8"]
     double_quantization: bool
-    keep_float: Annotated[list[str], Field(min_length=1)]
+    keep_float: NameList
 
     @model_validator(mode="after")
     def _double_is_four_bit(self) -> Self:
@@ -33,4 +34,4 @@ class QuantizeParams(SchemeParams):
     model_config = ConfigDict(extra="forbid")
 
     embeddings: Literal["none", "int8", "nf4"]
-    budget_mb: Annotated[float, Field(gt=0)] | None
+    budget_mb: Megabytes | None

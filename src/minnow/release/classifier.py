@@ -10,9 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from minnow.core.runtime import Runtime
 from minnow.errors import MinnowError
 from minnow.models import folders
+from minnow.models.anatomy import longest_text
 from minnow.models.batching import encode
-from minnow.models.inference import predict_logits
+from minnow.models.enclosed import library_errors
+from minnow.models.inference import PROBES, predict_logits
 from minnow.serve.settings import Settings, check, read_settings
+from minnow.serve.texts import asked_texts
 from minnow.text import cleaning
 
 
@@ -30,7 +33,7 @@ class Classifier:
         threshold.
 
         Raises:
-            MinnowError: one text was given in place of a list.
+            MinnowError: names what was given in place of a list of texts, or of one of them.
         """
         margins = self.margins(texts)
         probabilities = [self.settings.probability(margin) for margin in margins]
@@ -40,21 +43,22 @@ class Classifier:
         """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
 
         Raises:
-            MinnowError: one text was given in place of a list.
+            MinnowError: names what was given in place of a list of texts, or of one of them.
         """
-        if isinstance(texts, str):
-            raise MinnowError(
-                f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list"
-            )
-        texts = list(texts)  # also of an array or a column, which have no truth
-        if not texts:
+        given = asked_texts(texts)
+        if not given:
             return []
         cleaned = [
-            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in texts
+            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in given
         ]
         logits = predict_logits(
             self.model, encode(self.tokenizer, cleaned), device=self.device
         ).double()
+        if not logits.isfinite().all():
+            raise MinnowError(
+                "the model gives infinite or undefined logits: its weights are damaged; download"
+                " the release, or build it, again"
+            )
         margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
         return margins
 
@@ -70,4 +74,26 @@ def load_release(folder: str | Path, *, device: str | None = None) -> Classifier
     check(path)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = folders.load_for_inference(path, Runtime(chosen, torch.float32))
-    return Classifier(model, folders.load_tokenizer(path), settings, chosen)
+    classifier = Classifier(model, folders.load_tokenizer(path), settings, chosen)
+    with library_errors(f"{path} cannot be run", "download the release, or build it, again"):
+        check_belong(classifier)
+        classifier.margins(PROBES)
+    return classifier
+
+
+def check_belong(classifier: Classifier) -> None:
+    """Refuse a tokenizer that gives the model tokens, or texts of a length, that it does not know.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    model, tokenizer = classifier.model, classifier.tokenizer
+    last = max(tokenizer.get_vocab().values(), default=0)
+    if tokenizer.pad_token_id is None or last >= model.config.vocab_size:
+        raise ValueError(f"its tokenizer does not fit its {model.config.vocab_size} embeddings")
+    positions = longest_text(model)
+    if positions is not None and not 0 < tokenizer.model_max_length <= positions:
+        raise ValueError(
+            f"its tokenizer cuts texts at {tokenizer.model_max_length} tokens, and it has"
+            f" {positions} positions"
+        )

@@ -17,7 +17,6 @@ IMPORTS = """\
 import html
 import json
 import re
-import unicodedata
 from html.entities import html5
 from pathlib import Path
 
@@ -49,4 +48,4 @@ for url, margin, probability in zip(urls, margins, probabilities):
 def stand_alone() -> str:
     """Return code that needs no Minnow; its cleaning is the very code that Minnow's loader runs."""
     source = inspect.getsource(cleaning)
-    return f"{IMPORTS}\n\n{source[source.index('ENTITY = ') :]}\n\n{CALLS}"
+    return f"{IMPORTS}\n\n{source[source.index('INVISIBLE = ') :]}\n\n{CALLS}"

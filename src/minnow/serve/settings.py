@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from minnow.core.files import MANIFEST, first_damage, read_json
-from minnow.errors import MinnowError
+from minnow.core.files import MANIFEST, first_damage
+from minnow.core.strict_json import parsed_json
+from minnow.errors import MinnowError, reason
 from minnow.text.cleaning import CLEANING, MOVE_SCHEME
 
 FILE = "minnow.json"
@@ -67,18 +68,27 @@ class Settings:
         """Return the settings of a minnow.json; a KeyError, TypeError or ValueError says that it is
         none.
         """
-        safe, phishing = value["labels"]
+        safe, phishing = _typed(value["labels"], list)
         settings = cls(
-            labels=(str(safe), str(phishing)),
-            max_length=int(value["max_length"]),
-            move_scheme=bool(value["text"]["move_scheme"]),
-            temperature=float(value["temperature"]),
-            threshold=float(value["decision"]["threshold"]),
-            synthetic=bool(value["synthetic"]),
+            labels=(_typed(safe, str), _typed(phishing, str)),
+            max_length=_typed(value["max_length"], int),
+            move_scheme=_typed(value["text"]["move_scheme"], bool),
+            temperature=float(_typed(value["temperature"], int, float)),
+            threshold=float(_typed(value["decision"]["threshold"], int, float)),
+            synthetic=_typed(value["synthetic"], bool),
         )
+        if safe == phishing or settings.max_length < 1:
+            raise ValueError("labels must be two, and max_length 1 or more")
         if not (0 < settings.temperature < math.inf and math.isfinite(settings.threshold)):
             raise ValueError("temperature must lie above 0 and the threshold must be finite")
         return settings
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    """Return a value of one of these types; truth values are no numbers."""
+    if type(value) not in kinds:
+        raise TypeError(f"{str(value)[:60]!r} is no {kinds[-1].__name__}")
+    return value
 
 
 def read_settings(folder: Path) -> Settings:
@@ -93,10 +103,24 @@ def read_settings(folder: Path) -> Settings:
             " repro` makes, or a download of one"
         )
     try:
-        return Settings.from_json(read_json(folder / FILE))
+        return Settings.from_json(_read(folder / FILE))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MinnowError(
             f"{folder / FILE} is broken ({error!r}); build or download the release again"
+        ) from None
+
+
+def _read(file: Path) -> Any:
+    """Return the JSON of a release's file.
+
+    Raises:
+        MinnowError: it cannot be read.
+    """
+    try:
+        return parsed_json(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise MinnowError(
+            f"{file} is broken ({reason(error)}); build or download the release again"
         ) from None
 
 
@@ -109,7 +133,10 @@ def check(folder: Path) -> None:
     """
     path = folder / MANIFEST
     if path.is_file():
-        damage = first_damage(folder, read_json(path), but=[CARD])
+        manifest = _read(path)
+        damage = first_damage(folder, manifest, but=[CARD])
+        if not damage and FILE not in manifest["files"]:
+            damage = f"{path} does not list {FILE}"
     else:
         damage = f"{path} is missing"
     if damage:

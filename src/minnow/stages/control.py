@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from minnow.controls import definitions
 from minnow.controls.scratch import Step, changed_params, keep, require_carved, run, scratch_of
+from minnow.core.files import read_json, replacing, write_json
 from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_table
 from minnow.data.params import DataParams
@@ -58,9 +59,15 @@ STEPS: dict[str, list[Step]] = {
 
 
 def main(root: Path, name: str = "") -> None:
-    """Run one control and write its logits, labels and facts."""
+    """Run one control and write its logits, labels and facts; one that params.yaml does not ask
+    for leaves a note that it did not run.
+    """
     definitions.named(name)
     params, layout = Params.load(root), Layout(root)
+    if not asked_for(layout, name):
+        with replacing(layout.control(name)) as folder:
+            write_json(folder / definitions.FACTS, {"control": name, "asked": False})
+        return
     scratch = scratch_of(layout, name, params.model_dump_json())
     run(scratch, STEPS[name])
     from minnow.data.splits import leak
@@ -77,6 +84,11 @@ def main(root: Path, name: str = "") -> None:
             "pipeline_leak": round(leak(ours["train"], ours["test"]), 4),
         },
     )
+
+
+def asked_for(layout: Layout, name: str) -> bool:
+    """Return whether params.yaml asks for a control, as the stage `validate` wrote it down."""
+    return bool(read_json(layout.asked(name)) == {"asked": True})
 
 
 def splits(layout: Layout) -> "dict[str, pl.DataFrame]":

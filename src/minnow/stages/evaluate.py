@@ -22,10 +22,8 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.controls import definitions
     from minnow.evaluation import evidence, inputs, other_sets, plots, results, slices
 
-    definitions.discard_stale(layout, params.controls.root)
     settings, fpr = params.evaluate, params.evaluate.threshold.fpr
     for model in (BASELINE, "student", "quantized"):
         headline = inputs.headline_of(layout, model, fpr)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import ConfigDict, model_validator
 
+from minnow.core.bounds import Place
 from minnow.core.files import replacing, write_json
-from minnow.core.params import Block, RuntimeParams, StageParams
+from minnow.core.params import PLAIN_NAME, Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.data.extra import load_sets
 from minnow.data.params import DataParams
@@ -18,22 +19,25 @@ if TYPE_CHECKING:
     from minnow.data.extra import ExtraSet
 
 
-PLAIN_NAME = r"[A-Za-z0-9_-]+"
+# Further test sets, each of which every model runs over.
+MOST_SETS = 100
 
 
 class ExtraParams(Block):
     """Further test sets: any name → file."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, Place]
 
     @model_validator(mode="after")
     def _names_are_files_names(self) -> Self:
+        if len(self.files) > MOST_SETS:
+            raise ValueError(f"names {len(self.files)} sets; at most {MOST_SETS} are allowed")
         for name in self.files:
             if not re.fullmatch(PLAIN_NAME, name):
                 raise ValueError(
-                    f"{shortened(name)!r} names a set and a file; use letters, digits, - and _"
-                    " alone"
+                    f"{shortened(name)!r} names a set and a file; use at most 64 letters, digits, -"
+                    " and _"
                 )
         return self
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from minnow.core.params import StageParams
 from minnow.data.params import DataParams
+from minnow.errors import warn
 from minnow.layout import Layout
 
 
@@ -26,3 +27,5 @@ def main(root: Path) -> None:
         for name, table in prepared.splits.items():
             write_table(folder / layout.split(name).name, table)
     write_json(layout.metrics("prepare"), prepared.report.as_json())
+    for sentence in prepared.report.uneven:
+        warn(sentence)

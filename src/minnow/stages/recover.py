@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-
+from minnow.core.bounds import EpochsOrNone, Seed
 from minnow.core.files import check_manifest, replacing
-from minnow.core.params import Block, RuntimeParams, Seed, StageParams
+from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.distill.params import DistillParams
 from minnow.layout import Layout
@@ -23,7 +22,7 @@ CODE = ("core", "models", "training", "distill", "quantization", "stages/recover
 class RecoveryTrainingParams(TrainingParams):
     """As any training; 0 epochs is none."""
 
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: EpochsOrNone
 
 
 class RecoverParams(Block):

@@ -1,7 +1,7 @@
 """teacher: fine-tune a sequence classifier, or take over a ready-made one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from minnow.core.files import replacing
 from minnow.core.params import RuntimeParams, StageParams
@@ -9,6 +9,13 @@ from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
 from minnow.teacher.params import TeacherParams
 
+if TYPE_CHECKING:
+    import polars as pl
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Rows of validation that tell whether the labels stand the right way round.
+LABELLED_ROWS = 2_000
 # What dvc.yaml lists of the package, on which the name of a checkpoint depends.
 CODE = ("core", "models", "training", "teacher", "stages/teacher.py")
 
@@ -45,7 +52,8 @@ def main(root: Path) -> None:
         [layout.split("train"), layout.split("validation")],
         CODE,
     )
-    if teacher.method == "none":
+    if teacher.method == "none":  # what is trained here learns which label is which
+        check_labels(model, tokenizer, validation, teacher.phishing_label, run.device)
         curve = curve_of([])
     else:
         curve = fitting.fit_tables(
@@ -64,3 +72,20 @@ def main(root: Path) -> None:
         folders.save(model, tokenizer, out, facts={**facts, **run.facts})
     write_table(layout.plot("teacher_training"), curve)
     checkpoints.discard_checkpoints(layout, "teacher")
+
+
+def check_labels(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    validation: "pl.DataFrame",
+    phishing_label: str | None,
+    device: "torch.device",
+) -> None:
+    """Refuse a teacher that takes phishing for safe, by its first rows of validation."""
+    from minnow.models.batching import encode
+    from minnow.models.inference import predict_logits
+    from minnow.teacher.labels import check_not_reversed
+
+    rows = validation.head(LABELLED_ROWS)
+    logits = predict_logits(model, encode(tokenizer, rows["text"].to_list()), device=device)
+    check_not_reversed(logits, rows["label"].to_list(), phishing_label)

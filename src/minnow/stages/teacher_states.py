@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
+from minnow.core.bounds import LayerList
 from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table
 from minnow.layout import Layout
@@ -16,7 +15,7 @@ class TeacherStatesParams(Block):
     With null the teacher runs along with every batch.
     """
 
-    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    layers: LayerList | None
 
 
 class Params(StageParams):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import Field
 
+from minnow.core.bounds import Copies, Place, Seed
 from minnow.core.files import replacing, write_json
-from minnow.core.params import Block, RuntimeParams, Seed, StageParams
+from minnow.core.params import Block, RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_logits, write_table
 from minnow.data.params import DataParams
 from minnow.data.sources import load_texts, project_name, raw_path
@@ -28,8 +28,8 @@ KEY = "teacher_unlabelled.file"
 class TeacherUnlabelledParams(Block):
     """A file of URLs without labels, and altered copies of the URLs that there are."""
 
-    file: str | None
-    copies: Annotated[int, Field(ge=0, le=20)]
+    file: Place | None
+    copies: Copies
     seed: Seed
 
     @property
@@ -85,7 +85,10 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
         return texts_to_label(
             None
             if path is None
-            else TextFile(project_name(path, layout), load_texts(path, column)),
+            else TextFile(
+                project_name(path, layout),
+                load_texts(path, column, folder=layout.raw(params.preset)),
+            ),
             splits,
             move_scheme=params.data.move_scheme,
             copies=texts.copies,

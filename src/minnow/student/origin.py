@@ -95,6 +95,7 @@ def source_of(
     and its base.
     """
     from minnow.models import folders, heads, pretrained
+    from minnow.models.inference import check_rows_apart
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
@@ -102,6 +103,8 @@ def source_of(
         source = pretrained.load_classifier(checkpoint)
         pretrained.agree_on_padding(source, tokenizer)
         heads.name_labels(source.config)
+        pretrained.check_fits(source, tokenizer, whose="student")
+        check_rows_apart(source, tokenizer, f"base model {checkpoint.name!r}")
         return source, tokenizer, checkpoint.facts
     check_manifest(teacher)
     tokenizer = folders.load_tokenizer(teacher)

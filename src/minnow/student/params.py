@@ -1,11 +1,24 @@
 """What the student begins as: the block `student` of a preset."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from minnow.core.bounds import (
+    Heads,
+    LayerList,
+    Layers,
+    Length,
+    Name,
+    Neurons,
+    Occurrences,
+    Pieces,
+    Place,
+    ShareOrNone,
+    Width,
+)
 from minnow.core.params import Block
-from minnow.models.params import Architecture, BuildParams
+from minnow.models.params import Architecture, BuildParams, require_room
 from minnow.training.params import TrainingParams
 
 
@@ -13,8 +26,8 @@ class VocabularyParams(Block):
     """What becomes of the vocabulary that the student's tokenizer brings."""
 
     method: Literal["keep", "trim", "train"]
-    min_count: Annotated[int, Field(ge=1)] | None
-    size: Annotated[int, Field(ge=300)] | None
+    min_count: Occurrences | None
+    size: Pieces | None
 
     @model_validator(mode="after")
     def _field_of_method(self) -> Self:
@@ -32,19 +45,19 @@ class StudentParams(Block):
     """Where the student comes from and how it is trained."""
 
     init: Literal["checkpoint", "teacher", "scratch"]
-    base: str | None
-    revision: str | None
+    base: Place | None
+    revision: Name | None
     architecture: Architecture | None
-    layers: Annotated[int, Field(ge=1)] | None
-    hidden_size: Annotated[int, Field(ge=16)] | None
-    intermediate_size: Annotated[int, Field(ge=16)] | None
+    layers: Layers | None
+    hidden_size: Width | None
+    intermediate_size: Neurons | None
     narrowing: Literal["importance", "projection"] | None
-    heads: Annotated[int, Field(ge=1)] | None
-    copy_layers: list[Annotated[int, Field(ge=0)]] | None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None
+    heads: Heads | None
+    copy_layers: LayerList | None
+    dropout: ShareOrNone | None
     build: BuildParams | None
     vocabulary: VocabularyParams
-    max_length: Annotated[int, Field(ge=8)]
+    max_length: Length
     training: TrainingParams
 
     @model_validator(mode="after")
@@ -92,4 +105,11 @@ class StudentParams(Block):
                 "narrowing needs hidden_size or intermediate_size: set it to null where nothing"
                 " narrows"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.build is not None:
+            pieces = self.vocabulary.size or 0  # otherwise known once the tokenizer is loaded
+            require_room(self.build, pieces=pieces, length=self.max_length)
         return self

@@ -29,6 +29,7 @@ def teacher_origin(
     `texts`), and its base.
     """
     from minnow.models import building, pretrained
+    from minnow.models.inference import check_rows_apart
     from minnow.teacher import labels
 
     if teacher.build is not None and teacher.vocabulary is not None:
@@ -49,7 +50,12 @@ def teacher_origin(
         model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
     pretrained.agree_on_padding(model, tokenizer)
     pretrained.check_fits(model, tokenizer, whose="teacher")
-    labels.standardise_labels(model, phishing_label=teacher.phishing_label)
+    labels.standardise_labels(
+        model,
+        phishing_label=teacher.phishing_label,
+        trained_here=teacher.method != "none",
+    )
+    check_rows_apart(model, tokenizer, f"base model {checkpoint.name!r}")
     if teacher.method == "head":
         freeze_body(model)
     return model, tokenizer, checkpoint.facts

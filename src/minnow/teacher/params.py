@@ -1,11 +1,12 @@
 """Where the teacher comes from: the block `teacher` of a preset."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from minnow.core.params import Block, Seed
-from minnow.models.params import BuildParams, LoraParams
+from minnow.core.bounds import Length, Name, Pieces, Place, Seed
+from minnow.core.params import Block
+from minnow.models.params import BuildParams, LoraParams, require_room
 from minnow.training.params import TrainingParams
 
 
@@ -14,12 +15,12 @@ class TeacherParams(Block):
 
     method: Literal["full", "head", "qlora", "none"]
     lora: LoraParams | None
-    base: str | None
-    revision: str | None
-    phishing_label: str | None
+    base: Place | None
+    revision: Name | None
+    phishing_label: Name | None
     build: BuildParams | None
-    vocabulary: Annotated[int, Field(ge=300)] | None
-    max_length: Annotated[int, Field(ge=8)]
+    vocabulary: Pieces | None
+    max_length: Length
     seed: Seed
     training: TrainingParams
 
@@ -43,4 +44,10 @@ class TeacherParams(Block):
                 else "has no lora: set it to null"
             )
             raise ValueError(f"method {self.method!r} {needs}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.build is not None and self.vocabulary is not None:
+            require_room(self.build, pieces=self.vocabulary, length=self.max_length)
         return self

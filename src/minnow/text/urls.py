@@ -10,12 +10,14 @@ from itertools import product
 import polars as pl
 from tldextract import TLDExtract
 
-from minnow.text.cleaning import SCHEMES
+from minnow.text.hosts import canonical_host
 
 _SCHEME = r"^([A-Za-z][A-Za-z0-9+-]*)://"
-_LEAD = r"(?i)^(?:(?:[a-z][a-z0-9+-]*:)?//|[:/.])+"
+_SCHEMES = r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+"
+# Letters are ASCII alone, here and in cleaning: U+017F folds to s, the Kelvin sign to k.
+_LEAD = r"^(?:(?:[A-Za-z][A-Za-z0-9+-]*:)?//|[:/.])+"
 _PARTS = (
-    r"(?is)^(?<user>[^/?\\]*@)?(?<host>\[[0-9a-f]*:[0-9a-f:.]*\]|[^:/?\\\[]*)"
+    r"(?s)^(?<user>[^/?\\]*@)?(?<host>\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]|[^:/?\\\[]*)"
     r"(?<port>[^/?\\]*)(?<rest>.*)$"
 )
 _FINAL_DOTS = r"([^.])\.+$"
@@ -32,7 +34,7 @@ def split_scheme(urls: pl.Series) -> tuple[pl.Series, pl.Series]:
     Of `http://http://x` both go: what is left never begins with a scheme.
     """
     schemes = urls.str.extract(_SCHEME).fill_null("").str.to_lowercase()
-    return schemes, urls.str.replace(SCHEMES, "")
+    return schemes, urls.str.replace(_SCHEMES, "")
 
 
 def key(urls: pl.Series) -> pl.Series:
@@ -91,10 +93,18 @@ def _parts(urls: pl.Series) -> pl.DataFrame:
     parts = (
         bare.rename("url").to_frame().select(pl.col("url").str.extract_groups(_PARTS)).unnest("url")
     )
-    return parts.with_columns(
-        pl.col("user").fill_null(""),
-        pl.col("host").str.to_lowercase().str.replace(_FINAL_DOTS, "$1"),
-    )
+    hosts = parts["host"].str.to_lowercase().str.replace(_FINAL_DOTS, "$1")
+    return parts.with_columns(pl.col("user").fill_null(""), _one_form(hosts))
+
+
+def _one_form(hosts: pl.Series) -> pl.Series:
+    """Return hosts in their one form; those of ASCII, but for percent-escapes, have it already."""
+    odd = hosts.str.contains(r"[^\x00-\x7f]|%[0-9a-f]{2}")
+    if not odd.any():
+        return hosts
+    names = hosts.filter(odd).unique()
+    forms = pl.Series([canonical_host(name) for name in names.to_list()], dtype=pl.String)
+    return hosts.scatter(odd.arg_true(), hosts.filter(odd).replace_strict(names, forms))
 
 
 def _decoded(urls: pl.Series) -> pl.Series:
@@ -102,10 +112,26 @@ def _decoded(urls: pl.Series) -> pl.Series:
     escaped = urls.str.contains("%", literal=True)
     if not escaped.any():
         return urls
-    rows = urls.filter(escaped)
-    while not (decoded := rows.str.replace_many(_escapes())).equals(rows):
-        rows = decoded
-    return urls.scatter(escaped.arg_true(), rows)
+    rows = urls.filter(escaped).str.replace_many(_escapes())
+    nested = rows != rows.str.replace_many(_escapes())
+    deep = pl.Series([_decoded_deeply(text) for text in rows.filter(nested)], dtype=pl.String)
+    return urls.scatter(escaped.arg_true(), rows.scatter(nested.arg_true(), deep))
+
+
+def _decoded_deeply(text: str) -> str:
+    """Decode nested escapes in one pass from the end, where the innermost begin.
+
+    No `%` stands inside an escape, so no two overlap, and any order gives the same text.
+    """
+    first, *pieces = text.split("%")
+    after: list[str] = []  # characters, the last one first
+    for piece in reversed(pieces):
+        after.extend(reversed(piece))
+        escape = "%" + "".join(after[-1:-3:-1])
+        plain = _escapes().get(escape, escape)
+        del after[len(after) - len(escape) + 1 :]
+        after.extend(reversed(plain))
+    return first + "".join(reversed(after))
 
 
 @cache

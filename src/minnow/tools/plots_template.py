@@ -14,6 +14,7 @@ from pathlib import Path
 
 from minnow.core.files import replacing
 from minnow.errors import MinnowError, reason
+from minnow.tools.repository import require_git
 
 # DVC looks for templates in this folder, and takes the setting as relative to .dvc.
 FOLDER, TEMPLATES, SETTING = ".dvc", "plots", "plots/page.html"
@@ -58,6 +59,7 @@ def main(root: Path) -> None:
     Raises:
         MinnowError: the folder is no DVC repository, or DVC cannot write its configuration.
     """
+    require_git(root)
     folder = root / FOLDER
     if not folder.is_dir():
         raise MinnowError(
@@ -66,9 +68,7 @@ def main(root: Path) -> None:
     for name, text in template_texts().items():
         with replacing(folder / TEMPLATES / f"{name}.json") as temporary:
             temporary.write_text(text, encoding="utf-8")
-    page = folder / SETTING
-    with replacing(page) as temporary:
-        temporary.write_text(page_with(vega()), encoding="utf-8")
+    page, text = folder / SETTING, page_with(vega())
     command = [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", SETTING]
     try:
         subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
@@ -76,6 +76,9 @@ def main(root: Path) -> None:
         raise MinnowError(
             f"`dvc config --local plots.html_template` failed: {reason(RuntimeError(error.stderr))}"
         ) from None
+    # Last: a page that lies there tells `make install` that all of this is done.
+    with replacing(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     print(f"`dvc plots show` draws with {page.relative_to(root)}, without a network")
 
 

@@ -1,36 +1,78 @@
 """Where an unfinished training keeps its state, and what is read back of it."""
 
 import hashlib
-import zipfile
+import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from minnow.core.files import PARTIAL, discard, sha256
-from minnow.errors import warn
+from minnow.core.files import PARTIAL, discard, discard_abandoned, replacing, sha256
+from minnow.core.seals import PLACE, intact, seal
+from minnow.errors import listed, warn
 from minnow.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
+# What a checkpoint becomes when it has a successor, and when it is damaged.
+PREVIOUS, DAMAGED = ".previous.pt", ".damaged"
+
+
+def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint, sealed by a digest of the whole file, and keep the one before it."""
+    with replacing(file) as temporary:
+        torch.save(state, temporary)
+        with temporary.open("ab") as opened:
+            opened.write(PLACE)
+        seal(temporary)
+        with suppress(FileNotFoundError):
+            file.replace(file.with_suffix(PREVIOUS))
 
 
 def read_checkpoint(file: Path) -> dict[str, Any] | None:
-    """Return what stands in a checkpoint, or None where there is none or, with a warning, where it
-    is damaged.
+    """Return what stands in the last checkpoint that is whole, or None where there is none.
+
+    Damaged ones are set aside, with a warning: renamed, so that somebody may look into them.
     """
-    if not file.exists():
-        return None
-    try:
-        with zipfile.ZipFile(file) as archive:  # torch.load itself does not notice a flipped bit
-            damaged = archive.testzip() is not None
-    except (zipfile.BadZipFile, EOFError):
-        damaged = True
+    damaged: list[str] = []
+    state = None
+    for candidate in (file, file.with_suffix(PREVIOUS)):
+        if candidate.exists() or candidate.is_symlink():
+            if (state := whole(candidate)) is not None:
+                break
+            damaged.append(set_aside(candidate).name)
     if damaged:
-        warn(f"{file} is damaged: training starts afresh")
-        return None
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        then = "starts afresh" if state is None else "goes on from the checkpoint before it"
+        warn(f"{file} is damaged: training {then}; it is set aside as {listed(damaged)}")
     return state
+
+
+def whole(file: Path) -> dict[str, Any] | None:
+    """Return what stands in a checkpoint, or None where it is damaged.
+
+    Nothing in it is parsed before all of it is known to be as it was written, and nothing is
+    executed.
+    """
+    if not file.is_file() or not file.stat().st_size:
+        return None
+    with file.open("rb") as opened:
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if not intact(content):
+                return None
+        try:
+            state: dict[str, Any] = torch.load(opened, map_location="cpu", weights_only=True)
+        except UnpicklingError:  # whole, and not of ours
+            return None
+    return state
+
+
+def set_aside(file: Path) -> Path:
+    """Give a damaged checkpoint another name, and return it."""
+    aside = file.with_name(file.name + DAMAGED)
+    discard(aside)
+    return file.rename(aside)
 
 
 def checkpoint_of(
@@ -59,7 +101,9 @@ def code_files(code: Sequence[str]) -> list[Path]:
 
 
 def discard_checkpoints(layout: Layout, stage: str) -> None:
-    """Remove this stage's checkpoints: finished, abandoned and half-written ones."""
-    for pattern in (f"{stage}-*.pt", f".{stage}-*{PARTIAL}"):
-        for left in layout.checkpoints.glob(pattern):
-            discard(left)
+    """Remove this stage's checkpoints: finished, abandoned and half-written ones, and not those
+    that are set aside.
+    """
+    for left in layout.checkpoints.glob(f"{stage}-*.pt"):
+        discard(left)
+    discard_abandoned(layout.checkpoints, f".{stage}-*{PARTIAL}")

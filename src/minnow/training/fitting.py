@@ -14,12 +14,13 @@ from minnow.models.batching import encode
 from minnow.models.folders import count_parameters
 from minnow.training.curves import curve_of
 from minnow.training.loop import fit
+from minnow.training.memory import explaining_memory
 from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
 from minnow.training.targets import NO_LABEL, Targets
 
-# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, and its
-# successor's too.
-COPIES_IN_CHECKPOINTS = 8
+# Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, in the
+# one before it, and in its successor.
+COPIES_IN_CHECKPOINTS = 12
 # Of the whole model: the out, and DVC's copy of it.
 COPIES_OF_OUT = 2
 Logits = np.typing.NDArray[np.float32]
@@ -64,7 +65,7 @@ def fit_tables(
     The objective's guide knows the rows of train by number.
 
     Raises:
-        MinnowError: the disk has too little space for the weights.
+        MinnowError: the disk has too little space for the weights, or memory runs out.
     """
     if job.checkpoint is not None:
         require_space(job.checkpoint, bytes_on_disk(model, objective.guide))
@@ -79,7 +80,8 @@ def fit_tables(
         encode(tokenizer, tables.validation["text"].to_list()),
         lambda logits: validation_f1(logits, labels),
     )
-    return curve_of(fit(model, examples, validation, objective, schedule, job))
+    with explaining_memory(model, examples.encoded, schedule.params):
+        return curve_of(fit(model, examples, validation, objective, schedule, job))
 
 
 def bytes_on_disk(model: PreTrainedModel, guide: Guide | None = None) -> int:

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from minnow.core.files import replacing
 from minnow.core.runtime import random_state, restore_random_state
 from minnow.errors import MinnowError, tell, warn
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
 from minnow.progress import row_bar
-from minnow.training.checkpoints import read_checkpoint
+from minnow.training.checkpoints import read_checkpoint, write_checkpoint
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
@@ -184,8 +183,7 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "random": random_state(),
         }
-        with replacing(self.job.checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_checkpoint(self.job.checkpoint, state)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:

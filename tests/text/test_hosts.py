@@ -1,0 +1,132 @@
+"""One form for one host, and junk as it is."""
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minnow.text import urls
+from minnow.text.hosts import canonical_host
+
+PUNYCODE = "xn--bcher7-3ya.de"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("bücher7.de", "BÜCHER7.DE", "bu\u0308cher7.de", "b\u00fccher7\u3002de", PUNYCODE),
+        *(
+            "\uff42ücher\uff17\uff0ede",
+            "bücher7\uff61de",
+            "bücher7.de.",
+            "XN--BCHER7-3YA.de",
+            "b%C3%BCcher7.de",
+        ),
+        *(
+            "www.bücher7.de",
+            "http://\uff57\uff57\uff57\uff0ebücher7.de:80",
+            "bücher7.de\u3002",
+            "b%c3%bccher7%E3%80%82de",
+        ),
+    ],
+)
+def test_one_host_has_one_key_and_one_domain(spelling: str) -> None:
+    column = pl.Series([f"{spelling}/login"])
+    assert urls.key(column).to_list() == [f"{PUNYCODE}/login"]
+    hosts = urls.host(column).str.strip_prefix("www.")
+    assert urls.registered_domain(hosts).to_list() == [PUNYCODE]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("\uff11\uff12\uff17\u3002\uff10\uff0e\uff10\uff61\uff11", "127.0.0.1"),
+        ("faß.de", "xn--fa-hia.de"),
+        ("i❤.ws", "xn--i-7iq.ws"),
+        ("a_b.é.fr", "a_b.xn--9ca.fr"),
+        ("\u212a.com", "k.com"),
+    ],
+)
+def test_hosts_by_hand(host: str, expected: str) -> None:
+    assert canonical_host(host) == expected
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *(
+            "a\uff0fb.é",
+            "\u2100.com",
+            "a\uff1fé.com",
+            "é.com\uff1a80",
+            "é@b",
+            "é b.com",
+            "%ff.com",
+            "%2f%2f.com",
+        ),
+        *("é" * 64 + ".com", "é." * 200, "\U0001f600" * 2_000, "\ue000.com", "\ufe0f", "%", "%zz"),
+        *("", ".", "..", "\u3002", "\ud800.com"),
+    ],
+)
+def test_junk_stays_as_it_is(junk: str) -> None:
+    assert canonical_host(junk) == junk
+
+
+def test_a_suffix_in_punycode_is_the_suffix_in_unicode() -> None:
+    hosts = urls.host(pl.Series(["a.公司.cn", "b.xn--55qx5d.cn", "c.b.xn--55qx5d.cn"]))
+    assert urls.registered_domain(hosts).to_list() == [
+        "a.xn--55qx5d.cn",
+        "b.xn--55qx5d.cn",
+        "b.xn--55qx5d.cn",
+    ]
+
+
+PIECES = [
+    "é",
+    "ü",
+    "%C3%BC",
+    "%e3%80%82",
+    "\u3002",
+    "\uff0e",
+    "\uff41",
+    "\uff0f",
+    "\uff1a",
+    "\uff20",
+    "\uff1f",
+    "\ufe0f",
+    "xn--",
+    "ß",
+]
+PIECES += [
+    "www.",
+    "\uff57\uff57\uff57",
+    ".",
+    "/",
+    ":",
+    ":80",
+    "@",
+    "?",
+    "#",
+    "%3",
+    "%",
+    "34",
+    "[",
+    "]",
+    "a",
+    "B",
+    "-",
+]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), max_size=30))
+def test_a_key_is_its_own_key(texts: list[str]) -> None:
+    keys = urls.key(pl.Series(texts, dtype=pl.String))
+    assert urls.key(keys).to_list() == keys.to_list()
+    assert urls.key("https://" + keys).to_list() == keys.to_list()
+
+
+def test_escapes_nested_in_escapes_take_time_that_grows_with_their_number() -> None:
+    """Round by round these 300,000 characters would take an hour."""
+    assert urls.key(pl.Series(["a.b/" + "%3" * 150_000 + "4"])).to_list() == ["a.b/4"]
+    assert urls.key(pl.Series(["a/%%341%2f%3%35%zz%"])).to_list() == ["a/A%2F5%zz%"]
