@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.remedies import damaged_line
@@ -40,6 +38,8 @@ def require_recorded(root: Path) -> None:
 
 def parsed(file: Path) -> Any:
     """Return a YAML file's document; DVC has read it before us."""
+    import yaml  # not above: a Python without it is told so by src/stage.py
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
 

@@ -29,7 +29,7 @@ def test_the_weights_are_those_of_a_model_but_for_biases_and_norms(
 
 
 def test_what_cannot_fit_is_refused_with_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimates, "memory", lambda: 10**9)
+    monkeypatch.setattr(estimates, "physical_memory", lambda: 10**9)
     estimates.require_memory("a table", 10**9, "rows")
     with pytest.raises(ValueError, match=r"a table takes at least 2.0 GB .* has 1.0 GB: lower x"):
         estimates.require_memory("a table", 2 * 10**9, "x")

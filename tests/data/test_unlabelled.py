@@ -495,7 +495,7 @@ REFUSED: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"teacher_unlabelled.file": "data/raw/embedded/mroe.csv"},
         "teacher_unlabelled",
-        ["mroe.csv is missing; did you m", "its folder holds more.csv"],
+        ["mroe.csv is missing", "its folder holds more.csv"],
     ),
     (
         {"teacher_unlabelled.file": "elsewhere/more.csv"},

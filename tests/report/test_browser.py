@@ -176,7 +176,7 @@ def test_templates_use_the_placeholders_that_dvc_fills() -> None:
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MinnowError, match=r"has no \.dvc folder"):
+    with pytest.raises(MinnowError, match=r"is no git repository.*git init"):
         plots_template.main(tmp_path)
 
 

@@ -315,7 +315,7 @@ PARAMS: list[tuple[Any, list[str]]] = [
     ),
     ({"other": "../../etc/passwd"}, ["extra.other: ", "leads out of the project"]),
     ({"other": "data/raw/hub/x.csv"}, ["extra.other is ", "it must lie in data/raw/file/"]),
-    ({"other": "data/raw/file"}, ["extra.other: ", "Is a directory"]),
+    ({"other": "data/raw/file"}, ["extra.other: ", "is a folder, not a file"]),
     ({"other": 1}, ["extra.other is 1: must be a valid string"]),
     (None, ["extra is null"]),
 ]

@@ -4,9 +4,10 @@ import errno
 import ssl
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Literal
 
-from minnow.errors import MinnowError, behind, reason
+from minnow.errors import MinnowError, behind, command, reason
 
 # What no network causes, though it may not name a file.
 OF_THIS_MACHINE = (
@@ -204,7 +205,8 @@ def way(wanted: Wanted, error: BaseException) -> str:
     if isinstance(error, MinnowError):
         return f"{wanted} was not fetched: {error}"
     if isinstance(error, OfflineModeIsEnabled):
-        return f"HF_HUB_OFFLINE is set and the cache lacks {wanted}; unset it, or {copied(wanted)}"
+        lacking = f"HF_HUB_OFFLINE is set and the cache lacks {wanted}"
+        return f"{lacking}; unset it, {without_network(wanted)}"
     if "CERTIFICATE" in str(error):
         return (
             f"{wanted} was not fetched: the Hub's certificate is not trusted ({reason(error)});"
@@ -222,16 +224,14 @@ def way(wanted: Wanted, error: BaseException) -> str:
             f"{wanted} was not fetched: what answers is not the Hub ({said(error)}); the network"
             " may want you to sign in in a browser; look at HF_ENDPOINT and the proxy too"
         )
-    return f"cannot reach the Hub for {wanted} @ {wanted.revision}, and the cache lacks it" + (
-        f" ({reason(error)}); connect, or {copied(wanted)}"
-    )
+    away = f"cannot reach the Hub for {wanted} ({reason(error)})"
+    return f"{away}; connect, {without_network(wanted)}"
 
 
-def copied(wanted: Wanted) -> str:
-    """Return how a machine without a network gets a repository."""
-    option = "--repo-type dataset " if wanted.kind is DATA_SET else ""
-    return (
-        f"run `hf download {option}{wanted.name} --revision {wanted.revision}` on a connected"
-        " machine, copy its ~/.cache/huggingface/hub here and set HF_HUB_OFFLINE=1, or"
-        f" {wanted.kind.otherwise}"
-    )
+def without_network(wanted: Wanted) -> str:
+    """Return how a machine that does not reach the Hub does without it; short, since the line
+    before it names the repository as well.
+    """
+    option = ["--repo-type dataset"] if wanted.kind is DATA_SET else []
+    fetch = command("hf download", *option, Path(wanted.name), "--revision", Path(wanted.revision))
+    return f"{wanted.kind.otherwise}, or copy the cache of {fetch}"

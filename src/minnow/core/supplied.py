@@ -46,7 +46,7 @@ def supplied_file(path: Path, folder: Path) -> Path:
         raise MinnowError(f"{path} cannot be read: {cause}; name a readable file") from None
     for stands_for, kind in KINDS:
         if stands_for(mode):
-            raise MinnowError(f"{path} is {kind}, not a file; put a regular file there")
+            raise MinnowError(f"{path} is {kind}, not a file; name a regular file")
     if not (end.is_relative_to(home) or _is_cached(end, home)):
         raise MinnowError(
             f"{path} leads to {end}, outside {folder}; copy the file itself there, and `dvc add` it"
