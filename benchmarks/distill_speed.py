@@ -15,6 +15,10 @@ teacher in the loop, padded to the longest of the batch, float32, batch 32. (c) 
 
 (a) and (b) run whole steps for `--seconds` each after one step to warm up; (c) runs one epoch over
 all rows after a short one to warm up. A row is one URL in one epoch.
+
+The last column says how much of a matrix product's speed (c) reaches, measured in the same run: the
+FLOPs of the linear layers' products alone, 2 a weight and token forward and 4 backward, over what
+`minnow.core.runtime.product_rate` gives. Attention, norms and the optimizer count as nothing.
 """
 
 import argparse
@@ -39,7 +43,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from minnow.core.runtime import Runtime, choose_dtype, machine
+from minnow.core.runtime import Runtime, choose_dtype, machine, product_rate
 from minnow.distill.losses import distillation
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
@@ -176,6 +180,21 @@ def padding(lengths: Tensor, batch_size: int) -> float:
     return sum(int(lengths[rows].max()) * len(rows) for rows in batches) / int(lengths.sum())
 
 
+def body_weights(model: PreTrainedModel) -> int:
+    """Return how many weights the linear layers have that see every token: all but the head's."""
+    body: nn.Module = model.base_model
+    return sum(part.weight.numel() for part in body.modules() if isinstance(part, nn.Linear))
+
+
+def gflop_a_row(lengths: Tensor, batch_size: int) -> float:
+    """Return the GFLOP of the products for a row in one epoch, the teacher's part spread over all
+    epochs and without its padding.
+    """
+    tokens = float(lengths.float().mean())
+    trained = 6 * body_weights(make_student()) * tokens * padding(lengths, batch_size)
+    return 1e-9 * (trained + 2 * body_weights(make_teacher()) * tokens / EPOCHS)
+
+
 def first_rows(work: Work, rows: int) -> Work:
     """Return the first rows of the work."""
     rows = min(rows, len(work.encoded))
@@ -220,24 +239,27 @@ def main() -> None:
     peer = teacher_in_the_loop(work, teacher, width=None, batch_size=32, seconds=options.seconds)
     print(f"(b) peer: {peer:.2f} rows/s", flush=True)
     dtype = choose_dtype(options.precision, CPU)
+    product = max(product_rate(dtype) for _ in range(3))
+    print(f"a matrix product: {product:.0f} GFLOP/s")
     logits, teacher_seconds = teacher_pass(work, dtype)
     print(f"the teacher's one pass: {teacher_seconds:.1f} s", flush=True)
     print(
-        "| way | batch | dropout | precision | rows/s | over (a) | over (b)"
-        " |\n|---|---|---|---|---|---|---|"
+        "| way | batch | dropout | precision | rows/s | over (a) | over (b) | of a product |"
+        "\n|---|---|---|---|---|---|---|---|"
     )
     print(
         f"| (a) notebook | 32 | {DROPOUT} | float32 | {notebook:.2f} | 1.0 |"
-        f" {notebook / peer:.2f} |"
+        f" {notebook / peer:.2f} | |"
     )
-    print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 |")
+    print(f"| (b) peer | 32 | {DROPOUT} | float32 | {peer:.2f} | {peer / notebook:.1f} | 1.0 | |")
     for batch_size, dropout in ((32, DROPOUT), (128, DROPOUT), (128, 0.0)):
         seconds = epoch_seconds(work, logits, batch_size=batch_size, dropout=dropout, dtype=dtype)
         rate = ROWS / (seconds + teacher_seconds / EPOCHS)
+        share = rate * gflop_a_row(work.encoded.lengths, batch_size) / product
         name = str(dtype).removeprefix("torch.")
         cells = (
             f"{batch_size} | {dropout} | {name} | {rate:.1f} | {rate / notebook:.1f} |"
-            f" {rate / peer:.2f}"
+            f" {rate / peer:.2f} | {share:.0%}"
         )
         print(f"| (c) minnow | {cells} |", flush=True)
 

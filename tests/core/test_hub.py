@@ -309,7 +309,7 @@ def test_offline_without_a_cache_says_so(standing: Hub, monkeypatch: pytest.Monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(MinnowError, match="HF_HUB_OFFLINE is set and the cache lacks") as caught:
         fetched(standing)
-    assert f"run `hf download {NAME} --revision" in one_line(caught)
+    assert f"the cache of `hf download {NAME} --revision" in one_line(caught)
 
 
 def rotten(cache: Path, commit: str) -> Path:

@@ -81,6 +81,13 @@ def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
     )
 
 
+@pytest.mark.parametrize("safe", [0, 1])
+def test_where_no_rate_does_none_is_named(safe: int) -> None:
+    margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
+    with pytest.raises(MinnowError, match=rf"has {safe} safe rows.*allows 0; set null$"):
+        calibration.decision_threshold(margins, labels, 0.5)
+
+
 def test_quality_is_by_its_own_measures_and_of_each_split() -> None:
     """Four fifths said of a phishing row and of a safe one: nll of 4/5 and 1/5, Brier of 1/5 and
     4/5, and three tenths above the share.

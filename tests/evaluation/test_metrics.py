@@ -112,6 +112,10 @@ def test_the_threshold_of_a_false_positive_rate_by_hand() -> None:
     assert metrics.true_positive_rate(MARGINS, LABELS, -2.0) == 1.0
     assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.2) == -0.5
     assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.19) is None, "not one of five"
+    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.8) == -4.0
+    assert metrics.threshold_at_fpr(MARGINS, LABELS, 1.0) is None, "nobody is left to stop at"
+    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4, least=2) == -2.0
+    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4, least=3) is None
 
 
 @pytest.mark.parametrize("fpr", [0.01, 0.03, 0.2, 0.5])
@@ -166,6 +170,16 @@ def test_bins_have_equal_mass_and_keep_ties_together() -> None:
     assert metrics.expected_calibration_error(tied, labels) == pytest.approx(
         metrics.expected_calibration_error(tied[shuffled], labels[shuffled]), abs=1e-12
     )
+
+
+def test_bins_with_ties_and_empty_ones_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of five rows four are tied at probability 0.5: their middle, 2 of 5, falls in the second of
+    # four bins; the last row's, 4.5 of 5, in the fourth. The first and the third stay empty.
+    monkeypatch.setattr(metrics, "ECE_BINS", 4)
+    margins, labels = np.array([0.0, np.log(9), 0.0, 0.0, 0.0]), np.array([1, 1, 0, 0, 0])
+    expected, observed, rows = metrics.calibration_bins(margins, labels)
+    assert expected == pytest.approx([0.5, 0.9])
+    assert (observed.tolist(), rows.tolist()) == ([0.25, 1.0], [4, 1])
 
 
 def test_calibration_error_is_near_0_for_true_probabilities_and_not_for_others() -> None:

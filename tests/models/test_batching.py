@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from helpers.training import CPU, PAD, encoded
 from minnow.models import batching
-from minnow.models.batching import encode, inference_batches, training_batches
+from minnow.models.batching import BLUR, POOL_BATCHES, encode, inference_batches, training_batches
 
 ROWS = [[1, 5, 6], [1], [1, 9, 9, 9, 2], [1, 4]]
 
@@ -132,6 +132,34 @@ def test_training_batches_are_not_in_order_of_length() -> None:
     means = [float(rows[batch].float().mean()) for batch in batches]
     rising = sum(a < b for a, b in pairwise(means)) / (len(means) - 1)
     assert 0.3 < rising < 0.7
+
+
+@pytest.mark.parametrize(("rows", "blurred"), [(900, True), (4 * 50 * 4, False)])
+def test_training_batches_equal_a_plain_loop(rows: int, blurred: bool) -> None:
+    """Pools of 50 batches, each in order of length, which little data blurs by up to a tenth;
+    rows as long as each other stay in the order of the draw.
+    """
+    size = 8 if blurred else 4
+    got = training_batches(
+        lengths(rows), batch_size=size, generator=torch.Generator().manual_seed(5)
+    )
+    generator, wanted = torch.Generator().manual_seed(5), []
+    order = torch.randperm(rows, generator=generator).tolist()
+    for first in range(0, rows, POOL_BATCHES * size):
+        pool = order[first : first + POOL_BATCHES * size]
+        keys = lengths(rows)[pool]
+        if blurred:
+            keys = keys * (1 + BLUR * (2 * torch.rand(len(pool), generator=generator) - 1))
+        ranked = [pool[i] for i in sorted(range(len(pool)), key=keys.tolist().__getitem__)]
+        wanted += [ranked[start : start + size] for start in range(0, len(ranked), size)]
+    drawn = torch.randperm(len(wanted), generator=generator).tolist()
+    assert [batch.tolist() for batch in got] == [wanted[i] for i in drawn]
+
+
+def test_rows_of_one_length_are_answered_in_their_order() -> None:
+    rows = torch.tensor([5, 9, 7] * 400)
+    flat = torch.cat(list(inference_batches(rows, tokens=90))).tolist()
+    assert flat == sorted(range(1_200), key=lambda row: -int(rows[row]))
 
 
 def test_inference_batches_cover_all_rows_within_the_budget() -> None:

@@ -50,10 +50,11 @@ def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> floa
     threshold = metrics.threshold_at_fpr(margins, labels, fpr)
     if threshold is None:
         safe = int((labels == 0).sum())
+        # One safe row must be left that is not accused.
+        lowest = f"{np.ceil(1e4 / safe) / 1e4:g} or more, or " if safe > 1 else ""
         raise MinnowError(
             f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that"
-            f" allows {metrics.allowed_false_positives(safe, fpr)}; set"
-            f" {np.ceil(1e4 / max(safe, 1)) / 1e4:g} or more, or null"
+            f" allows {metrics.allowed_false_positives(safe, fpr)}; set {lowest}null"
         )
     return threshold
 
