@@ -11,8 +11,13 @@ def load(folder: str | Path, *, device: str | None = None) -> "Classifier":
     """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
 
     Raises:
-        MinnowError: the folder is no release, or a file of it is missing or damaged.
+        MinnowError: the folder is no release, or a file of it is missing or damaged; one line of at
+        most 300 characters.
     """
+    from minnow.errors import MinnowError, cut_off
     from minnow.release import classifier
 
-    return classifier.load_release(folder, device=device)
+    try:
+        return classifier.load_release(folder, device=device)
+    except MinnowError as error:
+        raise MinnowError(cut_off(str(error))) from error.__cause__

@@ -44,6 +44,21 @@ def test_start_seeds_every_generator_with_0_too() -> None:
     assert all(a != b for a, b in zip(seeded(0), seeded(1), strict=True))
 
 
+def test_on_a_gpu_no_fused_attention_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has a backward pass that gives other bytes from run to run."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    flags = torch.backends.cuda
+    switches = (flags.enable_flash_sdp, flags.enable_mem_efficient_sdp, flags.enable_cudnn_sdp)
+    try:
+        assert start(params(device="auto")).device.type == "cuda"
+        assert flags.math_sdp_enabled()
+        enabled = flags.flash_sdp_enabled, flags.mem_efficient_sdp_enabled, flags.cudnn_sdp_enabled
+        assert not any(call() for call in enabled)
+    finally:
+        for switch in switches:
+            switch(True)
+
+
 def test_start_sets_threads_and_determinism() -> None:
     torch.use_deterministic_algorithms(False)
     assert start(params(threads=1)) == Runtime(CPU, torch.float32)

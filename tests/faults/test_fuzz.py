@@ -21,10 +21,10 @@ def test_the_loop_notices_tracebacks_writes_and_long_words(
     from minnow.errors import MinnowError
 
     def raising(error: Exception) -> object:
-        def call() -> None:
+        def asks() -> None:
             raise error
 
-        return lambda place, chance: call
+        return lambda place, chance: asks
 
     def judged(case: object) -> tuple[str, str]:
         monkeypatch.setitem(fuzz.CASES, "own", case)  # type: ignore[arg-type]

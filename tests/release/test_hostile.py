@@ -123,3 +123,11 @@ def test_settings_of_another_type_are_refused(folder: Path, name: str, value: ob
     (folder / "minnow.json").write_text(json.dumps(content | {name: value}))
     with pytest.raises(MinnowError, match=r"minnow\.json is broken \(TypeError"):
         load(folder)
+
+
+def test_no_message_of_load_is_longer_than_a_line(tmp_path: Path) -> None:
+    far = tmp_path.joinpath(*["x" * 100] * 4)
+    far.mkdir(parents=True)
+    with pytest.raises(MinnowError, match="give the folder models/release") as caught:
+        load(far)
+    assert len(one_line(caught)) <= 300

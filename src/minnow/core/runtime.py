@@ -69,7 +69,9 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
     cuda = params.device != "cpu" and params.kernels == "native" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     if cuda:
-        # under `warn_only` the fused attention kernels' backward passes stay non-deterministic
+        # Under `warn_only` the fused kernels' backward passes stay non-deterministic. cuDNN's takes
+        # half a second as well for each new length of a batch (measured on an H100).
+        torch.backends.cuda.enable_cudnn_sdp(False)
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
     return Runtime(device, choose_dtype(params.precision, device), params.precision == "auto")
