@@ -1,26 +1,57 @@
 """same_results: after a run, say in a line that metrics differ from the committed ones, and why.
 
-Quiet where nothing differs, and where code, data or params differ too: then that is the reason.
+Quiet where nothing differs, and where code, data or params differ too, from those committed or from
+those that the committed results were made with: then that is the reason.
 """
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from minnow.errors import tell
+from minnow.layout import Layout
 
 RESULTS = ("metrics", "reports", "dvc.lock")
 REASONS = ("src", "params.yaml", "dvc.yaml", "data", "constraints.txt", "pyproject.toml")
+# What of it no stage makes.
+SUPPLIED = ("src/", "data/raw/", "data/base/")
 
 
 def main(root: Path) -> None:
     """Print at most one line."""
     results, reasons = changed(root, RESULTS), changed(root, REASONS)
-    if results and not reasons:
+    if results and not reasons and made_of(committed_lock(root)) == made_of(written_lock(root)):
         tell(
             f"{len(results)} committed results differ from those of this machine: its CPU or its"
             " kernels give other weights; docs/reproducibility.md says what that is worth, `git"
             " checkout -- .` takes the committed ones back"
         )
+
+
+def made_of(lock: str) -> dict[str, Any]:
+    """Return by stage the code, the supplied data and the params that a dvc.lock says it ran on."""
+    import yaml
+
+    stages = (yaml.safe_load(lock) or {}).get("stages", {})
+    return {
+        name: (
+            stage.get("params"),
+            [dep for dep in stage.get("deps", []) if dep["path"].startswith(SUPPLIED)],
+        )
+        for name, stage in stages.items()
+    }
+
+
+def committed_lock(root: Path) -> str:
+    """Return the text of dvc.lock at HEAD, empty where there is none."""
+    command = ["git", "show", "HEAD:./dvc.lock"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout
+
+
+def written_lock(root: Path) -> str:
+    """Return the text of dvc.lock as it is now, empty where there is none."""
+    lock = Layout(root).lock
+    return lock.read_text(encoding="utf-8") if lock.exists() else ""
 
 
 def changed(root: Path, places: tuple[str, ...]) -> list[str]:
