@@ -7,7 +7,6 @@ import pytest
 
 from minnow.tools import same_results
 
-
 LOCK = """
 stages:
   teacher:

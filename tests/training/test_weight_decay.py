@@ -1,32 +1,11 @@
-"""Which weights decay: never an embedding, for only so are the rows that occur trained alone."""
+"""Embeddings never decay, for only so may the rows that occur be trained alone."""
 
 import torch
-from torch import nn
 
-from helpers.training import BFLOAT16, FLOAT32, tiny_model
-from minnow.core.runtime import Runtime
+from helpers.training import FLOAT32, tiny_model
 from minnow.training.weights import Weights, only_used_embeddings
 
 DECAY = 0.25
-
-
-def decays(model: nn.Module, runtime: Runtime) -> dict[str, float]:
-    """Return the decay of each weight by its name."""
-    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    weights = Weights(model, runtime)
-    found = {
-        id(m): group["weight_decay"] for group in weights.groups(DECAY) for m in group["params"]
-    }
-    return {name: found[id(master)] for name, master in zip(names, weights.masters, strict=True)}
-
-
-def test_matrices_decay_and_embeddings_biases_and_norms_do_not() -> None:
-    for runtime in (FLOAT32, BFLOAT16):
-        found = decays(tiny_model(), runtime)
-        plain = {name for name in found if "embeddings" in name or "bias" in name or "Norm" in name}
-        assert {name for name, decay in found.items() if decay == 0.0} == plain
-        assert {found[name] for name in found.keys() - plain} == {DECAY}
-        assert "bert.embeddings.word_embeddings.weight" in plain
 
 
 def test_a_row_that_never_occurs_keeps_its_weights_to_the_last_bit() -> None:
