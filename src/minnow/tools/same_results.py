@@ -20,7 +20,7 @@ SUPPLIED = ("src/", "data/raw/", "data/base/")
 def main(root: Path) -> None:
     """Print at most one line."""
     results, reasons = changed(root, RESULTS), changed(root, REASONS)
-    if results and not reasons and made_of(committed_lock(root)) == made_of(written_lock(root)):
+    if results and not reasons and ran_on(committed_lock(root)) == ran_on(written_lock(root)):
         tell(
             f"{len(results)} committed results differ from those of this machine: its CPU or its"
             " kernels give other weights; docs/reproducibility.md says what that is worth, `git"
@@ -28,7 +28,7 @@ def main(root: Path) -> None:
         )
 
 
-def made_of(lock: str) -> dict[str, Any]:
+def ran_on(lock: str) -> dict[str, Any]:
     """Return by stage the code, the supplied data and the params that a dvc.lock says it ran on."""
     import yaml
 
