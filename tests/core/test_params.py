@@ -1,11 +1,13 @@
 """params.yaml: every mistake gets one line with the full key and the nearest legal name."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from pydantic import ValidationError
 
 from helpers.paths import ROOT
@@ -14,6 +16,7 @@ from minnow.core.params import Block, Names, RuntimeParams, StageParams
 from minnow.data.params import DataParams
 from minnow.errors import MinnowError
 from minnow.models.params import BuildParams
+from minnow.stages import validate
 from minnow.stages.distill import Params
 from minnow.student.params import StudentParams
 from minnow.teacher.params import TeacherParams
@@ -68,7 +71,8 @@ def complaint(key: str, value: Any) -> str:
         ("teacher.training.epochs", True, "is true: must be a valid integer"),
         ("teacher.training.epochs", MISSING, "is missing"),
         ("teacher.training.epoch", 3, "did you mean 'epochs'?"),
-        ("teacher.training.learning_rate", "1e-4", "YAML reads 1e-4 as text, write 1.0e-4"),
+        ("teacher.training.learning_rate", "1e-4", "it is text, take off the quotes"),
+        ("teacher.training.learning_rate", ".5e3", "write for example 0.05 or 5e-2 without"),
         ("teacher.training.batch_size", "64", "it is text, take off the quotes"),
         ("teacher.training", None, "is null: must be a block with the keys epochs"),
         ("runtime.threads", 0, "is 0: must be greater than or equal to 1"),
@@ -79,7 +83,7 @@ def complaint(key: str, value: Any) -> str:
         ("student.narrowing", "projektion", "did you mean 'projection'?"),
         ("student.hidden_size", 8, "greater than or equal to 16"),
         ("data.positive_label", [1], "is [1]: must be text, a number, true or false"),
-        ("data.move_scheme", "yes", "is 'yes': must be a valid boolean"),
+        ("data.move_scheme", "yes", "valid boolean; it is text, write for example true or false"),
         ("data.test", float("nan"), "is nan: must be a finite number"),
     ],
 )
@@ -302,3 +306,22 @@ def test_params_are_frozen() -> None:
 def test_the_projects_own_presets_load(tmp_path: Path, preset: str) -> None:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({**DOCUMENT, "preset": preset}))
     assert Params.load(tmp_path).preset == preset
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "value"),
+    [
+        ("presets.embedded.teacher.training.learning_rate", "2e-5", 2e-5),
+        ("presets.embedded.teacher.training.learning_rate", "0.00001", 1e-5),
+        ("presets.file.data.positive_label", '"yes"', "yes"),
+        ("presets.file.data.positive_label", '"010"', "010"),
+        ("presets.file.data.positive_label", '"1:30"', "1:30"),
+        ("presets.file.teacher.revision", '"123456e1"', "123456e1"),
+    ],
+)
+def test_what_an_experiment_sets_is_read_as_given(
+    tmp_path: Path, key: str, given: str, value: object
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", [f"{key}={given}"])
+    assert params.pick(validate.checked(tmp_path), key) == value

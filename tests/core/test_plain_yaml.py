@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import parse_yaml
 
 from helpers.errors import one_line
 from helpers.paths import ROOT
@@ -39,7 +41,8 @@ HOSTILE = {
     "digits": ("a: " + "9" * 5000, "a number of 5000 digits; at most 30"),
     "digits of a list": ("a: [" + "9" * 5000 + "]", "a number of 5000 digits"),
     "hexadecimal": ("a: 0x" + "f" * 900, "a number of 902 digits"),
-    "base 60": ("a: " + "1:" + ":".join(["59"] * 30), "digits; at most 30"),
+    "version": ("%YAML 1.1\n---\na: 010\n", "read as YAML 1.2; take that line out"),
+    "no digit": ("a: ._\n", None),
     "null byte": ("a: x\0y", "control characters"),
     "escaped null byte": ('a: "x\\0y"', "control characters"),
     "escape": ('a: "\\e[31m"', "control characters"),
@@ -48,7 +51,7 @@ HOSTILE = {
     "long key": ("x" * 5000 + ": 1", None),
     "number as name": ("5: a\n", "a name is not text"),
     "null as name": ("~: a\n", "a name is not text"),
-    "true as name": ("yes: a\n", "a name is not text"),
+    "true as name": ("true: a\n", "a name is not text"),
     "list as name": ("[a]: 1\n", "a name is not text"),
     "mapping as name": ("{a: 1}: 1\n", "a name is not text"),
     "mapping of itself": ("? &a {b: *a}\n: 1\n", "stands for nothing before it"),
@@ -60,6 +63,13 @@ HOSTILE = {
     "too large": ("a: 1\n" + "#" * MOST_BYTES, "more than 100,000 bytes"),
     "merge of text": ("a: {<<: text}\n", None),
 }
+SPELLINGS = """
+010 030000 00 0 -0 +0 +7 -7 09 -010 0_1 1_000 1__0 1_ _1 -_1 0o17 -0o17 0O17 0o_7 0o8 0b11 0b2
+0b_1 0x1F 0X1F -0x1 0x_1 0x 1:30 1:30.5 1e5 1E5 1e-05 2e-5 1e+5 +1e5 -1e5 12e03 1.0e-5 1.0e5
+1.e5 1. .5 +.5 -.5 .5e3 .5e-3 ._5 1._5 1_0.5 1_0e5 .1_0 01.5 01e5 00.0 0e0 1e 1e+ e5 1.0e1_0
+1e400 .inf -.inf +.inf .Inf .iNF .nan .NaN +.nan . yes Yes NO on off y n true True TRUE tRUE
+false FALSE ~ null Null NULL nULL 1.2.3 --1 2024-1-1 0123456e1
+"""
 READ = """
 import resource, sys
 from pathlib import Path
@@ -123,6 +133,28 @@ def test_what_the_bounds_leave_is_read(tmp_path: Path) -> None:
         "b": {"x": [1, "ü"]},
         "5": "2024-02-30",
     }
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.split())
+def test_a_value_is_what_dvc_reads(tmp_path: Path, spelling: str) -> None:
+    """DVC's lock and its runs' tables would otherwise tell of other values than the stages used."""
+    text = f"a: {spelling}\nb: [{spelling}]\n{spelling}x: 1\n"
+    assert repr(read(tmp_path / "p", text)) == repr(dict(parse_yaml(text, "p")))
+
+
+def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
+    text = "a: [010, 0o10, 0x1F, -0b11, 1_000, 1e-05, 2E5, .5, 1:30, yes, off, 0O7, True]\n"
+    assert read(tmp_path / "p", text) == {
+        "a": [10, 8, 31, -3, 1000, 1e-5, 2e5, 0.5, "1:30", "yes", "off", "0O7", True]
+    }
+
+
+@pytest.mark.parametrize("value", ["1", "1.5", "1e-05", "yes", "010", "1:30", "0o7", "true", "~"])
+def test_text_that_dvc_writes_is_text(tmp_path: Path, value: str) -> None:
+    """As DVC writes down what `-S` sets: with quotes only where YAML 1.2 needs them."""
+    (tmp_path / "p").write_text("a: 0\nb: 0\n")
+    apply_overrides(tmp_path / "p", [f'a="{value}"', "b=2e-5"])
+    assert plain_yaml.read_yaml(tmp_path / "p") == {"a": value, "b": 2e-5}
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ PARAMS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"presets.embedded.teacher.training.epochs": 0},
         ["teacher.training.epochs is 0", "equal to 1"],
     ),
-    ("teacher", {"presets.embedded.teacher.training.learning_rate": "1e-4"}, ["write 1.0e-4"]),
+    ("teacher", {"presets.embedded.teacher.training.learning_rate": "1e-4"}, ["off the quotes"]),
     ("teacher", {"presets.embedded.runtime.device": "cdua"}, ["did you mean 'cuda'?"]),
     (
         "teacher",

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_va
 from pydantic_core import ErrorDetails
 
 from minnow.core.bounds import Threads
-from minnow.core.plain_yaml import read_yaml
+from minnow.core.plain_yaml import is_plain_number, read_yaml
 from minnow.errors import MinnowError, listed, nearest, shortened, together
 from minnow.layout import Layout
 
@@ -30,6 +30,8 @@ Kernels = Literal["native", "portable"]
 PLAIN_NAME = r"[A-Za-z0-9_-]{1,64}"
 # How pydantic marks what a value could have been that may be text or a number.
 SCALARS = ("str", "int", "float", "bool")
+# What pydantic says of text that should be something else, and how that is written.
+WRITTEN = {"int_type": "300", "float_type": "0.05 or 5e-2", "bool_type": "true or false"}
 
 
 class Block(BaseModel):
@@ -222,13 +224,8 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
         hint = nearest(
             value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         )
-    elif isinstance(value, str) and _is_number(value):
-        is_power = "e" in value.lower()
-        hint = (
-            "; YAML reads 1e-4 as text, write 1.0e-4"
-            if is_power
-            else "; it is text, take off the quotes"
-        )
+    elif isinstance(value, str) and detail["type"] in WRITTEN:
+        hint = _spelling(value, detail["type"])
     return f"{key} is {_shown(value)}: {rule}{hint}"
 
 
@@ -255,9 +252,8 @@ def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     return block
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _spelling(text: str, error: str) -> str:
+    """Return how to write what was read as text."""
+    if is_plain_number(text) and error != "bool_type":
+        return "; it is text, take off the quotes"
+    return f"; it is text, write for example {WRITTEN[error]} without quotes"

@@ -4,6 +4,7 @@ What a parser would expand, follow or execute is bounded or refused before anyth
 """
 
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Hashable, Mapping
@@ -24,11 +25,45 @@ MOST_DIGITS = 30
 # Control characters and halves of a surrogate pair: no path, name or column has them.
 UNWANTED = ("Cc", "Cs")
 
+# What is true or false or a number without quotes, as DVC reads it: YAML 1.2. PyYAML alone reads 1.1,
+# to which 010 is 8, 1:30 is 90, yes is true, and 1e-05, as DVC writes a small number, is text.
+PLAIN: Final = {
+    "bool": ("tTfF", "true|True|TRUE|false|False|FALSE"),
+    "int": ("-+0123456789", "[-+]?(0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"),
+    "float": (
+        "-+.0123456789",
+        r"[-+]?[0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
+        r"|[-+]?\.([0-9_]+([eE][-+][0-9]+)?|inf|Inf|INF)|\.(nan|NaN|NAN)",
+    ),
+}
+BASES = {"0b": 2, "0o": 8, "0x": 16}
+TAG = "tag:yaml.org,2002:"
+
 _Parser: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Return, by its first letter, what a text without quotes stands for; the first match counts."""
+    kept: dict[str, list[tuple[str, re.Pattern[str]]]] = {
+        letter: [rule for rule in rules if rule[0].removeprefix(TAG) not in PLAIN]
+        for letter, rules in _Parser.yaml_implicit_resolvers.items()
+    }
+    for name in ("bool", "float", "int"):
+        letters, pattern = PLAIN[name]
+        for letter in letters:
+            kept.setdefault(letter, []).append((TAG + name, re.compile(rf"(?:{pattern})\Z")))
+    return kept
+
+
+def is_plain_number(text: str) -> bool:
+    """Say whether a text would be a number if it stood without quotes."""
+    return any(re.fullmatch(PLAIN[name][1], text) for name in ("int", "float"))
 
 
 class _Loader(_Parser):  # type: ignore[misc]
     """Builds text, numbers, true, false and null, lists and mappings with distinct keys of text."""
+
+    yaml_implicit_resolvers = _resolvers()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse a key written twice, of which PyYAML takes the last without a word."""
@@ -58,16 +93,16 @@ class _Loader(_Parser):  # type: ignore[misc]
             raise _refusal(
                 f"a number of {len(node.value)} digits; at most {MOST_DIGITS} are allowed", node
             )
-        number: int = super().construct_yaml_int(node)
-        return number
+        text = node.value.replace("_", "")
+        return int(text, BASES.get(text.lstrip("-+")[:2], 10))
 
     def refuse_date(self, node: yaml.ScalarNode) -> None:
         """No field takes a date, and not each is one: 2024-02-30."""
         raise _refusal(f"{shortened(node.value)} reads as a date; write text in quotes", node)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.refuse_date)
+_Loader.add_constructor(TAG + "int", _Loader.construct_yaml_int)
+_Loader.add_constructor(TAG + "timestamp", _Loader.refuse_date)
 
 
 def _refusal(problem: str, node: Any) -> yaml.MarkedYAMLError:
@@ -146,6 +181,8 @@ def _check_events(text: str) -> None:
     for event in yaml.parse(text, _Parser):
         if getattr(event, "tag", None) is not None:
             raise _refusal("tags that begin with ! are not allowed; take it off", event)
+        if getattr(event, "version", None) not in (None, (1, 2)):  # DVC would read 1.1 as 1.1
+            raise _refusal("it says %YAML, and is read as YAML 1.2; take that line out", event)
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if anchor not in sizes:
