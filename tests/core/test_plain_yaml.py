@@ -61,7 +61,11 @@ HOSTILE = {
     "percent": ("%YAML 9.9\n---\na: 1\n", None),
     "unknown escape": ('a: "\\q"', None),
     "too large": ("a: 1\n" + "#" * MOST_BYTES, "more than 100,000 bytes"),
-    "merge of text": ("a: {<<: text}\n", None),
+    "merge of text": ("a: {<<: text}\n", "<< is not allowed; write out the names"),
+    "merge of a number": ("<<: {1: 2}\n", "line 1 is not valid YAML: << is not allowed"),
+    "merge of two": ("a:\n  <<: {device: cpu, device: cuda}\n", "line 2 is not valid YAML: <<"),
+    "merge of an alias": ("a: &a {b: 1}\nc: {<<: *a}\n", "<< is not allowed"),
+    "merge as value": ("a: <<\n", None),
 }
 SPELLINGS = """
 010 030000 00 0 -0 +0 +7 -7 09 -010 0_1 1_000 1__0 1_ _1 -_1 0o17 -0o17 0O17 0o_7 0o8 0b11 0b2

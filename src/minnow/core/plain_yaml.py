@@ -25,8 +25,8 @@ MOST_DIGITS = 30
 # Control characters and halves of a surrogate pair: no path, name or column has them.
 UNWANTED = ("Cc", "Cs")
 
-# What is true or false or a number without quotes, as DVC reads it: YAML 1.2. PyYAML alone reads 1.1,
-# to which 010 is 8, 1:30 is 90, yes is true, and 1e-05, as DVC writes a small number, is text.
+# What is true or false or a number without quotes, as DVC reads it: YAML 1.2. PyYAML alone reads
+# 1.1, to which 010 is 8, 1:30 is 90, yes is true, and 1e-05, as DVC writes a small number, is text.
 PLAIN: Final = {
     "bool": ("tTfF", "true|True|TRUE|false|False|FALSE"),
     "int": ("-+0123456789", "[-+]?(0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"),
@@ -43,7 +43,7 @@ _Parser: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return, by its first letter, what a text without quotes stands for; the first match counts."""
+    """Return, by its first letter, what a text without quotes is; the first match counts."""
     kept: dict[str, list[tuple[str, re.Pattern[str]]]] = {
         letter: [rule for rule in rules if rule[0].removeprefix(TAG) not in PLAIN]
         for letter, rules in _Parser.yaml_implicit_resolvers.items()
@@ -69,7 +69,9 @@ class _Loader(_Parser):  # type: ignore[misc]
         """Refuse a key written twice, of which PyYAML takes the last without a word."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith((":str", ":merge")):
+            if key.tag == TAG + "merge":  # would bring in names that nobody has looked at
+                raise _refusal("<< is not allowed; write out the names that it brings in", key)
+            if not isinstance(key, yaml.ScalarNode) or key.tag != TAG + "str":
                 raise _refusal("a name is not text; write it in quotes", key)
             if key.value in seen:
                 raise _refusal(f"{shortened(key.value)} is written twice", key)
