@@ -83,6 +83,9 @@ def complaint(key: str, value: Any) -> str:
         ("student.narrowing", "projektion", "did you mean 'projection'?"),
         ("student.hidden_size", 8, "greater than or equal to 16"),
         ("data.positive_label", [1], "is [1]: must be text, a number, true or false"),
+        ("data.positive_label", "x" * 300, "xx…: String should have at most 255 characters"),
+        ("data.positive_label", "", "is '': String should have at least 1 character"),
+        ("data.positive_label", float("inf"), "is inf: must be a finite number"),
         ("data.move_scheme", "yes", "valid boolean; it is text, write for example true or false"),
         ("data.test", float("nan"), "is nan: must be a finite number"),
     ],
@@ -229,9 +232,9 @@ def test_a_file_that_cannot_be_read_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_equal_keys_of_different_blocks_and_merged_ones_are_no_duplicates(tmp_path: Path) -> None:
-    (tmp_path / "p").write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\n")
-    assert params.read_params(tmp_path / "p") == {"a": {"x": 1}, "b": {"x": 2}}
+def test_equal_keys_of_different_blocks_are_no_duplicates(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("a: &a {x: 1}\nb: {y: *a, x: 2}\n")
+    assert params.read_params(tmp_path / "p") == {"a": {"x": 1}, "b": {"y": {"x": 1}, "x": 2}}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ NameList = Annotated[list[Name], Field(min_length=1, max_length=100)]
 Place = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_plain_path)]
 # What a file calls a class.
 ClassName = (
-    Annotated[str, Field(max_length=MOST_BYTES_OF_A_NAME)]
+    Annotated[str, Field(min_length=1, max_length=MOST_BYTES_OF_A_NAME)]
     | Annotated[int, Field(ge=-(2**63), lt=2**63)]
     | Annotated[float, Field(ge=-1e308, le=1e308)]
     | bool

@@ -195,18 +195,38 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
     try:
         return block.model_validate(raw)
     except ValidationError as error:
-        # a value that may be text or a number gets a complaint for each of these, all alike
-        complaints = (_complaint(detail, block, place) for detail in error.errors())
+        complaints = (_complaint(detail, block, place) for detail in _precise(error.errors()))
         raise MinnowError(f"params.yaml: {together(complaints)}") from None
+
+
+def _precise(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those of the other kinds where a value, which may be text or a
+    number, is of one kind and breaks its rule, such as the length of text.
+    """
+    broken = {detail["loc"][:-1] for detail in details if _of_scalars(detail) and _rule(detail)}
+    return [
+        detail
+        for detail in details
+        if not _of_scalars(detail) or _rule(detail) or detail["loc"][:-1] not in broken
+    ]
+
+
+def _of_scalars(detail: ErrorDetails) -> bool:
+    return bool(detail["loc"]) and str(detail["loc"][-1]).removeprefix("constrained-") in SCALARS
+
+
+def _rule(detail: ErrorDetails) -> bool:
+    """Say whether an error is of a rule, and not of the value's kind."""
+    return not detail["type"].endswith("_type")
 
 
 def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     parts = [shortened(str(part)) for part in detail["loc"]]
-    if parts and parts[-1].removeprefix("constrained-") in SCALARS:
-        return (
-            f"{'.'.join([place, *parts[:-1]])} is {_shown(detail['input'])}: must be text, a"
-            " number, true or false"
-        )
+    if _of_scalars(detail):
+        parts.pop()
+        if not _rule(detail):
+            key = ".".join([place, *parts])
+            return f"{key} is {_shown(detail['input'])}: must be text, a number, true or false"
     key = ".".join([place, *parts])
     if detail["type"] == "extra_forbidden":
         allowed = list(_block_at(block, parts[:-1]).model_fields)
