@@ -151,10 +151,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def warn(message: str) -> None:
-    """Tell the user on stderr, in one line, of something legal that may surprise."""
-    print(f"minnow: warning: {printable(message)}", file=sys.stderr)
+    """Tell the user on stderr, in one bounded line, of something legal that may surprise."""
+    print(cut_off(f"minnow: warning: {printable(message)}"), file=sys.stderr)
 
 
 def tell(message: str) -> None:
-    """Tell the user on stderr, in one line, what is being done for them."""
-    print(f"minnow: {printable(message)}", file=sys.stderr)
+    """Tell the user on stderr, in one bounded line, what is being done for them."""
+    print(cut_off(f"minnow: {printable(message)}"), file=sys.stderr)
