@@ -11,8 +11,8 @@ def load(folder: str | Path, *, device: str | None = None) -> "Classifier":
     """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
 
     Raises:
-        MinnowError: the folder is no release, or a file of it is missing or damaged; one line of at
-        most 300 characters.
+        MinnowError: the folder is no release, a file of it is missing or damaged, or torch sees no
+        such device; one line of at most 300 characters.
     """
     from minnow.errors import MinnowError, cut_off
     from minnow.release import classifier

@@ -33,7 +33,7 @@ from minnow.core.files import (
 )
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
-from minnow.errors import MinnowError
+from minnow.errors import LONGEST, MinnowError
 from minnow.layout import Layout
 from minnow.models import adapters, heads
 from minnow.models.batching import encode
@@ -195,6 +195,25 @@ def test_the_loader_gives_what_the_pipeline_judged(
     assert probabilities == pytest.approx(expected, abs=1e-12)
     assert labels == ["phishing" if margin > middle else "safe" for margin in margins]
     assert sorted(labels) == ["phishing", "phishing", "safe", "safe"]
+
+
+@pytest.mark.parametrize(
+    "device", ["banana", "", "meta", "cuda:99", "cpu:7", "x\n" * 400, 3, torch.device("meta")]
+)
+def test_a_device_that_is_not_here_is_named(folder: Path, device: Any) -> None:
+    with pytest.raises(MinnowError, match=r"^device is .*; allowed here: cpu") as caught:
+        minnow.load(folder, device=device)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= LONGEST
+    assert isinstance(device, int) or repr(str(device))[:40] in str(caught.value)
+
+
+def test_no_gpu_is_no_reason_to_download_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(MinnowError, match=r"^device is 'cuda'; allowed here: cpu(, mps)?; give "):
+        minnow.load(folder, device="cuda")
 
 
 def blocks(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.core.runtime import Runtime
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, listed, shortened
 from minnow.models import folders
 from minnow.models.anatomy import longest_text
 from minnow.models.batching import encode
@@ -67,18 +67,43 @@ def load_release(folder: str | Path, *, device: str | None = None) -> Classifier
     """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
 
     Raises:
-        MinnowError: the folder is no release, or a file of it is missing or damaged.
+        MinnowError: the folder is no release, a file of it is missing or damaged, or torch sees no
+        such device.
     """
-    path = Path(folder)
+    chosen, path = chosen_device(device), Path(folder)
     settings = read_settings(path)
     check(path)
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = folders.load_for_inference(path, Runtime(chosen, torch.float32))
     classifier = Classifier(model, folders.load_tokenizer(path), settings, chosen)
     with library_errors(f"{path} cannot be run", "download the release, or build it, again"):
         check_belong(classifier)
         classifier.margins(PROBES)
     return classifier
+
+
+def chosen_device(asked: str | torch.device | None) -> torch.device:
+    """Return the device of that name; None: a GPU where torch sees one, or else the CPU.
+
+    Raises:
+        MinnowError: torch sees no device of that name.
+    """
+    if asked is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    named = isinstance(asked, str | torch.device)
+    if not named or str(asked) not in seen_devices():
+        given = repr(str(asked)) if named else f"a {type(asked).__name__}"
+        raise MinnowError(
+            f"device is {shortened(given)}; allowed here: {listed(seen_devices())}; give one of"
+            " these, or none to take a GPU where there is one"
+        )
+    return torch.device(asked)
+
+
+def seen_devices() -> list[str]:
+    """Return the names of the devices that torch sees on this machine."""
+    gpus = [f"cuda:{gpu}" for gpu in range(torch.cuda.device_count())]
+    metal = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(["cuda", *gpus] if torch.cuda.is_available() else []), *metal]
 
 
 def check_belong(classifier: Classifier) -> None:
