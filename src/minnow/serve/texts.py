@@ -2,9 +2,9 @@
 computed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MappingView, Set
 
-from minnow.errors import MinnowError, shortened
+from minnow.errors import MinnowError, printable, shortened
 
 REMEDY = "leave out what is missing, decode bytes, and write numbers as text"
 
@@ -15,15 +15,9 @@ def asked_texts(texts: object) -> list[str]:
     Raises:
         MinnowError: it is no list of texts; names the position and type of the first that is none.
     """
-    if isinstance(texts, str):
-        raise MinnowError(
-            f"predict takes a list of URLs, given the text {texts[:60]!r}: put it into a list"
-        )
-    scalar = isinstance(texts, bytes | bytearray | memoryview | Mapping)
-    if scalar or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        raise MinnowError(
-            f"predict takes a list of URLs, given {_described(texts)}: give a list, or one column"
-        )
+    if mend := _no_list(texts):
+        raise MinnowError(f"predict takes a list of URLs, given {_described(texts)}: {mend}")
+    assert isinstance(texts, Iterable)
     given = list(texts)  # also of an array or a column, which have no truth
     for place, text in enumerate(given):
         if not isinstance(text, str):
@@ -34,15 +28,29 @@ def asked_texts(texts: object) -> list[str]:
     return given
 
 
+def _no_list(texts: object) -> str:
+    """Return what to give in place of something that is no list; nothing if it is one."""
+    if isinstance(texts, str):
+        return "put it into a list"
+    if isinstance(texts, Set | MappingView):
+        return "answers come in the order of the URLs, and it has none to rely on; give a list"
+    if hasattr(texts, "to_pylist"):  # pyarrow's, whose values are no texts of Python's
+        return "give what .to_pylist() of the column of URLs returns"
+    scalar = isinstance(texts, bytes | bytearray | memoryview | Mapping)
+    if scalar or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
+        return "give a list, or one column"
+    return ""
+
+
 def _described(value: object) -> str:
     """Return a value's type, and the value itself where that is short and harmless to print."""
-    name = type(value).__name__
-    if value is None or not isinstance(value, bool | int | float | bytes):
+    if isinstance(value, str):
+        return f"the text {shortened(repr(value[:60]), 62)}"
+    name = shortened(printable(type(value).__name__), 40)
+    # Of a class of the user's, repr may be anything, and may fail.
+    if type(value) not in (bool, int, float, bytes):
         return name
     # An integer of thousands of digits cannot be printed.
-    huge = isinstance(value, int) and value.bit_length() > 200
-    return (
-        name
-        if huge
-        else f"{name} {shortened(repr(value[:40] if isinstance(value, bytes) else value), 50)}"
-    )
+    if isinstance(value, int) and value.bit_length() > 200:
+        return name
+    return f"{name} {shortened(repr(value[:40] if isinstance(value, bytes) else value), 50)}"
