@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from minnow.models.beginnings import beginnings
+
 # Rows are sorted by length only within pools of this many batches: in one pool of everything, every
 # epoch would have much the same batches. Where there are fewer than four pools, lengths are blurred
 # by up to this share as well. On 2,100 URLs in batches of 128 that takes the share of batch mates
@@ -60,10 +62,30 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
     lengths: list[int] = []
     for first in range(0, len(texts), ENCODE_CHUNK):
         chunk = list(texts[first : first + ENCODE_CHUNK])
-        rows = tokenizer(chunk, truncation=True, return_attention_mask=False)["input_ids"]
+        rows = _rows(tokenizer, chunk)
         ids.append(torch.tensor(list(chain.from_iterable(rows)), dtype=torch.long))
         lengths.extend(len(row) for row in rows)
     return Encoded(torch.cat(ids), torch.tensor(lengths), int(tokenizer.pad_token_id))
+
+
+def _rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Return each text's tokens; of a very long one only the beginning is read, if that is enough.
+
+    All tokens of a beginning are also the whole's first: as many as count are the same.
+    """
+    read = beginnings(tokenizer, texts)
+    rows: list[list[int]] = _tokens(tokenizer, read)
+    for row, (text, begun) in enumerate(zip(texts, read, strict=True)):
+        if len(begun) < len(text) and len(rows[row]) < tokenizer.model_max_length:
+            rows[row] = _tokens(tokenizer, [text])[0]
+    return rows
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(texts, truncation=True, return_attention_mask=False)[
+        "input_ids"
+    ]
+    return ids
 
 
 def training_batches(
