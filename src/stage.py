@@ -4,19 +4,30 @@ Always runs the code that lies beside it: in a DVC experiment's checkout an inst
 be the workspace's.
 """
 
+import atexit
 import ctypes
+import functools
 import importlib
 import inspect
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 SRC = Path(__file__).resolve().parent
 ROOT = SRC.parent
 PR_SET_PDEATHSIG = 1
 # Before these train, the student is asked what later stages will ask of it.
 CHECKED_AHEAD = ("teacher", "distill")
+# Seconds until a signal that Python dropped is raised again.
+SOON = 0.01
+
+
+class Ended(SystemExit):
+    """A signal that ends this process, as an exception."""
 
 
 def prepare_process() -> None:
@@ -33,9 +44,34 @@ def prepare_process() -> None:
     # ignored.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, end)
+    sys.unraisablehook = functools.partial(raise_again, sys.unraisablehook)
     if sys.platform == "linux" and "DVC_STAGE" in os.environ:
         end_with_parent()
+
+
+def end(number: int, _: FrameType | None) -> None:
+    """Raise a signal as an exception."""
+    raise Ended(128 + number)
+
+
+def raise_again(others: Callable[[Any], object], lost: Any) -> None:
+    """Raise a signal again that came in a destructor or a callback, out of which Python lets no
+    exception: it would print a trace and go on.
+    """
+    if not isinstance(lost.exc_value, Ended | KeyboardInterrupt):
+        others(lost)
+    elif not sys.is_finalizing():
+        kind, told = type(lost.exc_value), lost.exc_value.args
+        signal.signal(signal.SIGALRM, lambda *_: throw(kind(*told)))
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+        # Python's end takes the handler away, and an alarm would then kill.
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
+
+
+def throw(error: BaseException) -> None:
+    """Raise an exception where a statement cannot stand."""
+    raise error
 
 
 def end_with_parent() -> None:

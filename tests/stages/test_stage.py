@@ -26,6 +26,39 @@ def main(root):
         time.sleep(60)
 """
 
+DROPPER = """
+import ctypes, os, signal, time, weakref
+
+class Handled:
+    def __del__(self):
+        os.kill(os.getpid(), NUMBER)
+        time.sleep(0.1)  # here the exception is raised, and dropped
+
+def twice():
+    for _ in range(2):
+        try:
+            Handled()
+        finally:
+            Handled()
+
+@ctypes.CFUNCTYPE(None)
+def called():
+    os.kill(os.getpid(), NUMBER)
+    time.sleep(0.1)
+
+def weakly():
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: (os.kill(os.getpid(), NUMBER), time.sleep(0.1)))
+    del thing
+
+def main(root):
+    try:
+        HOW()
+        time.sleep(30)
+    finally:
+        (root / "cleared").touch()
+"""
+
 
 def execute(
     *command: str, cwd: Path = ROOT, **environment: str
@@ -151,6 +184,37 @@ def test_a_signal_leaves_nothing_half_written(
     assert stderr.startswith(said)
     assert len(stderr.splitlines()) == bool(said)
     assert not list(copied.glob(".out.*")) + list(copied.glob("out"))
+
+
+@pytest.mark.parametrize("how", ["Handled", "twice", "called", "weakly"])
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGTERM, 143, ""),
+        (signal.SIGINT, 130, "minnow slow: interrupted; run it again to go on"),
+    ],
+)
+def test_a_signal_that_python_drops_ends_it_all_the_same(
+    copied: Path, how: str, number: signal.Signals, code: int, said: str
+) -> None:
+    """Out of a destructor or a callback no exception comes: Python prints a trace and goes on."""
+    tool = DROPPER.replace("NUMBER", str(int(number))).replace("HOW", how)
+    (copied / "src" / "minnow" / "tools" / "slow.py").write_text(tool)
+    done = execute(sys.executable, "src/stage.py", "slow", cwd=copied)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said), done.stderr
+    assert (copied / "cleared").exists()
+
+
+def test_what_else_python_drops_is_told_as_ever(copied: Path) -> None:
+    tool = DROPPER.replace("os.kill(os.getpid(), NUMBER)", "1 / 0").replace("HOW", "Handled")
+    tool = tool.replace("time.sleep(30)", "pass")
+    (copied / "src" / "minnow" / "tools" / "slow.py").write_text(tool)
+    done = execute(sys.executable, "src/stage.py", "slow", cwd=copied)
+    assert done.returncode == 0
+    assert "Exception ignored in" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
 
 
 def test_a_hangup_is_ignored_under_nohup(copied: Path) -> None:
