@@ -58,7 +58,7 @@ def texts(draw: random.Random, count: int) -> list[str]:
 def test_tokens_of_a_beginning_are_the_first_of_the_whole(kind: str, normal: Any) -> None:
     """The property that all rests on, of every place where a text may be cut."""
     tokenizer = MADE[kind](normal)
-    assert beginnings.is_local(tokenizer)
+    assert beginnings.splits_words(tokenizer)
     backend, cuts = tokenizer.backend_tokenizer, 0
     backend.no_truncation()
     for text in texts(random.Random(1), 150):
@@ -86,11 +86,11 @@ def test_encode_gives_the_same_tokens(
 
 
 def test_a_text_is_cut_at_the_last_place_of_the_second_half() -> None:
-    assert beginnings.beginning("a/b/c/d/e", 9) == "a/b/c/d/e"
-    assert beginnings.beginning("a/b/c/d/e", 8) == "a/b/c/d"
-    assert beginnings.beginning("a/b/c/d/e", 7) == "a/b/c", "what follows d is not looked at"
-    assert beginnings.beginning("a/bbbbbbb", 8) == "a/bbbbbbb"
-    assert beginnings.beginning("a=b c'd_e", 8) == "a=b c'd_e"
+    assert beginnings.cut_at_place("a/b/c/d/e", 9) == "a/b/c/d/e"
+    assert beginnings.cut_at_place("a/b/c/d/e", 8) == "a/b/c/d"
+    assert beginnings.cut_at_place("a/b/c/d/e", 7) == "a/b/c", "what follows d is not looked at"
+    assert beginnings.cut_at_place("a/bbbbbbb", 8) == "a/bbbbbbb"
+    assert beginnings.cut_at_place("a=b c'd_e", 8) == "a=b c'd_e"
 
 
 def test_other_tokenizers_read_all() -> None:
@@ -100,17 +100,19 @@ def test_other_tokenizers_read_all() -> None:
             setattr(tokenizer.backend_tokenizer, name, part)
         return tokenizer
 
-    assert beginnings.is_local(changed())
+    assert beginnings.splits_words(changed())
     blanks = pre_tokenizers.Metaspace()
-    assert not beginnings.is_local(changed(pre_tokenizer=blanks))
-    assert not beginnings.is_local(changed(pre_tokenizer=pre_tokenizers.ByteLevel(use_regex=False)))
-    assert not beginnings.is_local(changed(normalizer=normalizers.Replace("a/", "b")))
+    assert not beginnings.splits_words(changed(pre_tokenizer=blanks))
+    assert not beginnings.splits_words(
+        changed(pre_tokenizer=pre_tokenizers.ByteLevel(use_regex=False))
+    )
+    assert not beginnings.splits_words(changed(normalizer=normalizers.Replace("a/", "b")))
     left = changed()
     left.truncation_side = "left"
-    assert not beginnings.is_local(left)
+    assert not beginnings.splits_words(left)
     over = changed()
     over.add_tokens(["x/y"])
-    assert not beginnings.is_local(over)
+    assert not beginnings.splits_words(over)
     assert beginnings.beginnings(over, ["x/y" * 9_000]) == ["x/y" * 9_000]
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 # Only a text with more characters than this for each token that counts is cut.
 CHARACTERS = 64
-# Where such a text may be cut. The tokenizers that `is_local` names begin a new word here, whatever
+# Where such a text may be cut. The tokenizers that `splits_words` names begin a new word here, whatever
 # stands before and after: neither side is changed by the other, as an accent would be. Nothing is
 # said of blanks, apostrophes, or =, of which a stroke behind it makes one character.
 PLACE = re.compile(r"[0-9A-Za-z](?=[/.?&:%-])")
@@ -20,12 +20,12 @@ PLACE = re.compile(r"[0-9A-Za-z](?=[/.?&:%-])")
 def beginnings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[str]:
     """Return the texts, the very long ones cut where that changes none of the tokens before."""
     most = CHARACTERS * tokenizer.model_max_length
-    if max(map(len, texts), default=0) <= most or not is_local(tokenizer):
+    if max(map(len, texts), default=0) <= most or not splits_words(tokenizer):
         return list(texts)
-    return [beginning(text, most) for text in texts]
+    return [cut_at_place(text, most) for text in texts]
 
 
-def beginning(text: str, most: int) -> str:
+def cut_at_place(text: str, most: int) -> str:
     """Return at most `most` characters of a text, up to the last place in the second half of these
     where it may be cut; all of it if there is none.
     """
@@ -35,7 +35,7 @@ def beginning(text: str, most: int) -> str:
     return text[: ends[-1]] if ends else text
 
 
-def is_local(tokenizer: PreTrainedTokenizerBase) -> bool:
+def splits_words(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Say whether a tokenizer cuts a text into words at each `PLACE`, and looks at each alone.
 
     Those of BERT and GPT-2 do, and those that Minnow trains. One that splits at blanks only, as
