@@ -161,6 +161,15 @@ def test_text_that_dvc_writes_is_text(tmp_path: Path, value: str) -> None:
     assert plain_yaml.read_yaml(tmp_path / "p") == {"a": value, "b": 2e-5}
 
 
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Text that looks like a number, or is one to YAML 1.1 or 1.2 alone, stays text."""
+    document = {"a": SPELLINGS.split(), "b": [1e-5, 2e20, 30_000, True, None, "ü", "", "<<"]}
+    document |= {"1e5": [], "yes": [], "~": []}
+    text = plain_yaml.as_yaml(document)
+    assert read(tmp_path / "p", text) == document
+    assert parse_yaml(text, "p") == document
+
+
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")

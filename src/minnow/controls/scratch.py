@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from minnow.controls.definitions import FACTS, KEPT_SPLITS, labels_file, logits_file, named
 from minnow.core.files import discard, read_json, replacing, sha256, write_json
 from minnow.core.params import active_preset, at, pick, read_params
+from minnow.core.plain_yaml import as_yaml
 from minnow.core.tables import read_table, write_table
 from minnow.errors import MinnowError
 from minnow.layout import Layout
@@ -89,9 +88,7 @@ def scratch_of(layout: Layout, name: str, params: str) -> Layout:
     for source, link in zip(sources, links, strict=True):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(source.absolute())
-    scratch.params.write_text(
-        yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    scratch.params.write_text(as_yaml(document), encoding="utf-8")
     write_json(scratch.root / STATE, {"origin": origin, "done": 0})
     return scratch
 

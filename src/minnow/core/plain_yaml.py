@@ -107,6 +107,18 @@ _Loader.add_constructor(TAG + "int", _Loader.construct_yaml_int)
 _Loader.add_constructor(TAG + "timestamp", _Loader.refuse_date)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes where YAML 1.2 needs them: around the text 1e5, which 1.1 reads as text."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """Return a document as text that `read_yaml` and DVC read as this document."""
+    text: str = yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def _refusal(problem: str, node: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(None, None, problem, node.start_mark)
 

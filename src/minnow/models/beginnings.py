@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 # Only a text with more characters than this for each token that counts is cut.
 CHARACTERS = 64
-# Where such a text may be cut. The tokenizers that `splits_words` names begin a new word here, whatever
-# stands before and after: neither side is changed by the other, as an accent would be. Nothing is
-# said of blanks, apostrophes, or =, of which a stroke behind it makes one character.
+# Where such a text may be cut. The tokenizers that `splits_words` takes begin a new word here,
+# whatever stands before and after: neither side is changed by the other, as an accent would be.
+# Nothing is said of blanks, of apostrophes, or of =, which a stroke behind it turns into another.
 PLACE = re.compile(r"[0-9A-Za-z](?=[/.?&:%-])")
 
 
@@ -36,7 +36,7 @@ def cut_at_place(text: str, most: int) -> str:
 
 
 def splits_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Say whether a tokenizer cuts a text into words at each `PLACE`, and looks at each alone.
+    """Say whether a tokenizer begins a new word at each `PLACE`, and looks at each word alone.
 
     Those of BERT and GPT-2 do, and those that Minnow trains. One that splits at blanks only, as
     sentencepiece's do, looks at a URL as a whole.
