@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from helpers.paths import ROOT
+from minnow.core.plain_yaml import as_yaml
 from minnow.layout import JUDGED
 
 TRAINING = {
@@ -78,7 +79,7 @@ def edit(root: Path, changes: dict[str, Any], preset: str = "") -> None:
         for parent in parents:
             block = block[parent]
         block[last] = value
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    path.write_text(as_yaml(document))
 
 
 def new_project(root: Path, preset: str = "embedded") -> Path:
