@@ -67,6 +67,22 @@ def test_a_text_of_several_lines_is_read(tmp_path: Path, raw: bytes) -> None:
     assert reading(tmp_path, raw).rows() == [("a.com", "1"), ("b.com", "0")]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "arrow"])
+def test_rows_that_another_file_has_swallowed_are_told(tmp_path: Path, kind: str) -> None:
+    write = {"jsonl": "write_ndjson", "parquet": "write_parquet", "arrow": "write_ipc"}[kind]
+    urls = ["b.com", "\nc.com\n", "http://evil.com/a,1\nf.com,1\ng.com"]
+    path = tmp_path / f"a.{kind}"
+    getattr(pl.DataFrame({"url": urls[:2], "label": [1, 0]}), write)(path)
+    assert read_file(path, COLUMNS, tmp_path).height == 2
+    getattr(pl.DataFrame({"url": urls, "label": [1, 0, 1]}), write)(path)
+    with pytest.raises(MinnowError) as caught:
+        read_file(path, COLUMNS, tmp_path)
+    assert str(caught.value) == (
+        f"a.{kind}: row 3 has a line break in its column 'url': 'http://evil.com/a,1 f.com,1 g.com'"
+        "; make each of its lines a row, or remove the row"
+    )
+
+
 @pytest.mark.parametrize(
     ("raw", "swallows"),
     [

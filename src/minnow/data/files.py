@@ -13,6 +13,7 @@ from minnow.data.contents import DAMAGE, PACKED_ENDINGS, as_utf8, require_size, 
 from minnow.data.delimited import delimited, has_names
 from minnow.data.json_rows import BEGINNING, json_rows
 from minnow.data.stored import arrow_table, parquet_table
+from minnow.data.swallowed import has_break, shown
 from minnow.errors import MinnowError, command, listed, nearest, reason
 
 # Kinds by how names end, and the separator that a kind speaks of.
@@ -57,6 +58,7 @@ def read_file(path: Path, wanted: Wanted, folder: Path, name: str | None = None)
     if table.is_empty():
         raise MinnowError(f"{name} holds no rows; fill it, or name another file")
     _require_short_texts(table, name)
+    _require_single_lines(table, name)
     return table
 
 
@@ -139,3 +141,15 @@ def _require_short_texts(table: pl.DataFrame, name: str) -> None:
                     f" '{column}' and at most {LONGEST_TEXT} may be; remove or shorten it"
                 )
             require_size(name, int(lengths.sum()))
+
+
+def _require_single_lines(table: pl.DataFrame, name: str) -> None:
+    """Refuse a line break in a text: whoever wrote the file had read it from a CSV, where a
+    quotation mark had swallowed rows.
+    """
+    for column in table.select(pl.col(pl.String)):
+        for number in has_break(column).arg_true()[:1]:
+            raise MinnowError(
+                f"{name}: row {number + 1} has a line break in its column {shown(column.name)}:"
+                f" {shown(column[number])}; make each of its lines a row, or remove the row"
+            )
