@@ -204,6 +204,11 @@ def _broken(rows: bytes, header: Header, name: str, error: Exception) -> MinnowE
     number, expected, cause = 0, len(header.names), str(error)
     try:
         for number, (record, lines) in enumerate(_records(rows, header.separator), 1):
+            if len(record) == 1 < expected and COMMENT.match(record[0]):
+                return MinnowError(
+                    f"{name}: row {number} is a comment, which may stand before the names alone:"
+                    f" {shown(record[0])}; delete that line"
+                )
             if len(record) != expected:
                 return MinnowError(
                     f"{name}: row {number} has {len(record)} columns and the names {expected}:"
