@@ -67,6 +67,23 @@ def test_a_text_of_several_lines_is_read(tmp_path: Path, raw: bytes) -> None:
     assert reading(tmp_path, raw).rows() == [("a.com", "1"), ("b.com", "0")]
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (b'b.com,"hi" there,0', '"hi" there,0'),
+        (b'"b.com,"a, b",0', '"b.com,"a, b",0'),
+    ],
+)
+def test_a_field_that_goes_on_after_its_end_is_told(tmp_path: Path, row: bytes, told: str) -> None:
+    raw = b'url,note,label\n\na.com,"x ""y"", z" ,1\n' + row + b"\nc.com,,1\n"
+    with pytest.raises(MinnowError) as caught:
+        reading(tmp_path, raw)
+    assert str(caught.value) == (
+        f"a.csv: row 2 goes on after the quotation mark that closes a field: '{told}'; remove the"
+        " marks around it, or write two for each inside"
+    )
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "arrow"])
 def test_rows_that_another_file_has_swallowed_are_told(tmp_path: Path, kind: str) -> None:
     write = {"jsonl": "write_ndjson", "parquet": "write_parquet", "arrow": "write_ipc"}[kind]
@@ -117,7 +134,7 @@ def test_no_stray_quotation_mark_loses_a_row(tmp_path: Path) -> None:
             continue
         kept += 1
         assert got == wanted, raw
-        with_python = list(csv.DictReader(raw.splitlines(keepends=True)))
+        with_python = list(csv.DictReader(raw.splitlines(keepends=True), strict=True))
         assert [(row["url"], row["label"]) for row in with_python] == wanted
     assert kept > 500
     assert refused > 300

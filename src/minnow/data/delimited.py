@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from minnow.data.columns import Wanted, require_columns
-from minnow.data.swallowed import require_whole_rows, shown
+from minnow.data.swallowed import require_closed_ends, require_whole_rows, shown
 from minnow.errors import MinnowError, shortened
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -61,6 +61,8 @@ def delimited(text: bytes, wanted: Wanted, name: str, *, separator: str) -> pl.D
         everything = {f"{place}": place for place in range(len(header.names))}
         table_of_all = _parsed(rows, header, everything, name)
         require_whole_rows(table_of_all, header.names, header.separator, wanted, name)
+    if b'"' in rows:
+        require_closed_ends(rows, header.separator, name)
     return table
 
 

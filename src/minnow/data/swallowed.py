@@ -2,6 +2,7 @@
 closes it; what lies between is one value, and its label is another row's.
 """
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,12 @@ def holds_a_row(record: Sequence[str | None], rows: Rows) -> bool:
 
     Without labels a line counts that lies inside one value, or any where all are as wide as a row.
     """
-    lines = [line for line in _lines(record, rows.separator) if any(cell for cell, _ in line)]
+    ways = [_cut, _cut_by_quotes] if any('"' in (value or "") for value in record) else [_cut]
+    return any(_is_held(_lines(record, rows.separator, cut), rows) for cut in ways)
+
+
+def _is_held(all_lines: Sequence[list[Cell]], rows: Rows) -> bool:
+    lines = [line for line in all_lines if any(cell for cell, _ in line)]
     complete = [line for line in lines if len(line) == rows.width]
     if rows.label is not None:
         return _holds_a_label(complete, rows.label, rows.known, alone=complete == lines)
@@ -118,17 +124,30 @@ def _bare(text: str) -> str:
     return text.strip(AROUND)
 
 
-def _lines(record: Sequence[str | None], separator: str) -> list[list[Cell]]:
+def _lines(
+    record: Sequence[str | None], separator: str, cut: Callable[[str, str], list[str]]
+) -> list[list[Cell]]:
     """Return the lines that a record takes, cut at the separator where a value has line breaks."""
     lines: list[list[Cell]] = [[]]
     for place, value in enumerate(record):
         first, *others = BREAK.split(value or "")
-        cut: Callable[[str], list[str]] = (
-            (lambda line: line.split(separator)) if others else (lambda line: [line])
-        )
-        lines[-1] += [(cell, place) for cell in cut(first)]
-        lines += [[(cell, place) for cell in cut(line)] for line in others]
+        # The mark that opened the value may have had a partner of its own.
+        opened = f'"{first}' if cut is _cut_by_quotes and '"' in first else first
+        lines[-1] += [(cell, place) for cell in (cut(opened, separator) if others else [first])]
+        lines += [[(cell, place) for cell in cut(line, separator)] for line in others]
     return lines
+
+
+def _cut(line: str, separator: str) -> list[str]:
+    return line.split(separator)
+
+
+def _cut_by_quotes(line: str, separator: str) -> list[str]:
+    """Return a line's fields, of which some may hold the separator between quotation marks."""
+    try:
+        return next(csv.reader([line], delimiter=separator), [""])
+    except csv.Error:  # longer than Python takes: no row of URLs
+        return [line]
 
 
 def _is_strange(line: Sequence[Cell]) -> bool:
@@ -136,6 +155,30 @@ def _is_strange(line: Sequence[Cell]) -> bool:
     the first or the last column none does.
     """
     return any(place != origin for place, (_, origin) in enumerate(line))
+
+
+def require_closed_ends(rows: bytes, separator: str, name: str) -> None:
+    """Refuse a field that goes on after the quotation mark that closes it: the mark that opened it
+    is a stray one, and what closed it opens another field.
+
+    Raises:
+        MinnowError: names the first such row.
+    """
+    mark = re.escape(separator).encode()
+    # Possessive all over: linear, and without memory of what it has passed.
+    quoted = rb'"[^"]*+(?:""[^"]*+)*+" *+(?=%b|[\r\n]|\Z)' % mark
+    plain = rb'(?!")[^%b\r\n]++' % mark
+    field = rb"%b|%b|%b" % (quoted, plain, mark)
+    sound = re.match(rb"(?:%b|[\r\n])*+" % field, rows)
+    end = sound.end() if sound else 0
+    if end < len(rows):
+        ends = re.finditer(rb"(?:%b)++|([\r\n]++)" % field, rows[:end].lstrip(b"\r\n"))
+        number = sum(1 for each in ends if each[1]) + 1
+        line = BREAK.split(rows[end : end + 300].decode(errors="replace"))[0]
+        raise MinnowError(
+            f"{name}: row {number} goes on after the quotation mark that closes a field:"
+            f" {shown(line)}; remove the marks around it, or write two for each inside"
+        )
 
 
 def _swallowed(values: pl.Series, number: int, column: str, name: str) -> MinnowError:
