@@ -167,8 +167,21 @@ def test_what_a_readme_names_outside_is_refused(tmp_path: Path, data_files: str)
         ("---\nconfigs: [{data_files: b*.csv}]\n---\n", "'b*.csv' as data, and no file"),
         ("---\nx: [\n---\n", "not valid YAML"),
         ("---\n" + "[" * 5_000 + "\n---\n", "not valid YAML"),
+        # The parser in C would end the process on these.
+        ("---\n" + "[" * 100_000 + "\n---\n", "not valid YAML"),
+        ("---\n" + "? " * 100_000 + "\n---\n", "not valid YAML"),
+        ("---\nconfigs: [" + "a," * 125_000 + "]\n---\n", "is no list of configurations"),
         ("---\n" + "x: y\n" * 60_000 + "---\n", "are too long"),
         ("---\nconfigs: [{data_dir: empty}]\n---\n", "it holds no file to read"),
+        # `fnmatch` took five seconds to make sense of this one.
+        (
+            f"---\nconfigs: [{{data_files: '{'[a-' * 8000}'}}]\n---\n",
+            "of 24000 characters",
+        ),
+        (f"---\nconfigs: [{{data_files: '{'[' * 21}'}}]\n---\n", "20 brackets: shorten it"),
+        (f"---\nconfigs: [{{data_files: '{'a' * 1001}'}}]\n---\n", "of 1001 characters"),
+        ("\ufeff---\nconfigs: 3\n---\n", "is no list of configurations"),
+        (TWO.replace("texts\n", "urls\n"), "README.md has 2 configurations 'urls'; rename"),
     ],
 )
 def test_a_damaged_readme_gets_one_line(tmp_path: Path, readme: str, words: str) -> None:

@@ -79,17 +79,8 @@ def _in_a_line(text: str) -> str:
     return shortened(" ".join(text.split()))
 
 
-def as_strings(table: pl.DataFrame, named: Mapping[str, str], name: str) -> pl.DataFrame:
-    """Return columns under our names, as strings; a number that is none is missing.
-
-    Raises:
-        MinnowError: a column holds neither text nor numbers.
-    """
-    for theirs in named.values():
-        if table[theirs].dtype.is_nested() or table[theirs].dtype == pl.Binary:
-            raise MinnowError(
-                f"{name}: column '{theirs}' holds {table[theirs].dtype}; text or numbers are needed"
-            )
+def as_strings(table: pl.DataFrame, named: Mapping[str, str]) -> pl.DataFrame:
+    """Return columns under our names, as strings; a number that is none is missing."""
     return table.select(
         (pl.col(theirs).fill_nan(None) if table[theirs].dtype.is_float() else pl.col(theirs))
         .cast(pl.String)

@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import IO
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ FOREIGN: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(rb"(\xef\xbb\xbf)?\s*" + start, re.IGNORECASE), noun, remedy)
     for start, noun, remedy in (
         (
-            rb"(<!doctype html|<html|<head|<\?xml)",
+            rb"<(!doctype html|html|head|body|script|\?xml|!--)",
             "a web page or XML",
             "download the file itself; a page often stands for a login or an error",
         ),
@@ -54,6 +55,15 @@ FOREIGN: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"Rar!", "a RAR archive", "unpack it"),
         (rb"(?s:.{257})ustar", "a tar archive", "unpack it"),
         (rb"\{\\rtf", "a text document (RTF)", "save it as CSV"),
+        (rb"FEA1\0", "a Feather file of version 1", "save it as Parquet"),
+        (rb"(?-i:ORC)[^ -~]", "an ORC file", "save it as Parquet"),
+        (rb"Obj\x01", "an Avro file", "save it as Parquet"),
+        (rb"\x89HDF", "an HDF5 file", "save it as Parquet"),
+        (rb"\x93NUMPY", "an array of NumPy", "save it as CSV"),
+        (rb"\x04\x22\x4d\x18", "packed by LZ4", "unpack it, or pack it by gzip"),
+        (rb"\]\0\0", "packed by LZMA without a header", "unpack it, or pack it by xz"),
+        (rb"\x1f\x9d", "packed by compress (.Z)", "unpack it, or pack it by gzip"),
+        (rb"PK\x05\x06", "an empty zip", "put the table into it"),
         (rb"\x80[\x02-\x05]", "a Python pickle, which can run code", "save it as Parquet"),
         (rb"(\x89PNG|\xff\xd8\xff|GIF8)", "a picture", "name another file"),
     )
@@ -100,7 +110,7 @@ def unpacked(name: str, raw: bytes) -> tuple[str, bytes]:
             ) from None
     for start, noun, remedy in FOREIGN:
         if start.match(raw[:SAMPLE]):
-            raise MinnowError(f"{name} is {noun}, not a table; {remedy}")
+            raise MinnowError(f"{name} is {noun}, not a table of the kinds that are read; {remedy}")
     return inner, raw
 
 
@@ -150,14 +160,12 @@ def _zstd(name: str, raw: bytes) -> tuple[str, bytes]:
 
 def _zip(name: str, raw: bytes) -> tuple[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        members = [
-            member
-            for member in archive.infolist()
-            if not member.is_dir() and not member.filename.startswith(("__MACOSX", "."))
-        ]
+        members = [member for member in archive.infolist() if _counts(member)]
         names = [member.filename for member in members]
         if "[Content_Types].xml" in names or "mimetype" in names:
             raise MinnowError(f"{name} is a workbook or document; save its table as CSV")
+        if not members:
+            raise MinnowError(f"{name} is a zip without a file; put the table into it")
         if len(members) != 1:
             shown = [shortened(" ".join(member.split())) for member in names]
             raise MinnowError(
@@ -166,6 +174,13 @@ def _zip(name: str, raw: bytes) -> tuple[str, bytes]:
             )
         with archive.open(members[0]) as stream:
             return names[0], _bounded(name, stream, len(raw))
+
+
+def _counts(member: zipfile.ZipInfo) -> bool:
+    """Return whether a zip's member is a file that somebody put there, and not their system."""
+    path = PurePosixPath(member.filename)  # without the `./` that some begin with
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return not (member.is_dir() or hidden)
 
 
 PACKED: dict[bytes, Callable[[str, bytes], tuple[str, bytes]]] = {

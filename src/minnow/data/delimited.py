@@ -3,8 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,6 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from minnow.data.columns import Wanted, require_columns
+from minnow.data.swallowed import require_closed_ends, require_whole_rows, shown
 from minnow.errors import MinnowError, shortened
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -53,11 +53,16 @@ def delimited(text: bytes, wanted: Wanted, name: str, *, separator: str) -> pl.D
     rows = text[header.end :]
     if not rows.strip():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    table = _parsed(rows, header, names, name)
+    places = {column: header.names.index(column) for column in names}
+    table = _parsed(rows, header, places, name)
     # Fewer rows than lines: some field has a line break in it.
     if b'"' in rows and table.height < _filled_lines(rows):
-        everything = list(dict.fromkeys(header.names))
-        _require_whole_rows(_parsed(rows, header, everything, name), header, wanted, name)
+        # Two columns that nobody asks for may share a name: these go by their places.
+        everything = {f"{place}": place for place in range(len(header.names))}
+        table_of_all = _parsed(rows, header, everything, name)
+        require_whole_rows(table_of_all, header.names, header.separator, wanted, name)
+    if b'"' in rows:
+        require_closed_ends(rows, header.separator, name)
     return table
 
 
@@ -157,11 +162,9 @@ def _missing(
     raise AssertionError("the names were found missing before")
 
 
-def _parsed(rows: bytes, header: Header, read: Sequence[str], name: str) -> pl.DataFrame:
-    """Return the columns named in `read`."""
-    # Two columns that nobody asks for may share a name, and Arrow's table needs none of them.
+def _parsed(rows: bytes, header: Header, read: Mapping[str, int], name: str) -> pl.DataFrame:
+    """Return the columns at the places in `read`, under its names."""
     unique = [f"{place}" for place in range(len(header.names))]
-    chosen = [unique[header.names.index(column)] for column in read]
     try:
         # Arrow takes a lone quote inside a field as it stands, where polars' parser gives up on the
         # file.
@@ -172,7 +175,7 @@ def _parsed(rows: bytes, header: Header, read: Sequence[str], name: str) -> pl.D
                 delimiter=header.separator, newlines_in_values=True
             ),
             convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(chosen)),
+                include_columns=[unique[place] for place in read.values()],
                 column_types=dict.fromkeys(unique, pa.large_string()),
                 strings_can_be_null=True,
                 null_values=[""],
@@ -180,8 +183,8 @@ def _parsed(rows: bytes, header: Header, read: Sequence[str], name: str) -> pl.D
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise _broken(rows, header, name, error) from None
-    columns = {column: table.column(place) for column, place in zip(read, chosen, strict=True)}
-    return pl.DataFrame({column: pl.from_arrow(values) for column, values in columns.items()})
+    columns = zip(read, table.columns, strict=True)
+    return pl.DataFrame({column: pl.from_arrow(values) for column, values in columns})
 
 
 def _filled_lines(rows: bytes) -> int:
@@ -203,10 +206,15 @@ def _broken(rows: bytes, header: Header, name: str, error: Exception) -> MinnowE
     number, expected, cause = 0, len(header.names), str(error)
     try:
         for number, (record, lines) in enumerate(_records(rows, header.separator), 1):
+            if len(record) == 1 < expected and COMMENT.match(record[0]):
+                return MinnowError(
+                    f"{name}: row {number} is a comment, which may stand before the names alone:"
+                    f" {shown(record[0])}; delete that line"
+                )
             if len(record) != expected:
                 return MinnowError(
                     f"{name}: row {number} has {len(record)} columns and the names {expected}:"
-                    f" {_shown(header.separator.join(record))}; put a text that holds"
+                    f" {shown(header.separator.join(record))}; put a text that holds"
                     f" '{header.separator}' or a quotation mark between quotation marks"
                     + ("; a quotation mark in it is never closed" if lines > 1 else "")
                 )
@@ -216,38 +224,3 @@ def _broken(rows: bytes, header: Header, name: str, error: Exception) -> MinnowE
         f"{name}: row {number + 1} cannot be read: {shortened(' '.join(cause.split()), 150)}; mend"
         " the row"
     )
-
-
-def _require_whole_rows(table: pl.DataFrame, header: Header, wanted: Wanted, name: str) -> None:
-    """Refuse a field that has swallowed the rows after it: a line break in a field that is read, or
-    in another one a line that is itself a row.
-    """
-    for column in header.names:
-        broken = (
-            table[column].str.strip_chars("\"' \t\r\n").str.contains(r"[\r\n]").fill_null(False)
-        )
-        for number in broken.arg_true().to_list():
-            value = str(table[column][number])
-            if column in wanted.named.values() or _holds_a_row(value, table, header, wanted):
-                raise MinnowError(
-                    f"{name}: row {number + 1} has a line break in its column '{column}', and has"
-                    f" swallowed {len(_lines(value)) - 1} lines after it: {_shown(value)};"
-                    " close or remove the quotation mark that opens it"
-                )
-
-
-def _holds_a_row(value: str, table: pl.DataFrame, header: Header, wanted: Wanted) -> bool:
-    """Return whether a line inside a field has all columns, and a label that occurs."""
-    label = wanted.named.get("label")
-    known = set() if label is None else set(table[label].unique().drop_nulls())
-    # A field of more than Python's reader takes is no row of URLs; it is left alone.
-    with suppress(csv.Error):
-        for record in csv.reader(_lines(value)[1:], delimiter=header.separator):
-            row = dict(zip(header.names, record, strict=False))
-            if len(record) == len(header.names) and (label is None or row[label] in known):
-                return True
-    return False
-
-
-def _shown(value: str) -> str:
-    return repr(shortened(" ".join(value.split())))

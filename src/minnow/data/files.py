@@ -2,6 +2,9 @@
 first bytes rather than by its name.
 """
 
+import re
+from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -13,6 +16,7 @@ from minnow.data.contents import DAMAGE, PACKED_ENDINGS, as_utf8, require_size, 
 from minnow.data.delimited import delimited, has_names
 from minnow.data.json_rows import BEGINNING, json_rows
 from minnow.data.stored import arrow_table, parquet_table
+from minnow.data.swallowed import has_break, shown
 from minnow.errors import MinnowError, command, listed, nearest, reason
 
 # Kinds by how names end, and the separator that a kind speaks of.
@@ -20,6 +24,10 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 JSON = (".jsonl", ".ndjson", ".json")
 KINDS = (*SEPARATORS, *JSON, ".parquet", ".arrow")
 LINES = ".txt"
+# What a .txt of URLs does not begin with; and names of columns, which no URL is: it has a dot, a
+# slash or a colon.
+NO_LINES = re.compile(rb"\s*(<|\[\s*[\"\]\[])")
+NAMES = re.compile(r"[^./:,;|\t]*([,;|\t][^./:,;|\t]*)+")
 PARQUET, ARROW = b"PAR1", (b"ARROW1", b"\xff\xff\xff\xff")
 # No text is longer, in bytes: it would take the place of a thousand others.
 LONGEST_TEXT = 1 << 20
@@ -57,6 +65,7 @@ def read_file(path: Path, wanted: Wanted, folder: Path, name: str | None = None)
     if table.is_empty():
         raise MinnowError(f"{name} holds no rows; fill it, or name another file")
     _require_short_texts(table, name)
+    _require_single_lines(table, name)
     return table
 
 
@@ -74,7 +83,7 @@ def _table(raw: bytes, wanted: Wanted, name: str, kind: str) -> pl.DataFrame:
         return arrow_table(raw, wanted, name)
     text = as_utf8(name, raw)
     if kind == LINES:
-        return _lines(text, wanted)
+        return _text_file(text, wanted, name)
     if BEGINNING.match(text):
         return json_rows(text, wanted, name)
     separator = SEPARATORS.get(kind)
@@ -88,13 +97,36 @@ def _table(raw: bytes, wanted: Wanted, name: str, kind: str) -> pl.DataFrame:
     return delimited(text, wanted, name, separator=separator or ",")
 
 
-def _lines(text: bytes, wanted: Wanted) -> pl.DataFrame:
-    """Return the lines that are not blank under the name of the text column.
+def _text_file(text: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
+    """Return the lines of a .txt, or the table that it is in truth.
+
+    Raises:
+        MinnowError: it is something else: markup, JSON of texts, or a table without the column.
+    """
+    if BEGINNING.match(text):
+        return json_rows(text, wanted, name)
+    if NO_LINES.match(text):
+        raise MinnowError(f"{name} is JSON or markup, not lines of URLs; put one URL a line")
+    lines = _lines(text)
+    first = lines[0] if lines else ""
+    if first.strip() == wanted.text:
+        return _column(lines[1:], wanted)
+    if NAMES.fullmatch(first) or has_names(first.encode(), wanted):
+        return delimited(text, wanted, name, separator=",")
+    return _column(lines, wanted)
+
+
+def _lines(text: bytes) -> list[str]:
+    """Return the lines that are not blank, without comments before them.
 
     `bytes.splitlines` cuts at line ends alone, where that of a str would also cut at characters
     that a URL of an attacker's may hold, such as U+2028.
     """
     lines = [line.decode() for line in text.splitlines() if line.strip()]
+    return [*dropwhile(lambda line: line.lstrip().startswith("#"), lines)]
+
+
+def _column(lines: Sequence[str], wanted: Wanted) -> pl.DataFrame:
     return pl.DataFrame({wanted.text: pl.Series(lines, dtype=pl.String)})
 
 
@@ -139,3 +171,15 @@ def _require_short_texts(table: pl.DataFrame, name: str) -> None:
                     f" '{column}' and at most {LONGEST_TEXT} may be; remove or shorten it"
                 )
             require_size(name, int(lengths.sum()))
+
+
+def _require_single_lines(table: pl.DataFrame, name: str) -> None:
+    """Refuse a line break in a text: whoever wrote the file had read it from a CSV, where a
+    quotation mark had swallowed rows.
+    """
+    for column in table.select(pl.col(pl.String)):
+        for number in has_break(column).arg_true()[:1]:
+            raise MinnowError(
+                f"{name}: row {number + 1} has a line break in its column {shown(column.name)}:"
+                f" {shown(column[number])}; make each of its lines a row, or remove the row"
+            )

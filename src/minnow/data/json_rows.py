@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,23 @@ def _missing(_: str) -> None:
     """Stand for NaN and Infinity, which JSON lacks and Python writes for what is missing."""
 
 
+TWICE = object()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object in which a key that stands twice has no value: of two, which is meant?"""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        built |= {
+            key: TWICE for key, count in Counter(key for key, _ in pairs).items() if count > 1
+        }
+    return built
+
+
 # Numbers stay the text that they are, which they become anyway; so 5,000 digits do no harm.
-DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_missing)
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_missing
+)
 
 
 def json_rows(text: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
@@ -100,6 +116,10 @@ def _text(value: Any, key: str, number: int, name: str) -> str | None:
     if isinstance(value, str):
         # Half a character, which JSON can spell and no text can hold.
         return SURROGATE.sub("\ufffd", value) if SURROGATE.search(value) else value
+    if value is TWICE:
+        raise MinnowError(
+            f"{name}: column '{key}' stands twice in record {number}; remove one of the two"
+        )
     kind = "a list" if isinstance(value, list) else "an object"
     raise MinnowError(
         f"{name}: column '{key}' holds {kind} in record {number}; text or numbers are needed"

@@ -15,13 +15,18 @@ from typing import Any
 import yaml
 
 from minnow.core.supplied import supplied_file, supplied_files
-from minnow.data.contents import PACKED_ENDINGS
+from minnow.data.contents import PACKED_ENDINGS, UTF8
 from minnow.data.files import KINDS
 from minnow.errors import MinnowError, listed, nearest, shortened
 
 README = "README.md"
 # Bytes of README.md between its two lines `---`.
 MOST_FRONT_MATTER = 1 << 18
+MOST_LEVELS = 100
+# In C a long list takes a fifteenth of the time.
+LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+# Of a pattern; `fnmatch` looks for the end of each bracket through all that follows.
+MOST_LETTERS, MOST_BRACKETS = 1000, 20
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\r?\n(.*?\n)---[ \t]*(\r?\n|$)", re.DOTALL)
 # Never data, although a reader would take them.
 SETTINGS = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
@@ -106,22 +111,48 @@ def _configurations(folder: Path, name: str) -> list[Configuration]:
     if not path.is_symlink() and not path.exists():
         return []
     with supplied_file(path, folder).open("rb") as file:
-        text = file.read(MOST_FRONT_MATTER + 1).decode(errors="replace")
+        text = file.read(MOST_FRONT_MATTER + 1).decode(UTF8, errors="replace")
     front = FRONT_MATTER.match(text)
     if front is None:
         if len(text) > MOST_FRONT_MATTER and text.lstrip().startswith("---"):
             raise MinnowError(f"{name}: the settings in {README} are too long; shorten them")
         return []
     try:
+        _require_shallow(front[1])
         # Everything stays text, and nothing is multiplied, merged or made an object.
-        document = yaml.load(front[1], yaml.BaseLoader)
+        document = yaml.load(front[1], LOADER)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise MinnowError(
             f"{name}: the settings at the top of {README} are not valid YAML; mend them, or delete"
             f" {README}"
         ) from None
     entries = document.get("configs") if isinstance(document, dict) else None
-    return [] if entries is None else [*_entries(entries, name)]
+    return [] if entries is None else _distinct([*_entries(entries, name)], name)
+
+
+def _require_shallow(text: str) -> None:
+    """Refuse what is nested so deep that the parser in C would end the process.
+
+    Raises:
+        ValueError: it is.
+    """
+    levels = 0
+    for event in yaml.parse(text, LOADER):
+        levels += isinstance(event, yaml.CollectionStartEvent)
+        levels -= isinstance(event, yaml.CollectionEndEvent)
+        if levels > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS} levels")
+
+
+def _distinct(configurations: list[Configuration], name: str) -> list[Configuration]:
+    """Refuse two configurations of one name: which one was meant, nobody can say."""
+    for label, count in Counter(each.name for each in configurations).items():
+        if count > 1:
+            raise MinnowError(
+                f"{name}: {README} has {count} configurations '{shortened(label)}'; rename or"
+                " remove all but one"
+            )
+    return configurations
 
 
 def _entries(entries: Any, name: str) -> Iterator[Configuration]:
@@ -194,8 +225,13 @@ def _inside(pattern: str, name: str) -> str:
     """Return a pattern or folder of README.md without what means nothing.
 
     Raises:
-        MinnowError: it leads out of the data set.
+        MinnowError: it leads out of the data set, or is longer than any name.
     """
+    if len(pattern) > MOST_LETTERS or pattern.count("[") > MOST_BRACKETS:
+        raise MinnowError(
+            f"{name}: {README} names {shortened(pattern)!r} as data, of {len(pattern)} characters;"
+            f" at most {MOST_LETTERS} are allowed, and {MOST_BRACKETS} brackets: shorten it"
+        )
     if LEADS_OUT.search(pattern):
         raise MinnowError(
             f"{name}: {README} names {shortened(pattern)!r} as data, which lies outside the data"

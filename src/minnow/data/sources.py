@@ -78,7 +78,7 @@ def load_texts(path: Path, column: str, *, folder: Path) -> pl.DataFrame:
         MinnowError: the file is missing, empty, unreadable or lacks the column.
     """
     wanted = Texts(column)
-    return as_strings(read_file(path, wanted, folder), wanted.named, path.name)
+    return as_strings(read_file(path, wanted, folder), wanted.named)
 
 
 def hub_table(folder: Path, name: str, columns: Columns, config: str | None) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def _picked(
     """Return a file's columns `text, label, split` as strings; rows of a `published` split without
     a column carry it.
     """
-    picked = as_strings(read_file(path, columns, folder, name), columns.named, name)
+    picked = as_strings(read_file(path, columns, folder, name), columns.named)
     if columns.split is None:
         return _rows(picked, published)
     return picked.with_columns(pl.col("split").fill_null(""))

@@ -12,11 +12,19 @@ import pyarrow.parquet as pq
 
 from minnow.data.columns import Wanted, require_columns
 from minnow.data.contents import require_size
+from minnow.data.swallowed import shown
+from minnow.errors import MinnowError, shortened
 
 # Rows that are decoded at a time, between two looks at how much it has become.
 BATCH_ROWS = 4096
 # What a row takes in memory at least.
 BYTES_PER_ROW = 16
+# What becomes a text, or a number's.
+TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null),
+    *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean),
+    *(pa.types.is_date, pa.types.is_time, pa.types.is_timestamp),
+)
 
 
 def parquet_table(raw: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
@@ -27,8 +35,7 @@ def parquet_table(raw: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
         OSError, KeyError, pyarrow.ArrowException: it is damaged.
     """
     schema = pq.read_schema(pa.BufferReader(raw))
-    require_columns(schema.names, wanted, name)
-    columns = list(dict.fromkeys(wanted.named.values()))
+    columns = _wanted_columns(schema, wanted, name)
     # As a dictionary a text that occurs a million times takes little, however long it is: so it can
     # be counted before it is written out.
     file = pq.ParquetFile(pa.BufferReader(raw), read_dictionary=columns)
@@ -44,15 +51,41 @@ def arrow_table(raw: bytes, wanted: Wanted, name: str) -> pl.DataFrame:
         MinnowError: a column is missing, or there is more than the memory has room for.
         OSError, pyarrow.ArrowException: it is damaged.
     """
-    columns = list(dict.fromkeys(wanted.named.values()))
     is_file = raw.startswith(b"ARROW1")
     opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
-    names = opened(pa.BufferReader(raw)).schema.names
-    require_columns(names, wanted, name)
-    chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(column) for column in columns])
+    schema = opened(pa.BufferReader(raw)).schema
+    columns = _wanted_columns(schema, wanted, name)
+    places = [schema.names.index(column) for column in columns]
+    chosen = pa.ipc.IpcReadOptions(included_fields=places)
     reader = opened(pa.BufferReader(raw), options=chosen)
     batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
     return _whole(batches, columns, name)
+
+
+def _wanted_columns(schema: pa.Schema, wanted: Wanted, name: str) -> list[str]:
+    """Return the names of the columns to read, once all are there and hold what can be a text.
+
+    Raises:
+        MinnowError: one is missing, or holds something else.
+    """
+    require_columns(schema.names, wanted, name)
+    columns = list(dict.fromkeys(wanted.named.values()))
+    for column in columns:
+        held = schema.field(column).type
+        # Asked here, for what comes after takes some types for damage, and panics on others.
+        if not any(is_kind(_inner(held)) for is_kind in TEXTS):
+            raise MinnowError(
+                f"{name}: column {shown(column)} holds {shortened(str(held))}; text or numbers are"
+                " needed: convert it, or name another column"
+            )
+    return columns
+
+
+def _inner(held: pa.DataType) -> pa.DataType:
+    """Return the type of the values themselves."""
+    if isinstance(held, pa.BaseExtensionType):
+        return _inner(held.storage_type)
+    return _inner(held.value_type) if pa.types.is_dictionary(held) else held
 
 
 def _whole(batches: Iterable[pa.RecordBatch], columns: Sequence[str], name: str) -> pl.DataFrame:
@@ -79,7 +112,12 @@ def _text_bytes(column: pa.Array) -> int:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    if not pa.types.is_dictionary(column.type):
-        return column
-    value = column.type.value_type
-    return column.cast(pa.large_string() if pa.types.is_string(value) else value)
+    """Return a column without what polars does not take: extensions, dictionaries, decimal256."""
+    if isinstance(column, pa.Bool8Array):
+        return column.storage.cast(pa.bool_())
+    if isinstance(column, pa.ExtensionArray):
+        return _plain(column.storage)
+    if pa.types.is_dictionary(column.type):
+        value = column.type.value_type
+        return _plain(column.cast(pa.large_string() if pa.types.is_string(value) else value))
+    return column.cast(pa.large_string()) if pa.types.is_decimal256(column.type) else column
