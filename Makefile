@@ -24,10 +24,14 @@ install: $(STAMP) $(PLOTS_PAGE)  ## Make .venv with the pinned dependencies and 
 
 # What was broken off, at whatever moment, begins anew: pip takes a package whose files came in part for a whole one. A pip
 # that failed by itself, for want of a network, has cleared up, and its venv is kept.
-$(STAMP): pyproject.toml constraints.txt
+# Also where the checkout was moved, or its Python is gone: scripts in .venv name both by their paths.
+override STALE := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" && test -x $(VENV)/bin/python || echo FORCE)
+FORCE:
+$(STAMP): pyproject.toml constraints.txt $(STALE)
 	@trap 'exit 130' HUP INT TERM; set -ef; \
 	"$$MINNOW_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'; \
-	if test -e $(UNFINISHED) || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+	moved() { test -e $@ && ! test "$$(cat $@)" = "$$(pwd -P)"; }; \
+	if test -e $(UNFINISHED) || moved || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
 		rm -rf $(VENV).broken; ! test -e $(VENV) -o -L $(VENV) || mv $(VENV) $(VENV).broken; rm -rf $(VENV).broken; \
 		mkdir $(VENV); touch $(UNFINISHED); \
 		echo "Making $(VENV)"; "$$MINNOW_PYTHON" -m venv $(VENV); \
@@ -38,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 		$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $$what || \
 			{ code=$$?; test $$code -gt 128 || rm $(UNFINISHED); exit $$code; }; \
 	done; \
-	rm $(UNFINISHED); touch $@
+	rm $(UNFINISHED); pwd -P >$@
 
 $(PLOTS_PAGE): $(STAMP) src/minnow/tools/plots_template.py
 	$(VENV)/bin/python src/stage.py plots_template

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from minnow.errors import MemoryShortage, MinnowError, behind, is_out_of_memory, reason
+from minnow.errors import MemoryShortage, MinnowError, behind, is_out_of_memory, reason, shortened
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say so whose errors carry no number.
@@ -120,7 +120,7 @@ def unusable(error: BaseException) -> str | None:
 def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
     """Return what to lower where memory ran out, and let go of what the stage still holds."""
     parts = list(behind(error))
-    told, importing = reason(parts[-1]), any(map(is_import, parts))
+    told, importing = shortened(reason(parts[-1]), 60), any(map(is_import, parts))
     for part in parts:
         traceback.clear_frames(part.__traceback__)
     if importing:

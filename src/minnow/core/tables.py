@@ -45,6 +45,8 @@ def read_table(path: Path) -> pl.DataFrame:
         MinnowError: the file is missing, or a byte of it is not what was written; of such a file
             nothing is parsed.
     """
+    if path.exists() and not path.is_file():  # a pipe would be read for ever
+        raise MinnowError(damaged_line(path, f"{path} is no file"))
     try:
         content = path.read_bytes()
     except FileNotFoundError:

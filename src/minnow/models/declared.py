@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError
 from minnow.models import adapters, packed
+from minnow.models.enclosed import is_known
 from minnow.models.heads import from_config
 
 # A classifier may have more weights than its files: a new head, a pooler, layers of which a file
@@ -26,7 +27,9 @@ def held_weights(folder: Path) -> list[int]:
     two of 4 bits.
     """
     held = []
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.iterdir()):
+        if file.suffix != ".safetensors" or not is_known(file.name) or not file.is_file():
+            continue  # nobody reads it, and it may be a pipe
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118  # it is no mapping
                 part = opened.get_slice(name)

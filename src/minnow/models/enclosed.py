@@ -44,6 +44,8 @@ LEADING_ELSEWHERE = {
 }
 # Longer than any config: what is longer is not read, lest it fill the memory.
 LONGEST_JSON = 50_000_000
+# More than any classifier has.
+MOST_LABELS = 1_000
 # Begins the name of the private folder of links.
 PRIVATE = "minnow-model-"
 
@@ -87,6 +89,8 @@ def enclosed(folder: Path) -> Iterator[Path]:
         ValueError: its JSON is damaged.
     """
     names = model_files(folder)
+    if CONFIG in names:
+        _check_count(folder, read_object(folder / CONFIG))
     mended = {
         name: {key: value for key, value in content.items() if key not in LEADING_ELSEWHERE}
         for name in (CONFIG, TOKENIZER_CONFIG)
@@ -103,6 +107,16 @@ def enclosed(folder: Path) -> Iterator[Path]:
         for name, content in mended.items():
             (inner / name).write_text(json.dumps(content), encoding="utf-8")
         yield inner
+
+
+def _check_count(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a number of labels for which transformers would name each one, however many."""
+    count = config.get("num_labels", 0)
+    if type(count) is not int or not 0 <= count <= MOST_LABELS:
+        raise MinnowError(
+            f"{folder / CONFIG}: num_labels is {str(count)[:40]}, and a count up to {MOST_LABELS:,}"
+            " is allowed; get the folder anew"
+        )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from transformers import (
 from minnow.core import kernels
 from minnow.core.files import ADAPTERS_KEY, MANIFEST, write_manifest
 from minnow.core.runtime import Runtime
-from minnow.errors import MinnowError, reason
+from minnow.errors import MinnowError, listed, reason
 from minnow.models import adapters, embeddings
 from minnow.models.anatomy import check_kind
 from minnow.models.declared import shape_of_config
@@ -123,8 +123,14 @@ def _from_pretrained(
     config: PreTrainedConfig, inner: Path, folder: Path, options: Mapping[str, Any]
 ) -> PreTrainedModel:
     try:
-        model: PreTrainedModel = model_class(config).from_pretrained(
-            inner, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options
+        model: PreTrainedModel
+        model, seen = model_class(config).from_pretrained(
+            inner,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
         )
     except RuntimeError as error:
         if "mismatch" not in str(error):
@@ -132,6 +138,8 @@ def _from_pretrained(
         raise MinnowError(
             f"{folder}: its weights have other shapes than config.json says; make it anew"
         ) from None
+    if missing := sorted(seen["missing_keys"]):  # transformers would draw them at random
+        raise MinnowError(f"{folder} lacks weights ({listed(missing, 2)}); make or get it anew")
     return model
 
 

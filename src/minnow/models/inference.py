@@ -68,6 +68,8 @@ def check_rows_apart(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         alone = torch.cat(
             [predict_logits(model, encode(tokenizer, [text]), device=device) for text in PROBES]
         )
+    if not bool(alone.isfinite().all()):
+        raise MinnowError(f"{what} gives undefined logits: its weights are damaged; get it anew")
     rounding = ROUNDINGS * torch.finfo(model.dtype).eps * float(alone.abs().max())
     apart = float((together - alone).abs().max())
     if not apart <= SHARE * float(alone.std(dim=0).max()) + rounding:

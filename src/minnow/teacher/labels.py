@@ -47,6 +47,11 @@ def standardise_labels(
             f"the base gives its labels one name ({listed(called.values())}): give them two in its"
             " config.json (id2label), of which one is phishing"
         )
+    if called and sorted(names.values()) != [0, 1]:
+        raise MinnowError(
+            f"the base numbers its labels {listed(sorted(names.values()))}: number the two 0 and 1"
+            " in its config.json (id2label), in the order of its head's rows"
+        )
     unnamed = trained_here and phishing_label is None and names == UNNAMED
     if not unnamed and phishing_index(names, phishing_label) == 0:
         head = classification_layer(model)

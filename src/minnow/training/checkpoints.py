@@ -5,14 +5,13 @@ import mmap
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from minnow.core.files import PARTIAL, discard, discard_abandoned, replacing, sha256
 from minnow.core.seals import PLACE, intact, seal
-from minnow.errors import listed, warn
+from minnow.errors import is_out_of_memory, listed, warn
 from minnow.layout import Layout
 
 PACKAGE = Path(__file__).parents[1]
@@ -63,7 +62,9 @@ def whole(file: Path) -> dict[str, Any] | None:
                 return None
         try:
             state: dict[str, Any] = torch.load(opened, map_location="cpu", weights_only=True)
-        except UnpicklingError:  # whole, and not of ours
+        except Exception as error:  # whole, and not of ours, or of another torch
+            if is_out_of_memory(error):
+                raise
             return None
     return state
 

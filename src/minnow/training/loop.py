@@ -99,7 +99,9 @@ class _Run:
         self.progress = Progress()
         guide = objective.guide
         trained = model if guide is None else nn.ModuleList([model, guide.to(self.device)])
-        self.origin = fingerprint(trained) if job.checkpoint else ""
+        # Numbers of one device and dtype are not continued with another's.
+        where = f"{job.runtime.device.type} {job.runtime.dtype}"
+        self.origin = f"{fingerprint(trained)} {where}" if job.checkpoint else ""
         self.weights = Weights(trained, job.runtime)
         self.best: list[Tensor] = []
         self.optimizer = torch.optim.AdamW(
