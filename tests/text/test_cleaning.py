@@ -185,6 +185,14 @@ def test_hostile_texts_take_time_that_grows_with_their_length(kind: str) -> None
     assert cleaning.normalise(once, move_scheme=True) == once
 
 
+def test_a_row_of_brackets_is_tried_once_as_a_scheme() -> None:
+    """From each of them anew these 100,000 would take half a minute."""
+    row = "<" * 100_000 + "x"
+    start = time.process_time()
+    assert cleaning.SCHEMES.search(row) is None
+    assert time.process_time() - start < 1
+
+
 def nested(sign: str, depth: int) -> str:
     """Return an escape whose last digit is an escape whose last digit is one, and so on."""
     code = str(ord(sign))
