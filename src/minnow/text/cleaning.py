@@ -44,7 +44,7 @@ ALTERED = (
     rf"(?:{OPEN}?(?P<secure>s){CLOSED}*+)?{SEPARATOR}"
 )
 ANY = "[A-Za-z][A-Za-z0-9+-]*+://"
-# Behind a bracket that opens the first of its row has tried already: no text takes time with its square.
+# Behind a bracket that opens, the first of its row has tried already: else a row takes its square.
 SCHEMES = re.compile(f"(?<!{OPEN}){ALTERED}|{ANY}", FLAGS)
 FRONT = re.compile(f"(?:[{ENDS}<]|{ANY}|{re.sub('[?]P<[a-z]+>', '?:', ALTERED)})*+", FLAGS)
 LONGEST = 2_000  # no site's name is longer, and no row of schemes that somebody made safe to show
