@@ -38,6 +38,46 @@ def test_one_host_has_one_key_and_one_domain(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "spellings"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "127.1"]),
+        ("127.0.0.1", ["127.000.000.001", "127.0.0.1.", "127.0.1", "127.0x.0.0x1", "127.1:080"]),
+        (
+            "127.0.0.1",
+            ["\uff11\uff12\uff17\u30020.0.1", "%31%32%37.1", "%EF%BC%91%EF%BC%92%EF%BC%97.1"],
+        ),
+        ("255.255.255.255", ["4294967295", "0xffffffff", "255.0xffffff", "037777777777"]),
+        ("[::1]", ["[::1]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::1]:80", "[::0.0.0.1]"]),
+        ("[::ffff:7f00:1]", ["[::ffff:127.0.0.1]", "[::FFFF:7F00:1]", "[0:0:0:0:0:FFFF:7F00:1]"]),
+    ],
+)
+def test_one_address_has_one_key_and_one_domain(address: str, spellings: list[str]) -> None:
+    column = pl.Series([f"http://{spelling}/x" for spelling in spellings])
+    assert set(urls.key(column)) == {f"{address}/x"}
+    assert set(urls.registered_domain(urls.host(column))) == {address}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "4294967296",
+            "08.1",
+            "1..2",
+            "a.1",
+            "0xg",
+            "1.2.3.256",
+        ),
+        *("[::1::]", "[1:2]", "[::1", "[::1%25a]", "[]", "9" * 200),
+    ],
+)
+def test_what_is_no_address_stays_as_it_is(host: str) -> None:
+    assert canonical_host(host) == host
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [
         ("\uff11\uff12\uff17\u3002\uff10\uff0e\uff10\uff61\uff11", "127.0.0.1"),
@@ -112,6 +152,11 @@ PIECES += [
     "34",
     "[",
     "]",
+    "127.1",
+    "0x7f",
+    "[::1]",
+    "017",
+    ":080",
     "a",
     "B",
     "-",

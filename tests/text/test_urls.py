@@ -17,6 +17,8 @@ def column(*texts: str | None) -> pl.Series:
     [
         ("http://www.A.com:80/B/?#top", "a.com/B"),
         ("https://a.com:443", "a.com"),
+        ("a.com:080/x", "a.com/x"),
+        ("a.com:0/x", "a.com:0/x"),
         ("//a.com//", "a.com"),
         ("a.com?", "a.com"),
         ("a.com/x?q=1/", "a.com/x?q=1/"),

@@ -10,7 +10,7 @@ from itertools import product
 import polars as pl
 from tldextract import TLDExtract
 
-from minnow.text.hosts import canonical_host
+from minnow.text.hosts import ODD, canonical_host
 
 _SCHEME = r"^([A-Za-z][A-Za-z0-9+-]*)://"
 _SCHEMES = r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+"
@@ -21,7 +21,7 @@ _PARTS = (
     r"(?<port>[^/?\\]*)(?<rest>.*)$"
 )
 _FINAL_DOTS = r"([^.])\.+$"
-_DEFAULT_PORT = r"^(?::(?:80|443)?\.?)+$"
+_DEFAULT_PORT = r"^(?::(?:0*(?:80|443))?\.?)+$"
 _WWW = r"^(?:www\.)+([^.]+\..)"  # `www.com` is a site of its own
 _EMPTY_QUERY = r"^([^?]*)\?$"
 _PATH_SLASHES = r"(?s)^([^?]*?)/+(\?.*)?$"
@@ -98,8 +98,8 @@ def _parts(urls: pl.Series) -> pl.DataFrame:
 
 
 def _one_form(hosts: pl.Series) -> pl.Series:
-    """Return hosts in their one form; those of ASCII, but for percent-escapes, have it already."""
-    odd = hosts.str.contains(r"[^\x00-\x7f]|%[0-9a-f]{2}")
+    """Return hosts in their one form; most have it already."""
+    odd = hosts.str.contains(ODD)
     if not odd.any():
         return hosts
     names = hosts.filter(odd).unique()
