@@ -38,6 +38,33 @@ def test_one_host_has_one_key_and_one_domain(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("plain", "spellings"),
+    [
+        (
+            "xn--mgba3gch31f.com",
+            [
+                "\u0646\u0627\u0645\u0647\u0627\u06cc.com",
+                "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com",
+                "xn--mgba3gch31f060k.com",
+                "%D9%86%D8%A7%D9%85%D9%87%E2%80%8C%D8%A7%DB%8C.com",
+            ],
+        ),
+        ("xn--10cl1a0b.com", ["\u0dc1\u0dca\u200d\u0dbb\u0dd3.com", "XN--10CL1A0B660P.com"]),
+        ("evil.com", ["ev\u200cil.com", "xn--evil-176a.com", "xn--\u200cevil-176a.com"]),
+    ],
+)
+def test_joiners_make_no_other_host(plain: str, spellings: list[str]) -> None:
+    """Cleaning removes them, and punycode hides them from it."""
+    column = pl.Series([plain, *spellings])
+    assert set(urls.key(column)) == set(urls.registered_domain(urls.host(column))) == {plain}
+
+
+@pytest.mark.parametrize("host", ["xn--evil.com", "xn--.com", "xn--evil-.com", "xn--99999999.com"])
+def test_what_is_no_punycode_stays_as_it_is(host: str) -> None:
+    assert canonical_host(host) == host
+
+
+@pytest.mark.parametrize(
     ("address", "spellings"),
     [
         ("127.0.0.1", ["127.0.0.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "127.1"]),
@@ -152,6 +179,12 @@ PIECES += [
     "34",
     "[",
     "]",
+    "xn--evil-176a",
+    "\u200c",
+    "%E2%80%8D",
+    "\\",
+    "http",
+    "\uff48ttp",
     "127.1",
     "0x7f",
     "[::1]",

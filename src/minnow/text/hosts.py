@@ -16,11 +16,16 @@ LONGEST_HOST = 253
 MOST_CHARACTERS = 12 * LONGEST_HOST
 # What a host of a browser never has: delimiters, which a letter may stand for (`℀` for `a/c`).
 FORBIDDEN = re.compile(r"[\x00-\x20\x7f#/:<>?@\[\\\]^|%]")
+# As hosts a key would take these for schemes.
+SCHEMES = ("http", "https")
 IPV6 = re.compile(r"\[([0-9a-f:.]+)\]")
 # What each label of an IPv4 address is: decimal, octal or hexadecimal.
 NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+# Joiners, which browsers write in punycode and `cleaning` removes.
+JOINERS = str.maketrans("", "", "\u200c\u200d")
+PUNYCODE = re.compile("xn--(.{1,59})")
 # What a host in lower case has that may not be its one form: one without any of these is.
-ODD = r"[^\x00-\x7f]|%[0-9a-f]{2}|^\[|(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)$"
+ODD = r"[^\x00-\x7f]|%[0-9a-f]{2}|^\[|(?:^|\.)(?:xn--|(?:0x[0-9a-f]*|[0-9]+)$)"
 
 
 def canonical_host(host: str) -> str:
@@ -39,17 +44,31 @@ def canonical_host(host: str) -> str:
     except (UnicodeError, idna.IDNAError):
         return host
     named = ascii_host.strip(".")
-    if not named or len(named) > LONGEST_HOST or FORBIDDEN.search(named):
+    if not named or len(named) > LONGEST_HOST or FORBIDDEN.search(named) or named in SCHEMES:
         return host
     return _ipv4(named) or named
 
 
 def _ascii_label(label: str) -> str:
+    label = _without_joiners(label)
     if label.isascii():
         return label
     if len(label) > 63:
         raise idna.IDNAError("a label is too long")
     return "xn--" + label.encode("punycode").decode("ascii")
+
+
+def _without_joiners(label: str) -> str:
+    """Drop joiners, from punycode as well; what is no punycode stays."""
+    label = label.translate(JOINERS)
+    written = PUNYCODE.fullmatch(label)
+    try:
+        name = written[1].encode("ascii").decode("punycode") if written else label
+    except UnicodeError:
+        return label
+    plain = name.translate(JOINERS)
+    # What was hidden may be punycode again.
+    return label if plain == name else _without_joiners(plain)
 
 
 def _ipv6(host: str) -> str:
