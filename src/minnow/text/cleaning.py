@@ -39,18 +39,20 @@ ROUNDS = 4
 MOST_ESCAPES = 10_000
 FLAGS = re.ASCII | re.IGNORECASE  # with Unicode's case folding U+017F would be an s
 OPEN, CLOSED, EITHER = r"[\[({<]", r"[\])}>]", r"[\[\](){}<>]"
-# Names that no scheme has are a sign on their own: what marks them off may be bent as well.
 ODD = rf"(?!http)h{EITHER}*+(?:[tx*_+#~^@%-]{EITHER}*+){{2,3}}p"
 KNOWN = "http|xxxx|meow|f[tx*_]p"
 SECURE = rf"{CLOSED}*+(?:_?{OPEN}?s{CLOSED}*+)?"
 SLASHES = rf"[\\^/]{{1,3}}(?:{EITHER}*+[\\^/]{{1,3}})?"
-AFTER_ODD = rf"(?:[ ]?{OPEN}*+:{EITHER}*+[ ]?{SLASHES}|//){CLOSED}*+"
+AFTER_ODD = (  # such a name is a sign on its own: what marks it off may be bent as well
+    rf"(?:[ ]?{OPEN}*+:{EITHER}*+[ ]?{SLASHES}|//){CLOSED}*+"
+)
 AFTER_KNOWN = rf"[ ]?{OPEN}*+:{EITHER}*+[ ]?[\\^]?/{EITHER}*+[\\^]?/{CLOSED}*+"
 BENT = rf"(?:{ODD}{SECURE}{AFTER_ODD}|(?:{KNOWN}){SECURE}{AFTER_KNOWN})"
 ALTERED = f"{OPEN}*+{BENT}"
 ANY = "[A-Za-z][A-Za-z0-9+-]*+://"
-# Behind a bracket that opens, the first of its row has tried already: else a row takes its square.
-SCHEMES = re.compile(f"(?<!{OPEN})(?P<altered>{ALTERED})|{ANY}", FLAGS)
+SCHEMES = re.compile(  # from the first bracket of a row alone: from each, a row takes its square
+    f"(?<!{OPEN})(?P<altered>{ALTERED})|{ANY}", FLAGS
+)
 FRONT = re.compile(f"(?:[{ENDS}<]|{ANY}|{ALTERED})*+", FLAGS)
 INNER = re.compile(rf"(?<!\w)(?P<altered>{BENT})", FLAGS)
 LONGEST = 2_000  # no site's name is longer, and no row of schemes that somebody made safe to show
