@@ -32,6 +32,18 @@ def test_parts_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        *("evil\u3002com", "b\u00fccher\u3002de", "a.evil\uff0ecom", "www.evil\uff61com"),
+        *("\u00e9.co\u3002uk", ".evil\u3002com", "\u00e9.com.", "\u00e9%2ecom"),
+    ],
+)
+def test_a_host_with_another_full_stop_stays_whole(host: str) -> None:
+    assert parsed(f"http://{host}:80/x").name == host
+    assert parsed(f"http://{host}:80/x").text == f"http://{host}:80/x"
+
+
+@pytest.mark.parametrize(
     ("text", "good"),
     [
         ("example.com", True),

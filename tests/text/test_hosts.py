@@ -38,6 +38,73 @@ def test_one_host_has_one_key_and_one_domain(spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("plain", "spellings"),
+    [
+        (
+            "xn--mgba3gch31f.com",
+            [
+                "\u0646\u0627\u0645\u0647\u0627\u06cc.com",
+                "\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.com",
+                "xn--mgba3gch31f060k.com",
+                "%D9%86%D8%A7%D9%85%D9%87%E2%80%8C%D8%A7%DB%8C.com",
+            ],
+        ),
+        ("xn--10cl1a0b.com", ["\u0dc1\u0dca\u200d\u0dbb\u0dd3.com", "XN--10CL1A0B660P.com"]),
+        ("evil.com", ["ev\u200cil.com", "xn--evil-176a.com", "xn--\u200cevil-176a.com"]),
+    ],
+)
+def test_joiners_make_no_other_host(plain: str, spellings: list[str]) -> None:
+    """Cleaning removes them, and punycode hides them from it."""
+    column = pl.Series([plain, *spellings])
+    assert set(urls.key(column)) == set(urls.registered_domain(urls.host(column))) == {plain}
+
+
+@pytest.mark.parametrize("host", ["xn--evil.com", "xn--.com", "xn--evil-.com", "xn--99999999.com"])
+def test_what_is_no_punycode_stays_as_it_is(host: str) -> None:
+    assert canonical_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("address", "spellings"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "127.1"]),
+        ("127.0.0.1", ["127.000.000.001", "127.0.0.1.", "127.0.1", "127.0x.0.0x1", "127.1:080"]),
+        (
+            "127.0.0.1",
+            ["\uff11\uff12\uff17\u30020.0.1", "%31%32%37.1", "%EF%BC%91%EF%BC%92%EF%BC%97.1"],
+        ),
+        ("255.255.255.255", ["4294967295", "0xffffffff", "255.0xffffff", "037777777777"]),
+        ("[::1]", ["[::1]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::1]:80", "[::0.0.0.1]"]),
+        ("[::ffff:7f00:1]", ["[::ffff:127.0.0.1]", "[::FFFF:7F00:1]", "[0:0:0:0:0:FFFF:7F00:1]"]),
+    ],
+)
+def test_one_address_has_one_key_and_one_domain(address: str, spellings: list[str]) -> None:
+    column = pl.Series([f"http://{spelling}/x" for spelling in spellings])
+    assert set(urls.key(column)) == {f"{address}/x"}
+    assert set(urls.registered_domain(urls.host(column))) == {address}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "4294967296",
+            "08.1",
+            "1..2",
+            "a.1",
+            "0xg",
+            "1.2.3.256",
+        ),
+        *("[::1::]", "[1:2]", "[::1", "[::1%25a]", "[]", "9" * 200),
+    ],
+)
+def test_what_is_no_address_stays_as_it_is(host: str) -> None:
+    assert canonical_host(host) == host
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [
         ("\uff11\uff12\uff17\u3002\uff10\uff0e\uff10\uff61\uff11", "127.0.0.1"),
@@ -112,6 +179,17 @@ PIECES += [
     "34",
     "[",
     "]",
+    "xn--evil-176a",
+    "\u200c",
+    "%E2%80%8D",
+    "\\",
+    "http",
+    "\uff48ttp",
+    "127.1",
+    "0x7f",
+    "[::1]",
+    "017",
+    ":080",
     "a",
     "B",
     "-",

@@ -59,7 +59,7 @@ def values_of(text: str, *, train: pl.Series = NOTHING) -> dict[str, str]:
         ("[::1]:80/x", "host", "IP address"),
         ("10.0.0.256", "host", "name"),
         ("10.0.0.1.com", "host", "name"),
-        ("1.2.3", "host", "name"),
+        ("1.2.3.4.5", "host", "name"),
         ("a.com/10.0.0.1", "host", "name"),
         ("me.github.io/x", "hosting", "free"),
         ("a.b.web.app", "hosting", "free"),

@@ -6,9 +6,12 @@ from minnow.text import urls
 from minnow.text.cleaning import STEPS, without_schemes
 
 # What no step changes, but for the scheme in front: printable ASCII without quotes and escapes, the
-# host without brackets. Most texts are such; all others go through the very functions that a
-# release runs.
-PLAIN = r"^(?:[Hh][Tt][Tt][Pp][Ss]?://)?[A-Za-z0-9._~-]*(?::[0-9]+)?(?:[/?#][!#-&(-:<-_a-~]*)?$"
+# host without brackets, and no second slash after it (`hxxp//a`). Most texts are such; all others
+# go through the very functions that a release runs.
+PLAIN = (
+    r"^(?:[Hh][Tt][Tt][Pp][Ss]?://)?[A-Za-z0-9._~-]*(?::[0-9]+)?"
+    r"(?:[?#][!#-&(-:<-_a-~]*|/|/[!#-&(-.0-:<-_a-~][!#-&(-:<-_a-~]*)?$"
+)
 
 
 def cleaned(rows: pl.DataFrame, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -18,6 +18,7 @@ _PARTS = re.compile(
 _TAIL = re.compile(r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>.*)", re.DOTALL)
 _LABEL = r"(?!-)[\w-]{1,63}(?<!-)"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_OTHER_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -86,15 +87,21 @@ class Url:
 def _in_labels(host: str, domain: str) -> tuple[tuple[str, ...], str, str]:
     """Return a host's sub-domains, the name that was registered, and the suffix with its dot.
 
-    A domain is in its one form (`text.hosts`), a host as it was written: they have equal labels.
+    A domain is in its one form (`text.hosts`), a host as it was written. Where their labels are not
+    the same ones, as with another full stop (`a。com`), the host stays whole: it is all name.
     """
     plain = host if host.isascii() else canonical_host(host)
     inside = plain == domain or plain.endswith("." + domain)
-    if not inside or "." not in domain or IPV4.fullmatch(domain):
+    if not inside or "." not in domain or IPV4.fullmatch(domain) or not _same_labels(host, plain):
         return (), host, ""
     registered = domain.count(".") + 1
     *labels, name = (parts := host.split("."))[: len(parts) - registered + 1]
     return tuple(labels), name, "." + ".".join(parts[len(parts) - registered + 1 :])
+
+
+def _same_labels(host: str, plain: str) -> bool:
+    """Return whether the dots of a host as written are those of its one form."""
+    return host.count(".") == plain.count(".") and not _OTHER_DOTS.search(host)
 
 
 def well_formed(text: str) -> bool:

@@ -14,8 +14,9 @@ CLEANING = (
     "resolve HTML escapes that end with a semicolon, until none is left; after 4 rounds remove"
     " every & instead",
     "trim blanks and quotes at both ends, and < with > where the text begins with <",
-    "undo what makes a URL safe to show (hxxp://, [:]//, [.], (dot)): the scheme in front, and what"
-    " stands around the host; in path and query only where scheme or host was altered",
+    "undo what makes a URL safe to show (hxxp://, [:]//, [.], (dot), its brackets also escaped, as"
+    " %5B, or wide signs): the scheme in front, what stands around the host, and brackets around it"
+    " all; in path and query, schemes there too, only where scheme or host was altered",
 )
 MOVE_SCHEME = "take off the scheme in front (http://, also more than once) and trim again"
 
@@ -37,21 +38,31 @@ TOO_LARGE = re.compile(r"#(?:[0-9]+|[xX][0-9A-Fa-f]+)")
 ROUNDS = 4
 MOST_ESCAPES = 10_000
 FLAGS = re.ASCII | re.IGNORECASE  # with Unicode's case folding U+017F would be an s
-OPEN, CLOSED = r"[\[({<]", r"[\])}>]"
-SEPARATOR = rf"{OPEN}*+:[\[({{<\])}}>]*+\\?/[\[({{<\])}}>]*+\\?/{CLOSED}*+"
-ALTERED = (
-    rf"{OPEN}*+(?P<name>h[tx*_+#~^-]{{2,3}}{OPEN}?p|xxxx|meow|f[tx*_]p){CLOSED}*+"
-    rf"(?:{OPEN}?(?P<secure>s){CLOSED}*+)?{SEPARATOR}"
+OPEN, CLOSED, EITHER = r"[\[({<]", r"[\])}>]", r"[\[\](){}<>]"
+ODD = rf"(?!http)h{EITHER}*+(?:[tx*_+#~^@%-]{EITHER}*+){{2,3}}p"
+KNOWN = "http|xxxx|meow|f[tx*_]p"
+SECURE = rf"{CLOSED}*+(?:_?{OPEN}?s{CLOSED}*+)?"
+SLASHES = rf"[\\^/]{{1,3}}(?:{EITHER}*+[\\^/]{{1,3}})?"
+AFTER_ODD = (  # such a name is a sign on its own: what marks it off may be bent as well
+    rf"(?:[ ]?{OPEN}*+:{EITHER}*+[ ]?{SLASHES}|//){CLOSED}*+"
 )
+AFTER_KNOWN = rf"[ ]?{OPEN}*+:{EITHER}*+[ ]?[\\^]?/{EITHER}*+[\\^]?/{CLOSED}*+"
+BENT = rf"(?:{ODD}{SECURE}{AFTER_ODD}|(?:{KNOWN}){SECURE}{AFTER_KNOWN})"
+ALTERED = f"{OPEN}*+{BENT}"
 ANY = "[A-Za-z][A-Za-z0-9+-]*+://"
-SCHEMES = re.compile(f"{ALTERED}|{ANY}", FLAGS)
-FRONT = re.compile(f"(?:[{ENDS}<]|{ANY}|{re.sub('[?]P<[a-z]+>', '?:', ALTERED)})*+", FLAGS)
+SCHEMES = re.compile(  # from the first bracket of a row alone: from each, a row takes its square
+    f"(?<!{OPEN})(?P<altered>{ALTERED})|{ANY}", FLAGS
+)
+FRONT = re.compile(f"(?:[{ENDS}<]|{ANY}|{ALTERED})*+", FLAGS)
+INNER = re.compile(rf"(?<!\w)(?P<altered>{BENT})", FLAGS)
 LONGEST = 2_000  # no site's name is longer, and no row of schemes that somebody made safe to show
+NEAR = 2 * LONGEST  # what of a text is searched for such signs
 HOST_ENDS = re.compile("[/?#]")
 SIGNS = re.compile(r"[][(){}<>\\^ ]")
 BRACKETED = re.compile(
-    rf"{OPEN}(?<!{OPEN}{OPEN})(?<!{OPEN}[ ]{OPEN})[ ]?(?:{OPEN}[ ]?)*+"
-    rf"(?P<mark>[.,:@\u3002\uff0e\uff61]|dot|punto|punkt|at|:?(?:\\?/){{1,2}})(?:[ ]?{CLOSED})++",
+    rf"[ ]?{OPEN}(?<!{OPEN}{OPEN})(?<!{OPEN}[ ]{OPEN})[ ]?(?:{OPEN}[ ]?)*+"
+    r"(?P<mark>[.,:@\u3002\uff0e\uff61]|%2e|dot|point|ponto|punto|punkt|at|:?(?:\\?/){1,2})"
+    rf"(?:[ ]?{CLOSED})++[ ]?",
     FLAGS,
 )
 HALF_BRACKETED = re.compile(rf"{OPEN}(?<!{OPEN}{OPEN}){OPEN}*+\.{CLOSED}*|\.{CLOSED}++")
@@ -59,8 +70,14 @@ DOT_IN_WORDS = re.compile(" (?:dot|punto|punkt) ", FLAGS)
 FIRST_DOT_ESCAPED = re.compile(r"[^.\\^]*[\\^]++\.")
 ESCAPED = re.compile(r"[\\^](?<![\\^]{2})[\\^]*+(?=[./])")
 IPV6 = re.compile(r"\[[0-9a-f.]*:[0-9a-f:.]*\]", FLAGS)
+D_FOR_DOT = re.compile(rf"(?<=\w){OPEN}++d{CLOSED}++(?=\w)", re.IGNORECASE)
+UNKNOWN_WORD = re.compile(rf"(?<=\w){OPEN}++\w++{CLOSED}++(?=\w)")
+WIDE = "\uff3b\uff3d\uff08\uff09\uff5b\uff5d\uff1c\uff1e\u3010\u3011\u3014\u3015\uff1a\uff0f\uff3c"
+NARROW = str.maketrans(WIDE, "[](){}<>[][]:/\\")
+PERCENT_BRACKET = re.compile("%5(?:(b)|d)", re.IGNORECASE)
+BEFORE_BRACKET = re.compile(rf"(?<![\\^])[\\^]++(?=({EITHER}|:))")
 BRACKETS = str.maketrans("", "", "[](){}<>")
-NOTHING_LEFT = str.maketrans("", "", "[](){}<>\\^:&")
+NOTHING_LEFT = str.maketrans("", "", "[](){}<>\\^:&/%" + WIDE)
 
 
 class Escapes(dict[str, str]):
@@ -138,16 +155,49 @@ def refanged(text: str) -> str:
 
 def undone(text: str) -> str:
     """Undo one layer, in scheme, host and rest."""
-    front, rest = split_front(text)
+    shown = in_plain_signs(text[:NEAR]) + text[NEAR:]
+    front, rest = split_front(shown)
     if len(front) > LONGEST:
-        return rest
+        return text[len(front) :]
     plain = SCHEMES.sub(plain_scheme, front)
     if plain == front and not host_altered(rest):
         return text
-    near, far = rest[: 2 * LONGEST], rest[2 * LONGEST :]
+    path = len(front) + len(host_of(rest)) + 1  # the slash before it may be a wide one
+    rest = shown[len(front) : path] + text[path:]
+    return plain + plain_rest(with_slashes(front, unwrapped(front, rest)))
+
+
+def in_plain_signs(text: str) -> str:
+    """Write brackets, colons and slashes in ASCII, one sign for one, so that all keep their place.
+
+    A backslash that escapes one becomes a bracket too, as if there were two.
+    """
+    text = text.translate(NARROW)
+    text = PERCENT_BRACKET.sub(lambda match: "[[[" if match[1] else "]]]", text)
+    return BEFORE_BRACKET.sub(lambda match: match[1].replace(":", "]") * len(match[0]), text)
+
+
+def unwrapped(front: str, rest: str) -> str:
+    """Take off the brackets at the end that belong to those which the front opens."""
+    for opening, closing in ("[]", "()", "{}", "<>"):
+        if front.count(opening) > front.count(closing):
+            rest = rest.removesuffix(closing)
+    return rest
+
+
+def with_slashes(front: str, rest: str) -> str:
+    """Write backslashes as slashes where they do for those of the scheme (`hxxp:\\\\a.b\\c`)."""
+    if not front.rstrip("])}>").endswith("\\\\"):
+        return rest
+    return rest[:NEAR].replace("\\", "/") + rest[NEAR:]
+
+
+def plain_rest(rest: str) -> str:
+    """Undo what stands around host and path, and the schemes within the path."""
+    near, far = rest[:NEAR], rest[NEAR:]
     near = ESCAPED.sub("", BRACKETED.sub(plain_mark, near))
     host = host_of(near)
-    return plain + plain_host(host) + near[len(host) :] + far
+    return plain_host(host) + INNER.sub(plain_scheme, near[len(host) :]) + far
 
 
 def split_front(text: str) -> tuple[str, str]:
@@ -164,9 +214,10 @@ def host_of(rest: str) -> str:
 
 def plain_scheme(match: re.Match[str]) -> str:
     """Return a scheme as it was before it was altered; one that was not, as it is."""
-    if match["name"] is None:
+    if match["altered"] is None:
         return match[0]
-    plain = ("ftp" if match["name"][0] in "fF" else "http") + ("s" if match["secure"] else "")
+    name = match[0].lstrip("[({<").lower()
+    plain = ("ftp" if name[0] == "f" else "http") + ("s" if "s" in name else "")
     return match[0] if match[0].lower() == plain + "://" else plain + "://"
 
 
@@ -191,9 +242,13 @@ def host_altered(rest: str) -> bool:
 
 
 def plain_host(host: str) -> str:
-    """Return a host that was altered without brackets, but for those of an IPv6 address."""
-    host = DOT_IN_WORDS.sub(".", HALF_BRACKETED.sub(".", host))
+    """Return a host that was altered without brackets, but for those of an IPv6 address.
+
+    Those around a word that may stand for anything stay too: without them it makes another name.
+    """
+    host = D_FOR_DOT.sub(".", DOT_IN_WORDS.sub(".", HALF_BRACKETED.sub(".", host)))
     kept = "&" in host or IPV6.search(host)  # what becomes neighbours must not make an HTML escape
+    kept = kept or UNKNOWN_WORD.search(host)
     return host if kept else host.translate(BRACKETS)
 
 

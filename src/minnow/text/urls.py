@@ -10,18 +10,19 @@ from itertools import product
 import polars as pl
 from tldextract import TLDExtract
 
-from minnow.text.hosts import canonical_host
+from minnow.text.hosts import ODD, canonical_host
 
 _SCHEME = r"^([A-Za-z][A-Za-z0-9+-]*)://"
 _SCHEMES = r"^(?:[A-Za-z][A-Za-z0-9+-]*://)+"
 # Letters are ASCII alone, here and in cleaning: U+017F folds to s, the Kelvin sign to k.
-_LEAD = r"^(?:(?:[A-Za-z][A-Za-z0-9+-]*:)?//|[:/.])+"
+# Browsers take backslashes for slashes, and need none after `http:`.
+_LEAD = r"^(?:[Hh][Tt][Tt][Pp][Ss]?\.*:[/\\]*|(?:[A-Za-z][A-Za-z0-9+-]*:)?//|[:/.\\])+"
 _PARTS = (
     r"(?s)^(?<user>[^/?\\]*@)?(?<host>\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]|[^:/?\\\[]*)"
     r"(?<port>[^/?\\]*)(?<rest>.*)$"
 )
 _FINAL_DOTS = r"([^.])\.+$"
-_DEFAULT_PORT = r"^(?::(?:80|443)?\.?)+$"
+_DEFAULT_PORT = r"^(?::(?:0*(?:80|443))?\.?)+$"
 _WWW = r"^(?:www\.)+([^.]+\..)"  # `www.com` is a site of its own
 _EMPTY_QUERY = r"^([^?]*)\?$"
 _PATH_SLASHES = r"(?s)^([^?]*?)/+(\?.*)?$"
@@ -42,14 +43,24 @@ def key(urls: pl.Series) -> pl.Series:
     key(x)`.
 
     Gone are the scheme, leading `www.`, ports 80 and 443, the fragment, slashes that end the path,
-    and an empty query; the host is in lower case; percent-escapes of unreserved characters are
-    decoded, others in upper case.
+    and an empty query; the host is in lower case; backslashes of the path are slashes;
+    percent-escapes of unreserved characters are decoded, others in upper case.
     """
     parts = _parts(urls.fill_null(""))
-    host = parts["host"].str.replace(_WWW, "$1")
-    rest = parts["rest"].str.replace(_EMPTY_QUERY, "$1").str.replace(_PATH_SLASHES, "$1$2")
+    host = _one_form(parts["host"].str.replace(_WWW, "$1"))  # of `www.127.1` an address is left
+    rest = (
+        _with_slashes(parts["rest"])
+        .str.replace(_EMPTY_QUERY, "$1")
+        .str.replace(_PATH_SLASHES, "$1$2")
+    )
     port = parts["port"].str.replace(_DEFAULT_PORT, "")
     return (parts["user"] + host + port + rest).rename(urls.name)
+
+
+def _with_slashes(rests: pl.Series) -> pl.Series:
+    """Write each backslash of a path as the slash that browsers take it for."""
+    paths = rests.str.extract(r"(?s)^([^?]*)").str.replace_all("\\", "/", literal=True)
+    return paths + rests.str.extract(r"(?s)(\?.*)$").fill_null("")
 
 
 def host(urls: pl.Series) -> pl.Series:
@@ -98,8 +109,8 @@ def _parts(urls: pl.Series) -> pl.DataFrame:
 
 
 def _one_form(hosts: pl.Series) -> pl.Series:
-    """Return hosts in their one form; those of ASCII, but for percent-escapes, have it already."""
-    odd = hosts.str.contains(r"[^\x00-\x7f]|%[0-9a-f]{2}")
+    """Return hosts in their one form; most have it already."""
+    odd = hosts.str.contains(ODD)
     if not odd.any():
         return hosts
     names = hosts.filter(odd).unique()
