@@ -182,3 +182,17 @@ def test_any_two_rows_may_meet_in_a_batch() -> None:
     )
     across = sum(int(batch.min()) < 100 <= int(batch.max()) for batch in batches)
     assert 25 < across < 75  # of 100
+
+
+def test_a_text_without_tokens_has_one_that_is_unknown(tokenizer: PreTrainedTokenizerFast) -> None:
+    bare = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]")),
+        pad_token="a",
+        unk_token="[UNK]",
+        model_max_length=12,
+    )
+    assert encode(bare, ["", "a"]).lengths.tolist() == [1, 1]
+    assert encode(bare, ["", "a"]).ids.tolist() == [0, 1]
+    bare.unk_token = None
+    assert encode(bare, [""]).ids.tolist() == [1]
+    assert encode(tokenizer, [""]).lengths.tolist() == [2], "what stands around a text suffices"

@@ -57,12 +57,17 @@ class Encoded:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Encoded:
-    """Tokenise each text once, cut at the tokenizer's `model_max_length`; nothing is padded."""
+    """Tokenise each text once, cut at the tokenizer's `model_max_length`; nothing is padded.
+
+    A text without tokens gets one, unknown: kernels of 4 bits end the process on none.
+    """
+    unknown = tokenizer.unk_token_id
+    nothing = [int(tokenizer.pad_token_id if unknown is None else unknown)]
     ids: list[Tensor] = []
     lengths: list[int] = []
     for first in range(0, len(texts), ENCODE_CHUNK):
         chunk = list(texts[first : first + ENCODE_CHUNK])
-        rows = _rows(tokenizer, chunk)
+        rows = [row or nothing for row in _rows(tokenizer, chunk)]
         ids.append(torch.tensor(list(chain.from_iterable(rows)), dtype=torch.long))
         lengths.extend(len(row) for row in rows)
     return Encoded(torch.cat(ids), torch.tensor(lengths), int(tokenizer.pad_token_id))
