@@ -1,6 +1,7 @@
 """Sealed files: what was written is read, and nothing else is."""
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -84,3 +85,9 @@ def test_a_table_of_nobody_is_one_line(file: Path) -> None:
     with pytest.raises(MinnowError, match="is not what was written") as error:
         read_table(file)
     one_line(error)
+
+
+def test_a_pipe_in_place_of_a_table_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises(MinnowError, match=r"train\.parquet is no file"):
+        read_table(tmp_path / "train.parquet")

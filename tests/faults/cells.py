@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from faults.forks import Forks
 from faults.judging import (
@@ -271,7 +272,8 @@ def damaged_checkpoint(damage: str) -> Callable[[Stand], str]:
 def flipped_inputs(stand: Stand) -> str:
     """A bit of each file that the stage reads, one after the other, then the remedy that is told.
 
-    The stage runs by itself, as under a DVC that believes size and time of a file.
+    The stage runs by itself, as under a DVC that believes size and time of a file. What its own
+    digests do not cover, the facts of a manifest, it must find in dvc.lock, as it does under DVC.
     """
     chance, forks = stand.random(), Forks(stand.environment)
     told: dict[str, str] = {}
@@ -288,13 +290,29 @@ def flipped_inputs(stand: Stand) -> str:
                 told[str(name)] = refusals(run.text())[0]
             else:
                 changed = differences(stand.outputs(), wanted)
-                hold(not changed, f"{name}, byte {place}: believed, other bytes in {changed[:2]}")
+                line = line_of_the_lock(stand) if changed else ""
+                hold(not changed or line, f"{name}, byte {place}: believed, so {changed[:2]}")
+                if line:
+                    told[str(name)] = line
             file.write_bytes(content)
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     finally:
         forks.close()
     heal(stand, told)
     return BOTH if told else SAME
+
+
+def line_of_the_lock(stand: Stand) -> str:
+    """Return what the stage says under DVC of files that dvc.lock knows otherwise, or nothing."""
+    from minnow.errors import MinnowError
+    from minnow.recorded import require_recorded
+
+    with mock.patch.dict(os.environ, {"DVC_STAGE": stand.target}):
+        try:
+            require_recorded(stand.root)
+        except MinnowError as error:
+            return str(error)
+    return ""
 
 
 def heal(stand: Stand, told: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from helpers.errors import one_line
@@ -209,3 +210,39 @@ def test_a_quantized_base_is_refused(tmp_path: Path, tokenizer: PreTrainedTokeni
     changed(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
     with pytest.raises(MinnowError, match="is quantized already"):
         pretrained.load_classifier(pretrained.Checkpoint("me/model", folder))
+
+
+# --- Files that are not what their names say, and weights that are not there ----------------------
+
+
+def test_a_pipe_beside_the_weights_is_not_opened(folder: Path) -> None:
+    """As macOS leaves them, hidden, and as nobody should."""
+    for name in (".x.safetensors", "._model.safetensors", "notes.safetensors"):
+        os.mkfifo(folder / name)
+    folders.load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["classifier.weight", "bert.embeddings.word_embeddings.weight"])
+def test_weights_that_lack_are_not_drawn_at_random(folder: Path, name: str) -> None:
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    del weights[name]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(MinnowError, match=f"lacks weights \\({name}\\)") as caught:
+        folders.load_model(folder)
+    assert "get it anew" in one_line(caught)
+
+
+@pytest.mark.parametrize("count", [10**9, -1, True, "2", None])
+def test_a_number_of_labels_takes_no_memory(folder: Path, count: object) -> None:
+    changed(folder / "config.json", num_labels=count)
+    with pytest.raises(MinnowError, match=r"num_labels is .*up to 1,000") as caught:
+        folders.load_model(folder)
+    one_line(caught)
+
+
+def test_weights_that_are_no_numbers_are_named(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = classifier(layers=1)
+    torch.nn.init.constant_(model.classifier.weight, float("nan"))
+    with pytest.raises(MinnowError, match="the base gives undefined logits: its weights are"):
+        check_rows_apart(model.eval(), tokenizer, "the base")

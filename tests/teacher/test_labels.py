@@ -163,3 +163,12 @@ def test_the_stage_writes_no_reversed_teacher(
         teacher.main(tmp_path)
     assert asked[0] > 0
     assert not layout.model("teacher").exists()
+
+
+def test_labels_that_are_not_0_and_1_are_not_guessed(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = classifier(layers=1)
+    model.config.id2label = {1: "phishing", 2: "safe"}
+    with pytest.raises(MinnowError, match="numbers its labels 1, 2: number the two 0 and 1"):
+        labels.standardise_labels(model, phishing_label="phishing")

@@ -360,6 +360,21 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert len(steps) == left
 
 
+def test_a_checkpoint_goes_on_in_its_own_dtype_alone(checkpoint: Path) -> None:
+    """What half of it was computed in is part of the bytes: `precision: auto` may choose anew."""
+    alone, resumed = tiny_model(dropout=0.2), tiny_model(dropout=0.2)
+    with pytest.raises(KilledError):
+        train(
+            tiny_model(dropout=0.2),
+            runtime=FLOAT32,
+            checkpoint=checkpoint,
+            loss=loss_killed_at(3),
+        )
+    history = train(alone, runtime=BFLOAT16)
+    assert train(resumed, runtime=BFLOAT16, checkpoint=checkpoint) == history
+    assert digest(resumed) == digest(alone)
+
+
 def test_checkpoints_do_not_change_the_run(checkpoint: Path) -> None:
     with_them, without = tiny_model(dropout=0.2), tiny_model(dropout=0.2)
     assert train(with_them, checkpoint=checkpoint) == train(without)
