@@ -36,7 +36,7 @@ def models(found: Mapping[str, Mapping[str, float]]) -> str:
     """Return one row per model, with the headline metrics."""
     rows = [
         [title, *(metric_text(name, found[model][name]) for name in COLUMNS)]
-        for model, title in shown(found)
+        for model, title in titled_models(found)
     ]
     return markdown_table(["model", *COLUMNS], rows)
 
@@ -190,6 +190,6 @@ def curves(runs: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def shown(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+def titled_models(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return key and title of the models that are there, in the order of the tables."""
     return [(model, title) for model, title in NAMES.items() if model in found]
