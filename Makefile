@@ -15,18 +15,18 @@ override UNFINISHED := $(VENV)/.unfinished
 override PLOTS_PAGE := .dvc/plots/page.html
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub faults clean
+.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub faults clean FORCE
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
 
 install: $(STAMP) $(PLOTS_PAGE)  ## Make .venv with the pinned dependencies and this package
 
+# Scripts in .venv name the checkout and its Python by their paths: moved, or with that Python gone, it is made anew.
+override STALE := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" && test -x $(VENV)/bin/python || echo FORCE)
+
 # What was broken off, at whatever moment, begins anew: pip takes a package whose files came in part for a whole one. A pip
 # that failed by itself, for want of a network, has cleared up, and its venv is kept.
-# Also where the checkout was moved, or its Python is gone: scripts in .venv name both by their paths.
-override STALE := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" && test -x $(VENV)/bin/python || echo FORCE)
-FORCE:
 $(STAMP): pyproject.toml constraints.txt $(STALE)
 	@trap 'exit 130' HUP INT TERM; set -ef; \
 	"$$MINNOW_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'; \

@@ -134,6 +134,23 @@ def test_what_the_disk_refuses_for_real(
         assert remedy in line_of(caught.value, monkeypatch, capsys)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "remedy"), [(20_000, "raise `ulimit -f`"), (None, "no space left")]
+)
+def test_a_limit_on_files_is_no_full_disk(
+    allowed: int | None,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """torch has the same words for both."""
+    monkeypatch.setattr(endings, "limit_of", lambda kind: {"FSIZE": allowed}[kind])
+    error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+    assert remedy in line_of(error, monkeypatch, capsys)
+    full = chained(RuntimeError(str(error)), FULL)
+    assert "no space left" in line_of(full, monkeypatch, capsys)
+
+
 # --- Memory and threads ---------------------------------------------------------------------------
 
 SHORT = chained(MemoryShortage("this training takes about: weights 1 MB"), MemoryError())

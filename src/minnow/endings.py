@@ -58,6 +58,8 @@ def ending(name: str, error: BaseException, root: Path) -> str | None:
     """Return in one line what an error means that ended a stage or tool, and what to do; None for a
     bug, whose trace is worth having.
     """
+    if is_too_long(error):
+        return f"no file may become so long here ({reason(error)}): {REMEDIES[errno.EFBIG]}"
     if is_disk_full(error):
         return (
             f"no space left for files of {root}, of HF_HOME or of TMPDIR: free some, then `dvc"
@@ -88,6 +90,19 @@ def is_disk_full(error: BaseException) -> bool:
     return any(
         system_number(part) in FULL or any(word in str(part).lower() for word in SAY_FULL)
         for part in behind(error)
+    )
+
+
+def is_too_long(error: BaseException) -> bool:
+    """Return whether `ulimit -f` is behind what torch calls a failed write, as it does a full
+    disk.
+    """
+    parts = list(behind(error))
+    full = any(system_number(part) in FULL for part in parts)
+    return (
+        limit_of("FSIZE") is not None
+        and not full
+        and any(SAY_FULL[1] in str(part).lower() for part in parts)
     )
 
 
@@ -163,26 +178,28 @@ def value_at(document: Any, key: str) -> Any:
 
 def allowance() -> str:
     """Return how much memory this process may take, in words."""
-    limit = address_space()
+    limit = limit_of("AS")
     if limit is not None:
         return f"`ulimit -v` allows {limit / 1e9:.2f} GB: raise it"
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return f"this machine has {total / 1e9:.1f} GB"
 
 
-def address_space() -> int | None:
-    """Return the bytes that `ulimit -v` allows, None where nothing limits them."""
+def limit_of(kind: str) -> int | None:
+    """Return the bytes that `ulimit -v` (`AS`) or `ulimit -f` (`FSIZE`) allows, None where nothing
+    limits them.
+    """
     try:
         import resource
     except ImportError:  # not on Windows
         return None
-    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    soft: int = resource.getrlimit(getattr(resource, f"RLIMIT_{kind}"))[0]
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 def too_little() -> str | None:
     """Return what to say where not even the libraries fit, which would die without our words."""
-    limit = address_space()
+    limit = limit_of("AS")
     if limit is None or limit >= LEAST_ADDRESS_SPACE:
         return None
     return f"out of memory before it begins: {LIBRARIES}; {allowance()}"

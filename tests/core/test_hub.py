@@ -354,7 +354,11 @@ def test_a_damaged_reference_is_no_commit(
 
 
 @pytest.mark.parametrize(
-    "left", ["", "{", "[]", '{"format_version": 1}', json.dumps({"files": {}})]
+    "left",
+    [
+        *("", "{", "[]", '{"format_version": 1}', json.dumps({"files": {}})),
+        *('{"format_version": 1, "files": []}', '{"format_version": 1, "files": {"a": 7}}'),
+    ],
 )
 def test_a_damaged_listing_is_fetched_anew(standing: Hub, cache: Path, left: str) -> None:
     fetched(standing)
@@ -362,6 +366,22 @@ def test_a_damaged_listing_is_fetched_anew(standing: Hub, cache: Path, left: str
     next(cache.rglob("config.json")).unlink()
     standing.misbehave(changed(delay=0.0))
     assert set(fetched(standing)) >= {"model.safetensors"}
+
+
+def wrong_digest(answer: Answer) -> Answer:
+    """A listing in which each file has the digest of another, or none."""
+    files = [entry | {"oid": 7, "lfs": None} for entry in json.loads(answer.body)]
+    return as_json(files)
+
+
+@pytest.mark.parametrize("wrong", [instead(as_json([])), wrong_digest], ids=["empty", "digests"])
+def test_a_listing_that_was_wrong_once_is_not_believed_for_ever(standing: Hub, wrong: Any) -> None:
+    standing.misbehave(wrong, LISTED)
+    with pytest.raises(MinnowError) as caught:
+        fetched(standing)
+    one_line(caught)
+    standing.forget()
+    assert whole(fetched(standing))
 
 
 # --- What the environment says --------------------------------------------------------------------

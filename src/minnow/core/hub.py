@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from minnow.core.files import replacing
+from minnow.core.files import discard, replacing
 from minnow.core.hub_errors import DATA_SET as DATA_SET  # the kinds, for who wants a snapshot
 from minnow.core.hub_errors import MODEL as MODEL
 from minnow.core.hub_errors import RepositoryKind as RepositoryKind
@@ -118,6 +118,7 @@ def downloaded(wanted: Wanted, commit: str) -> Path:
     for _ in range(2):
         folder = insisting(lambda: _snapshot(wanted, commit, local=False))
         if not any(file.is_file() for file in folder.rglob("*")):
+            forget(folder)
             raise MinnowError(
                 f"commit {commit} has none of the files that are read of a {wanted.kind.noun}"
                 f" ({listed(wanted.kind.files)}); check `{wanted.kind.key}` and `revision`"
@@ -130,6 +131,7 @@ def downloaded(wanted: Wanted, commit: str) -> Path:
             warn(f"{file.name} of {wanted} has another digest than its commit names: fetched anew")
             file.resolve().unlink(missing_ok=True)
             file.unlink(missing_ok=True)
+    forget(folder)
     raise MinnowError(
         f"twice the Hub sent a {unsound[0].name} that is not the one of commit {commit}; it was not"
         " kept; look at HF_ENDPOINT and the proxy, or try again later"
@@ -180,15 +182,28 @@ def _snapshot(wanted: Wanted, revision: str, *, local: bool) -> Path:
     )
 
 
+def forget(folder: Path) -> None:
+    """Remove a snapshot and its listing from the cache: it may be the listing that is wrong, and
+    without one nobody would see what the snapshot lacks. Blobs stay, and are linked anew.
+    """
+    discard(folder)
+    (folder.parents[1] / "trees" / f"{folder.name}.json").unlink(missing_ok=True)
+
+
 def drop_damaged_listing(file: Path) -> None:
-    """Remove a cached listing that is no JSON object: the library would stumble over it."""
-    if file.is_file():
-        try:
-            whole = isinstance(json.loads(file.read_bytes()), dict)
-        except (ValueError, RecursionError):
-            whole = False
-        if not whole:
-            file.unlink(missing_ok=True)
+    """Remove a cached listing that is none: the library would stumble over it."""
+    if file.is_file() and not is_listing(file.read_bytes()):
+        discard(file)
+
+
+def is_listing(content: bytes) -> bool:
+    """Say whether this is JSON that names files, with an object for each."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    files = found.get("files") if isinstance(found, dict) else None
+    return isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values())
 
 
 def insisting(ask: Callable[[], Answer]) -> Answer:
@@ -221,7 +236,7 @@ def unsound_files(kind: RepositoryKind, folder: Path) -> Iterator[Path]:
             continue
         entry = listing.get(name)
         digest = (entry.lfs_sha256 or entry.blob_id) if entry else file.resolve().name
-        known = len(digest) in DIGESTS and not set(digest) - set("0123456789abcdef")
+        known = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", str(digest)) is not None
         if digest_of(file, DIGESTS[len(digest)]) != digest if known else entry is not None:
             yield file
 

@@ -89,13 +89,14 @@ def enclosed(folder: Path) -> Iterator[Path]:
         ValueError: its JSON is damaged.
     """
     names = model_files(folder)
-    if CONFIG in names:
-        _check_count(folder, read_object(folder / CONFIG))
+    configs = {
+        name: read_object(folder / name) for name in (CONFIG, TOKENIZER_CONFIG) if name in names
+    }
+    _check_count(folder, configs.get(CONFIG, {}))
     mended = {
         name: {key: value for key, value in content.items() if key not in LEADING_ELSEWHERE}
-        for name in (CONFIG, TOKENIZER_CONFIG)
-        if name in names
-        and not (content := read_object(folder / name)).keys().isdisjoint(LEADING_ELSEWHERE)
+        for name, content in configs.items()
+        if not content.keys().isdisjoint(LEADING_ELSEWHERE)
     }
     read = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
     if not mended and read <= {*names} | HARMLESS:
