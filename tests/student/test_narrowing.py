@@ -167,6 +167,46 @@ def test_guesses_are_unbiased(method: Method) -> None:
     assert left < (kept @ plan.basis.T - wide).square().mean() < wide.square().mean()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_guessed_neurons_and_contexts_are_unbiased(method: Method) -> None:
+    """The mean of those that go is what is guessed from the mean of those that stay."""
+    model, texts = classifier(), sample()
+    with torch.no_grad():
+        part(model, 0, "value").bias.add_(3)  # contexts with a mean, which a bias has to hold
+    aim = Aim([0, 1], Shape(32, 1, 48), method)
+    plan = narrowing.narrowing_of(model, Sample(texts, labels()), aim)
+    keys = [("heads", plan.columns, plan.contexts), ("neurons", plan.kept, plan.neurons)]
+    for name, kept, guesses in keys:
+        numbers: list[Tensor] = []
+        with torch.inference_mode():
+            for _, tape, real, _ in importance.taped_passes(model, texts, [0, 1]):
+                numbers.append(tape[name, 0][real])
+        means = torch.cat(numbers).mean(0)
+        guessed = F.linear(means[kept[0]], guesses[0].weight, guesses[0].bias)
+        torch.testing.assert_close(guessed, means, rtol=0, atol=1e-4)
+
+
+def test_the_head_reads_what_is_guessed_of_the_last_layer() -> None:
+    model = classifier()
+    plan = planned(model, Shape(32, 1, 48))
+    assert len(plan.stream) == 5  # embeddings, then attention and output of two layers
+    weight, bias = plan.stream[4].read_by(model.base_model.pooler.dense, plan.units)
+    ours = narrowing.narrowed(model, plan).base_model.pooler.dense
+    torch.testing.assert_close((ours.weight, ours.bias), (weight, bias), check_stride=False)
+
+
+def test_weights_that_nothing_made_are_refused() -> None:
+    model = classifier()
+    plan = planned(model, Shape(32, 1, 48))
+    assembly = narrowing._Assembly(model, plan)
+    with pytest.raises(
+        MinnowError,
+        match=r"^bert\.embeddings\.word_embeddings of this 'bert' model cannot be made narrower: "
+        "take init: scratch$",
+    ):
+        assembly.check_complete()
+
+
 def low_rank(kind: str, rank: int) -> PreTrainedModel:
     """Return a model whose stream spans `rank` directions orthogonal to (1, …, 1), LayerNorms
     plain, one live head.
@@ -355,6 +395,25 @@ def test_principal_directions_are_those_of_numpy_and_have_no_mean() -> None:
     np.testing.assert_allclose(basis @ basis.T, rows[:4].T @ rows[:4], atol=1e-9)
     again = narrowing.principal(torch.tensor(covariance), 5).numpy()
     np.testing.assert_array_equal(basis, again)
+
+
+def test_what_a_layer_norm_takes_off_is_no_direction_however_much_it_varies() -> None:
+    covariance = 100 * torch.ones(8, 8).double() + torch.arange(1, 9).double().diag()
+    basis = narrowing.principal(covariance, 4)
+    torch.testing.assert_close(basis.sum(0), torch.zeros(4).double(), rtol=0, atol=1e-9)
+
+
+def test_numbers_are_normalised_each_row_by_itself_with_the_models_own_epsilon() -> None:
+    rows = torch.tensor([[1.0, 3.0], [0.0, 4.0]])
+    spread = torch.tensor([[1 / 2**0.5], [2 / 5**0.5]])  # variances 1 and 4, epsilon 1
+    torch.testing.assert_close(
+        narrowing.normalised(rows, 1.0), torch.tensor([[-1.0, 1.0]]) * spread
+    )
+
+
+def test_rows_beyond_float32s_whole_numbers_are_spread_evenly_too() -> None:
+    rows = narrowing.spaced(2**26 + 2)
+    assert rows[-1] == 2**26 + 1
 
 
 def test_texts_that_are_looked_at_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

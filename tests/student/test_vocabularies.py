@@ -426,6 +426,41 @@ def test_a_mask_takes_the_blank_before_it_along_as_before() -> None:
         )
 
 
+def test_special_tokens_are_matched_as_before() -> None:
+    """Their blanks, their words' ends and their letters' case are the former tokenizer's."""
+    cutter = wordpiece([*BERT, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abc")])
+    cutter.add_special_tokens(
+        [AddedToken("url", single_word=True, rstrip=True, normalized=True, special=True)]
+    )
+    vocabulary = train(backend(cutter.to_str()), TEXTS)
+    entry = next(
+        each
+        for each in json.loads(vocabulary.tokenizer)["added_tokens"]
+        if each["content"] == "url"
+    )
+    assert {key: value for key, value in entry.items() if key != "id"} == {
+        "content": "url",
+        "single_word": True,
+        "lstrip": False,
+        "rstrip": True,
+        "normalized": True,
+        "special": True,
+    }
+
+
+def test_tokens_are_counted_over_all_chunks_without_those_that_a_template_adds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vocabularies, "CHUNK", 2)
+    old = bert()
+    counts = vocabularies.token_counts(old.backend_tokenizer.to_str(), ["a b", "a", "a", "b", "a"])
+    assert counts.shape == (len(old),)
+    assert {old.convert_ids_to_tokens(int(n)): int(counts[n]) for n in counts.nonzero()[0]} == {
+        "a": 4,
+        "b": 2,
+    }
+
+
 def test_a_new_vocabulary_is_the_same_in_every_process() -> None:
     code = """
 from minnow.data import synthetic
@@ -518,6 +553,20 @@ def test_a_wordpiece_without_single_characters_is_refused(piece: str, missing: s
     with pytest.raises(MinnowError, match=f"lacks {missing} as a part of {piece}") as caught:
         trim(tokenizer, ["a"])
     assert str(caught.value).endswith("take keep or train")
+
+
+def test_of_the_characters_that_lack_three_are_named() -> None:
+    tokenizer = backend(wordpiece([*BERT, "a", "abcdef"]).to_str())
+    with pytest.raises(MinnowError, match="lacks ##b, ##c, ##d and 2 more as a part of abcdef"):
+        trim(tokenizer, ["a"])
+
+
+def test_a_prefix_by_itself_is_characters_like_any_others() -> None:
+    """ "##" is no continuation: it begins with "#", and goes on with "###"."""
+    cutter = wordpiece([*BERT, "a", "#", "##"])
+    cutter.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    with pytest.raises(MinnowError, match="lacks ### as a part of ##"):
+        trim(backend(cutter.to_str()), ["a"])
 
 
 def test_pieces_that_cannot_occur_need_no_single_characters() -> None:
