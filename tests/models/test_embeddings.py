@@ -240,9 +240,25 @@ def test_small_tables_stay_float() -> None:
             "words": nn.Embedding(300, 64),
             "types": nn.Embedding(2, 64),
             "narrow": nn.Embedding(300, 4),
+            "least": nn.Embedding(16, 16),
+            "fifteen": nn.Embedding(15, 16),
+            "thin": nn.Embedding(16, 15),
         }
     )
-    assert list(embeddings.tables(model)) == ["words"]
+    assert list(embeddings.tables(model)) == ["words", "least"]
+
+
+def test_a_table_that_deberta_multiplies_stays_float_however_deep_it_stands() -> None:
+    inner = nn.ModuleDict({"rel_embeddings": nn.Embedding(300, 64), "words": nn.Embedding(300, 64)})
+    model = nn.ModuleDict({"encoder": nn.ModuleDict({"deep": inner})})
+    assert list(embeddings.tables(model)) == ["encoder.deep.words"]
+
+
+def test_an_empty_layer_has_room_for_the_rows_alone() -> None:
+    layer = embeddings.QuantizedEmbedding(20, 100, SCHEMES["nf4"], dtype=torch.float32)
+    assert {name: (each.shape, each.dtype) for name, each in layer.state_dict().items()} == {
+        "weight": ((20, embeddings.row_bytes(100, SCHEMES["nf4"])), torch.uint8)
+    }
 
 
 def test_tables_that_do_more_than_look_up_stay_float() -> None:
@@ -267,6 +283,7 @@ def test_the_config_says_what_is_in_the_file(name: str) -> None:
     said = embeddings.described_tables(dict.fromkeys(["b", "a"], SCHEMES[name]))
     assert (said["scheme"], said["tables"], said["absmax"]) == (name, ["a", "b"], "float16")
     assert said["block"] == (64 if name == "nf4" else None)
+    assert said["row"] == "codes, absmax"
     assert embeddings.tables_of_config(SimpleNamespace(minnow_embeddings=said)) == dict.fromkeys(
         ["a", "b"], SCHEMES[name]
     )
