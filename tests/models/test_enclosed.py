@@ -180,7 +180,18 @@ def test_a_base_with_an_adapter_is_refused(
 
 
 @pytest.mark.parametrize(
-    "kind", ["canine", "convbert", "fnet", "ibert", "mobilebert", "nystromformer", "xlnet", "yoso"]
+    "kind",
+    [
+        "canine",
+        "convbert",
+        "fnet",
+        "ibert",
+        "mobilebert",
+        "nystromformer",
+        "reformer",
+        "xlnet",
+        "yoso",
+    ],
 )
 def test_kinds_that_minnow_cannot_take_are_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))

@@ -275,17 +275,17 @@ def test_a_damaged_base_is_one_line(
 def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     folder, proof = saved(classifier(), tokenizer, tmp_path / "model"), tmp_path / "proof"
     (folder / "evil.py").write_text(EVIL.format(path=str(proof)))
+    token_file = folder / "tokenizer_config.json"
+    plain = token_file.read_text()
+    named = {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    token_file.write_text(json.dumps(json.loads(plain) | named))
+    with pytest.raises(MinnowError, match=r"code of its own \(auto_map: evil\.Evil\)"):
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    token_file.write_text(plain)
     kinds = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
     configured(folder, auto_map=dict.fromkeys(kinds, "evil.Evil"))
-    token_file = folder / "tokenizer_config.json"
-    token_file.write_text(
-        json.dumps(
-            json.loads(token_file.read_text())
-            | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
-        )
-    )
-    pretrained.base_tokenizer(checkpoint(folder), max_length=16)
-    pretrained.load_classifier(checkpoint(folder))
+    with pytest.raises(MinnowError, match=r"code of its own \(auto_map: evil\.Evil"):
+        pretrained.load_classifier(checkpoint(folder))
     configured(folder, model_type="evil")
     with pytest.raises(MinnowError, match="brings code of its own, which Minnow never runs"):
         pretrained.load_classifier(checkpoint(folder))

@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from minnow.core import hub
 from minnow.errors import MemoryShortage, MinnowError, is_out_of_memory, listed, reason
-from minnow.models.anatomy import check_kind, longest_text
+from minnow.models.anatomy import check_kind, longest_text, rescaled_beyond
 from minnow.models.declared import shape_of_config
 from minnow.models.enclosed import (
     WEIGHTS,
@@ -29,6 +29,7 @@ from minnow.models.enclosed import (
     library_errors,
     model_files,
 )
+from minnow.models.fidelity import check_all_used, check_numbers, check_own_code, check_positions
 from minnow.models.heads import LABELS, name_labels
 
 # What peft writes. transformers would apply such an adapter without a word.
@@ -124,6 +125,7 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             inner, local_files_only=True, trust_remote_code=False
         )
+    check_own_code(checkpoint.name, tokenizer.init_kwargs.get("auto_map"))
     # Without a vocabulary transformers makes up one of a few special tokens.
     files = sorted(set(tokenizer.vocab_files_names.values()) | {"tokenizer.json"})
     if not any((checkpoint.folder / file).is_file() for file in files):
@@ -156,7 +158,10 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             inner, local_files_only=True, trust_remote_code=False
         )
+        check_numbers(name, inner)
     check_kind(config.model_type, f"base model {name!r}")
+    check_own_code(name, getattr(config, "auto_map", None))
+    check_positions(name, config)
     if getattr(config, "quantization_config", None) is not None:
         raise MinnowError(
             f"base model {name!r} is quantized already; take the one that it was made from"
@@ -221,6 +226,7 @@ def load_classifier(
         )
     model: PreTrainedModel = loaded[0]
     missing: list[str] = sorted(loaded[1]["missing_keys"])
+    check_all_used(name, model, loaded[1]["unexpected_keys"], checkpoint.folder)
     prefix = f"{model.base_model_prefix}."
     body = [weight for weight in missing if weight.startswith(prefix) and ".pooler." not in weight]
     if body:
@@ -295,6 +301,12 @@ def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, wh
         raise MinnowError(
             f"{whose}.max_length is {length}, but the model that it starts from has {positions}"
             f" positions; set it to {positions} or less"
+        )
+    if (rescaled := rescaled_beyond(model.config)) and length > rescaled[1]:
+        raise MinnowError(
+            f"{whose}.max_length is {length}, but the model that it starts from scales its"
+            f" positions ({rescaled[0]}) by the longest text of a batch where one has more than"
+            f" {rescaled[1]} tokens; set it to {rescaled[1]} or less"
         )
     rows = int(model.config.vocab_size)
     if len(tokenizer) > rows:

@@ -27,6 +27,7 @@ def student_origin(
     what a narrower student keeps.
     """
     from minnow.models import building, pretrained
+    from minnow.models.inference import check_rows_apart
     from minnow.student import adoption, architectures, layers, narrowing, vocabularies
 
     original, tokenizer, facts = source_of(student, teacher, folder)
@@ -35,6 +36,7 @@ def student_origin(
     )
     if source is not None:
         pretrained.check_fits(source, tokenizer, whose="student")
+        check_rows_apart(source, tokenizer, "the model that the student starts from")
     plan = None if original is None else narrowing_plan(student, original, tokenizer, texts, labels)
     if student.vocabulary.method != "keep":
         vocabulary = vocabularies.new_vocabulary(
@@ -95,7 +97,6 @@ def source_of(
     and its base.
     """
     from minnow.models import folders, heads, pretrained
-    from minnow.models.inference import check_rows_apart
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
@@ -103,8 +104,6 @@ def source_of(
         source = pretrained.load_classifier(checkpoint)
         pretrained.agree_on_padding(source, tokenizer)
         heads.name_labels(source.config)
-        pretrained.check_fits(source, tokenizer, whose="student")
-        check_rows_apart(source, tokenizer, f"base model {checkpoint.name!r}")
         return source, tokenizer, checkpoint.facts
     check_manifest(teacher)
     tokenizer = folders.load_tokenizer(teacher)
