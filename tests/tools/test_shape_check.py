@@ -124,7 +124,7 @@ def test_a_built_teacher_has_as_many_positions_as_its_texts(root: Path) -> None:
     shape |= {"intermediate_size": 128, "dropout": 0.0}
     edit(root, {"teacher.base": None, "teacher.build": shape, "teacher.vocabulary": 300}, "file")
     edit(root, {"student.layers": 1, "student.max_length": 33}, "file")
-    with pytest.raises(MinnowError, match="student.max_length is 33, but .* has 32 positions"):
+    with pytest.raises(MinnowError, match=r"student.max_length is 33, but .* has 32 positions"):
         shape_check.main(root)
 
 

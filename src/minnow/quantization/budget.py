@@ -330,7 +330,7 @@ def too_small(budget: Budget, least: int, scheme: Scheme, *, more: bool = False)
     less = "" if tables == "nf4" else " let embeddings have fewer bits (quantize.embeddings: nf4),"
     return (
         f"quantize.budget_mb is {budget.megabytes:g}, and the smallest that this student can be"
-        f" takes {'more than ' if more else ''}{math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings"
-        f" {FLOAT if tables == 'none' else tables}): give that or more,{less} or distil a smaller"
-        " student"
+        f" takes {'more than ' if more else ''}{math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers"
+        f" {scheme.name}, embeddings {FLOAT if tables == 'none' else tables}): give that or more,"
+        f"{less} or distil a smaller student"
     )
