@@ -14,7 +14,7 @@ from minnow.errors import MinnowError
 from minnow.models.anatomy import rescaled_beyond
 from minnow.models.batching import encode
 from minnow.models.inference import PROBES, check_rows_apart, with_longest
-from minnow.models.pretrained import check_fits
+from minnow.models.pairing import check_fits
 
 BLOCKS = {"max_position_embeddings": 400, "block_size": 16, "num_random_blocks": 2}
 SPARSE = {**BLOCKS, "attention_type": "block_sparse"}

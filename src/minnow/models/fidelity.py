@@ -29,6 +29,30 @@ HEAD = re.compile(
 ABSOLUTE, ROTARY = {"absolute", None}, {"rotary", "rope"}
 
 
+def check_types(name: str, config: PreTrainedConfig) -> None:
+    """Refuse values of config.json that transformers takes and nobody can use.
+
+    Raises:
+        MinnowError: names one.
+    """
+    labels = getattr(config, "id2label", None)
+    sound = {
+        "architectures": _is_list_of(str, getattr(config, "architectures", None) or []),
+        "id2label": isinstance(labels, dict) and _is_list_of(str, [*labels.values()]),
+        "pad_token_id": _is_list_of(int, [getattr(config, "pad_token_id", None) or 0]),
+    }
+    for key in sorted(key for key in sound if not sound[key]):
+        raise MinnowError(
+            f"base model {name!r}: {key} in its config.json is"
+            f" {shortened(repr(getattr(config, key, None)))}, which is of a wrong type; correct it,"
+            " or get the model anew"
+        )
+
+
+def _is_list_of(kind: type, values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(type(value) is kind for value in values)
+
+
 def check_own_code(name: str, auto_map: Any) -> None:
     """Refuse a base that names classes of its own, which nobody runs here: transformers' may
     compute something else.

@@ -95,16 +95,16 @@ def source_of(
     Raises:
         MinnowError: it cannot be loaded, or not be run with texts as long as the student's.
     """
-    from minnow.models import folders, heads, pretrained
+    from minnow.models import folders, heads, pairing, pretrained
     from minnow.models.inference import check_rows_apart
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
         tokenizer = pretrained.base_tokenizer(checkpoint, max_length=student.max_length)
         source = pretrained.load_classifier(checkpoint)
-        pretrained.agree_on_padding(source, tokenizer)
+        pairing.agree_on_padding(source, tokenizer)
         heads.name_labels(source.config)
-        pretrained.check_fits(source, tokenizer, whose="student")
+        pairing.check_fits(source, tokenizer, whose="student")
         check_rows_apart(source, tokenizer, f"base model {checkpoint.name!r}")
         return source, tokenizer, checkpoint.facts
     check_manifest(teacher)
@@ -113,6 +113,6 @@ def source_of(
     if student.build is not None:
         return None, tokenizer, {}
     source = folders.load_model(teacher)
-    pretrained.check_fits(source, tokenizer, whose="student")
+    pairing.check_fits(source, tokenizer, whose="student")
     check_rows_apart(source, tokenizer, "the teacher")
     return source, tokenizer, {}

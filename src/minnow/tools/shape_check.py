@@ -111,7 +111,7 @@ def origin_of_student(params: Params, teacher: Origin, layout: Layout, stage: st
     Raises:
         MinnowError: its base cannot be read, or is none that `distill` would take.
     """
-    from minnow.models import pretrained
+    from minnow.models import pairing, pretrained
 
     student = params.student
     if student.build is not None:
@@ -123,7 +123,7 @@ def origin_of_student(params: Params, teacher: Origin, layout: Layout, stage: st
     folder = layout.base(params.preset)
     found = pretrained.locate(student.base, student.revision, folder)
     origin = origin_of_base(found, student.max_length)
-    pretrained.check_fits(origin.model, origin.tokenizer, whose="student")
+    pairing.check_fits(origin.model, origin.tokenizer, whose="student")
     if stage == "teacher":
         load_once(student, layout.model("teacher"), folder)
     return origin
@@ -162,6 +162,9 @@ class _SomeTokenizer:
     def __len__(self) -> int:
         return 512
 
+    def get_vocab(self) -> dict[str, int]:
+        return {}
+
 
 def check_student(params: Params, teacher: Origin, source: Origin | None) -> None:
     """Refuse a student that could not be made from its source, not be taught, or not be quantized.
@@ -172,7 +175,7 @@ def check_student(params: Params, teacher: Origin, source: Origin | None) -> Non
     import torch
 
     from minnow.distill import states
-    from minnow.models import pretrained
+    from minnow.models import pairing
     from minnow.student import layers
 
     student = params.student
@@ -180,7 +183,7 @@ def check_student(params: Params, teacher: Origin, source: Origin | None) -> Non
         assert student.build is not None, "a student without a source is built"
         model = built(student.build, student.max_length).model
     else:
-        pretrained.check_fits(source.model, source.tokenizer, whose="student")
+        pairing.check_fits(source.model, source.tokenizer, whose="student")
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             model = cut_student(student, source.model)
     check_vocabulary(student, source or teacher, source)
