@@ -29,7 +29,6 @@ from helpers.paths import SRC
 from minnow.errors import MinnowError
 from minnow.models import pairing, pretrained
 from minnow.models.heads import classification_layer
-from minnow.student.layers import layers_counted
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "data/base/file/model"
@@ -458,7 +457,8 @@ def test_a_config_of_wrong_types_is_one_line(
 
 
 @pytest.mark.parametrize("kind", ["gemma3", "perceiver"])
-def test_a_base_of_parts_is_one_line(kind: str) -> None:
+def test_a_base_of_parts_is_one_line(tmp_path: Path, kind: str) -> None:
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
     with pytest.raises(MinnowError) as caught:
-        layers_counted(AutoConfig.for_model(kind))
-    assert f"a {kind!r} model is made of several parts or blocks" in one_line(caught)
+        pretrained.classifier_config(checkpoint(tmp_path))
+    assert f"is a {kind!r} model, made of several parts or blocks" in one_line(caught)

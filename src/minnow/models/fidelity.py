@@ -53,6 +53,22 @@ def _is_list_of(kind: type, values: Any) -> bool:
     return isinstance(values, list | tuple) and all(type(value) is kind for value in values)
 
 
+def check_one_part(name: str, config: PreTrainedConfig) -> None:
+    """Refuse a model of several parts, such as one for pictures and one for text, or of blocks:
+    layers and padding of such are nowhere told.
+
+    Raises:
+        MinnowError: says which kind it is.
+    """
+    counted = type(getattr(config, "num_hidden_layers", None)) is int
+    if not counted or not hasattr(config, "pad_token_id"):
+        raise MinnowError(
+            f"base model {name!r} is a {config.model_type!r} model, made of several parts or"
+            " blocks: its config.json counts no layers of its own (num_hidden_layers), so Minnow"
+            " cannot copy them; take a model for text alone, such as BERT or RoBERTa"
+        )
+
+
 def check_own_code(name: str, auto_map: Any) -> None:
     """Refuse a base that names classes of its own, which nobody runs here: transformers' may
     compute something else.

@@ -32,6 +32,7 @@ from minnow.models.enclosed import (
 from minnow.models.fidelity import (
     check_all_used,
     check_numbers,
+    check_one_part,
     check_own_code,
     check_positions,
     check_types,
@@ -207,6 +208,7 @@ def _check_config(name: str, config: PreTrainedConfig) -> None:
             f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no"
             " classifier; take a BERT-like encoder"
         )
+    check_one_part(name, config)
     if not any("SequenceClassification" in kind for kind in config.architectures or []):
         config.num_labels = len(LABELS)
     elif config.num_labels != len(LABELS):

@@ -40,7 +40,7 @@ def shrink(
             divide the width, or an architecture whose layers are not alike.
     """
     config = copy.deepcopy(source.config)
-    total, state = layers_counted(config), source.state_dict()
+    total, state = int(config.num_hidden_layers), source.state_dict()
     if {int(match["number"]) for match in map(LAYER.match, state) if match} != set(range(total)):
         raise MinnowError(
             f"the layers of a {config.model_type!r} model share their weights or stand in groups,"
@@ -66,18 +66,6 @@ def shrink(
             " student.heads null, and layer 0 first in copy_layers"
         ) from None
     return student
-
-
-def layers_counted(config: PreTrainedConfig) -> int:
-    """Return how many layers a config counts; a MinnowError says that it counts none."""
-    total = getattr(config, "num_hidden_layers", None)
-    if type(total) is not int:
-        raise MinnowError(
-            f"a {config.model_type!r} model is made of several parts or blocks, and its config.json"
-            " does not count its layers (num_hidden_layers), so single ones cannot be copied; take"
-            " a BERT-like base for the student, or init: scratch"
-        )
-    return total
 
 
 def set_layers(config: PreTrainedConfig, chosen: Sequence[int]) -> None:
