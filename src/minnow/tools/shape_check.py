@@ -37,9 +37,9 @@ class Params(StageParams):
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A model's shape, on torch's meta device, and its tokenizer; a made-up one where it is `built`
-    and its own is trained on texts.
+class Outlook:
+    """What a model is or will be: its shape, on torch's meta device, and its tokenizer; a made-up
+    one where it is `built` and its own is trained on texts.
     """
 
     model: "PreTrainedModel"
@@ -59,13 +59,13 @@ def main(root: Path, stage: str = "teacher") -> None:
     with warnings_held():
         try:
             params = Params.load(root)
-            teacher = origin_of_teacher(params, layout, stage)
+            teacher = outlook_of_teacher(params, layout, stage)
         except MinnowError:
             return
-        check_student(params, teacher, origin_of_student(params, teacher, layout, stage))
+        check_student(params, teacher, outlook_of_student(params, teacher, layout, stage))
 
 
-def origin_of_teacher(params: Params, layout: Layout, stage: str) -> Origin:
+def outlook_of_teacher(params: Params, layout: Layout, stage: str) -> Outlook:
     """Return what the teacher is, or will be.
 
     Raises:
@@ -80,17 +80,17 @@ def origin_of_teacher(params: Params, layout: Layout, stage: str) -> Origin:
         folder = layout.model("teacher")
         with library_errors(str(folder), "make it anew"):
             shape = shape_of_config(folders.load_config(folder), folder)
-        return Origin(shape, folders.load_tokenizer(folder))
+        return Outlook(shape, folders.load_tokenizer(folder))
     if teacher.build is not None:
         return built(teacher.build, teacher.max_length)
     assert teacher.base is not None, "params demand a base, or build"
     found = pretrained.locate(teacher.base, teacher.revision, layout.base(params.preset))
     if teacher.method == "none":
         pretrained.check_has_head(found, pretrained.classifier_config(found))
-    return origin_of_base(found, teacher.max_length)
+    return outlook_of_base(found, teacher.max_length)
 
 
-def origin_of_base(found: "Checkpoint", max_length: int) -> Origin:
+def outlook_of_base(found: "Checkpoint", max_length: int) -> Outlook:
     """Return the shape and the tokenizer of a base model."""
     from transformers.utils import logging
 
@@ -102,10 +102,12 @@ def origin_of_base(found: "Checkpoint", max_length: int) -> Origin:
     tokenizer = pretrained.base_tokenizer(found, max_length=max_length)
     config = pretrained.classifier_config(found)
     with library_errors(found.name, "get it anew"):
-        return Origin(shape_of_config(config, found.folder), tokenizer)
+        return Outlook(shape_of_config(config, found.folder), tokenizer)
 
 
-def origin_of_student(params: Params, teacher: Origin, layout: Layout, stage: str) -> Origin | None:
+def outlook_of_student(
+    params: Params, teacher: Outlook, layout: Layout, stage: str
+) -> Outlook | None:
     """Return what the student's layers are copied from; None where it is built.
 
     Raises:
@@ -119,10 +121,10 @@ def origin_of_student(params: Params, teacher: Origin, layout: Layout, stage: st
     if student.base is None:
         tokenizer = copy.deepcopy(teacher.tokenizer)
         tokenizer.model_max_length = student.max_length
-        return Origin(teacher.model, tokenizer, teacher.built)
+        return Outlook(teacher.model, tokenizer, teacher.built)
     folder = layout.base(params.preset)
     found = pretrained.locate(student.base, student.revision, folder)
-    origin = origin_of_base(found, student.max_length)
+    origin = outlook_of_base(found, student.max_length)
     pairing.check_fits(origin.model, origin.tokenizer, whose="student")
     if stage == "teacher":
         load_once(student, layout.model("teacher"), folder)
@@ -141,7 +143,7 @@ def load_once(student: StudentParams, teacher: Path, folder: Path) -> None:
         origin.source_of(student, teacher, folder)
 
 
-def built(shape: BuildParams, max_length: int) -> Origin:
+def built(shape: BuildParams, max_length: int) -> Outlook:
     """Return a built model's shape; its vocabulary, which changes no layer, is a small one."""
     import torch
 
@@ -149,7 +151,7 @@ def built(shape: BuildParams, max_length: int) -> Origin:
 
     tokenizer: Any = _SomeTokenizer(max_length)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return Origin(building.build(shape, tokenizer), tokenizer, built=True)
+        return Outlook(building.build(shape, tokenizer), tokenizer, built=True)
 
 
 @dataclass
@@ -166,7 +168,7 @@ class _SomeTokenizer:
         return {}
 
 
-def check_student(params: Params, teacher: Origin, source: Origin | None) -> None:
+def check_student(params: Params, teacher: Outlook, source: Outlook | None) -> None:
     """Refuse a student that could not be made from its source, not be taught, or not be quantized.
 
     Raises:
@@ -192,10 +194,10 @@ def check_student(params: Params, teacher: Origin, source: Origin | None) -> Non
         states.check_layers_exist(teacher.model, named)
     if params.distill.any:
         check_white_box(params, model, teacher, source or teacher)
-    check_quantizable(params, model, source)
+    check_budget(params, model, source)
 
 
-def check_vocabulary(student: StudentParams, whose: Origin, source: Origin | None) -> None:
+def check_vocabulary(student: StudentParams, whose: Outlook, source: Outlook | None) -> None:
     """Refuse a tokenizer whose vocabulary cannot be changed as asked; which texts change it does
     not matter.
     """
@@ -210,7 +212,7 @@ def check_vocabulary(student: StudentParams, whose: Origin, source: Origin | Non
 
 
 def check_white_box(
-    params: Params, model: "PreTrainedModel", teacher: Origin, whose: Origin
+    params: Params, model: "PreTrainedModel", teacher: Outlook, whose: Outlook
 ) -> None:
     """Refuse terms of the loss that these two models cannot be compared by."""
     from minnow.distill import alignment, states, whitebox
@@ -231,7 +233,7 @@ def check_white_box(
             alignment.check_spans(origin.tokenizer)
 
 
-def check_quantizable(params: Params, model: "PreTrainedModel", source: Origin | None) -> None:
+def check_budget(params: Params, model: "PreTrainedModel", source: Outlook | None) -> None:
     """Refuse layers that the scheme cannot hold, and a budget below what the weights alone take."""
     from minnow.models import embeddings, schemes
     from minnow.quantization import budget
