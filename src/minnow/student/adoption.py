@@ -49,6 +49,7 @@ def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
     """
     check_adoptable(model, vocabulary)
     embedding, config = model.get_input_embeddings(), model.config
+    assert isinstance(embedding, nn.Embedding), "check_adoptable refuses others"
     padding = vocabulary.special.get(config.pad_token_id)
     with torch.no_grad():
         embedding.weight = nn.Parameter(mean_embeddings(embedding.weight, vocabulary.sources))
