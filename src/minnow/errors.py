@@ -5,11 +5,15 @@ import re
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 
 # What one reads of an error: no line that a user gets is longer.
 LONGEST = 300
+# Whether warnings are kept back, see `warnings_held`.
+_held: ContextVar[bool] = ContextVar("held", default=False)
 
 
 class MinnowError(Exception):
@@ -150,8 +154,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@contextmanager
+def warnings_held() -> Iterator[None]:
+    """Keep back what `warn` says while the block runs, since it will be said again; all else that
+    is printed, such as a download's progress, is seen.
+    """
+    token = _held.set(True)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
 def warn(message: str) -> None:
     """Tell the user on stderr, in one bounded line, of something legal that may surprise."""
+    if _held.get():
+        return
     print(cut_off(f"minnow: warning: {printable(message)}"), file=sys.stderr)
 
 

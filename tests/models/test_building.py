@@ -15,7 +15,7 @@ from helpers.models import logits
 from helpers.paths import SRC
 from minnow.core import runtime
 from minnow.core.params import RuntimeParams
-from minnow.models import building, pretrained
+from minnow.models import building, pairing
 from minnow.models.params import BuildParams
 
 
@@ -66,7 +66,7 @@ def test_a_built_model_has_its_shape_and_takes_the_tokenizers_texts(
         64,
     )
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
-    pretrained.check_fits(model, tokenizer, whose="student")
+    pairing.check_fits(model, tokenizer, whose="student")
     # Of a copy: padding would stay in what the tokenizer that all tests share writes.
     batch = copy.deepcopy(tokenizer)(
         ["x" * 99, "short.example"], padding=True, truncation=True, return_tensors="pt"

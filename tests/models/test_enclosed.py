@@ -180,7 +180,18 @@ def test_a_base_with_an_adapter_is_refused(
 
 
 @pytest.mark.parametrize(
-    "kind", ["canine", "convbert", "fnet", "ibert", "mobilebert", "nystromformer", "xlnet", "yoso"]
+    "kind",
+    [
+        "canine",
+        "convbert",
+        "fnet",
+        "ibert",
+        "mobilebert",
+        "nystromformer",
+        "reformer",
+        "xlnet",
+        "yoso",
+    ],
 )
 def test_kinds_that_minnow_cannot_take_are_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
@@ -246,3 +257,14 @@ def test_weights_that_are_no_numbers_are_named(tokenizer: PreTrainedTokenizerBas
     torch.nn.init.constant_(model.classifier.weight, float("nan"))
     with pytest.raises(MinnowError, match="the base gives undefined logits: its weights are"):
         check_rows_apart(model.eval(), tokenizer, "the base")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer_config.json", "tokenizer.json", "manifest.json"]
+)
+def test_a_file_without_end_is_not_read(folder: Path, name: str) -> None:
+    """As large as the memory, and no room on disk."""
+    os.truncate(folder / name, 10**12)
+    with pytest.raises(MinnowError, match=r"1,000,000 MB") as caught:
+        folders.load_tokenizer(folder)
+    one_line(caught)

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoTokenizer,
     CLIPConfig,
     GPT2Config,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     T5Config,
 )
 from transformers.utils import logging as transformers_logging
@@ -24,7 +27,7 @@ from helpers.errors import one_line
 from helpers.models import POSITIONS, body, classifier, logits, padded_batch, saved
 from helpers.paths import SRC
 from minnow.errors import MinnowError
-from minnow.models import pretrained
+from minnow.models import pairing, pretrained
 from minnow.models.heads import classification_layer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -160,12 +163,12 @@ def test_offline_with_a_warmed_cache_in_a_process_of_its_own(
     code = f"""
 from pathlib import Path
 from minnow.core import runtime
-from minnow.models import pretrained
+from minnow.models import pairing, pretrained
 from minnow.core.params import RuntimeParams
 runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1, kernels="native"))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
 tokenizer = pretrained.base_tokenizer(found, max_length=16)
-pretrained.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
+pairing.check_fits(pretrained.load_classifier(found), tokenizer, whose="student")
 """
     environment = {"PYTHONPATH": str(SRC), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
@@ -275,17 +278,17 @@ def test_a_damaged_base_is_one_line(
 def test_code_in_a_base_is_never_run(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     folder, proof = saved(classifier(), tokenizer, tmp_path / "model"), tmp_path / "proof"
     (folder / "evil.py").write_text(EVIL.format(path=str(proof)))
+    token_file = folder / "tokenizer_config.json"
+    plain = token_file.read_text()
+    named = {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    token_file.write_text(json.dumps(json.loads(plain) | named))
+    with pytest.raises(MinnowError, match=r"code of its own \(auto_map: evil\.Evil\)"):
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    token_file.write_text(plain)
     kinds = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
     configured(folder, auto_map=dict.fromkeys(kinds, "evil.Evil"))
-    token_file = folder / "tokenizer_config.json"
-    token_file.write_text(
-        json.dumps(
-            json.loads(token_file.read_text())
-            | {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
-        )
-    )
-    pretrained.base_tokenizer(checkpoint(folder), max_length=16)
-    pretrained.load_classifier(checkpoint(folder))
+    with pytest.raises(MinnowError, match=r"code of its own \(auto_map: evil\.Evil"):
+        pretrained.load_classifier(checkpoint(folder))
     configured(folder, model_type="evil")
     with pytest.raises(MinnowError, match="brings code of its own, which Minnow never runs"):
         pretrained.load_classifier(checkpoint(folder))
@@ -343,13 +346,13 @@ def test_texts_must_fit_the_positions(
     }
     assert logits(model, fits).shape == (1, 2)
     cutting = _Cut(len(tokenizer), most)
-    pretrained.check_fits(model, cutting, whose="student")  # type: ignore[arg-type]
+    pairing.check_fits(model, cutting, whose="student")  # type: ignore[arg-type]
     longer = _Cut(len(tokenizer), cut.model_max_length + 1)
     with pytest.raises(
         MinnowError,
         match=rf"student.max_length is {most + 1}, but the model .* has {most} positions",
     ):
-        pretrained.check_fits(model, longer, whose="student")  # type: ignore[arg-type]
+        pairing.check_fits(model, longer, whose="student")  # type: ignore[arg-type]
 
 
 class _Cut:
@@ -358,10 +361,104 @@ class _Cut:
     def __init__(self, size: int, model_max_length: int) -> None:
         self.size, self.model_max_length = size, model_max_length
 
+    pad_token_id = 0
+
     def __len__(self) -> int:
         return self.size
+
+    def get_vocab(self) -> dict[str, int]:
+        return {"a": 0}
 
 
 def test_a_foreign_tokenizer_is_refused() -> None:
     with pytest.raises(MinnowError, match="tokenizer has 301 tokens and the model embeds 300"):
-        pretrained.check_fits(classifier(), _Cut(301, 16), whose="student")  # type: ignore[arg-type]
+        pairing.check_fits(classifier(), _Cut(301, 16), whose="student")  # type: ignore[arg-type]
+
+
+def word_pieces(*tokens: str, unknown: str | None = "[UNK]") -> PreTrainedTokenizerBase:
+    inner = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}))
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token=unknown, model_max_length=16
+    )
+
+
+def test_ids_with_gaps_reach_beyond_the_table(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    folder = saved(body(vocab_size=10), None, tmp_path)
+    inner = Tokenizer(models.WordPiece({"[PAD]": 0, "[UNK]": 1, "a": 10}))
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    loaded = pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    assert len(loaded) < 10
+    with pytest.raises(MinnowError, match="tokenizer has 11 tokens and the model embeds 10"):
+        pairing.check_fits(pretrained.load_classifier(checkpoint(folder)), loaded, whose="teacher")
+
+
+def test_a_tokenizer_that_some_text_stops_is_refused(tmp_path: Path) -> None:
+    folder = saved(body(), word_pieces("[PAD]", "a", "b", unknown=None), tmp_path)
+    with pytest.raises(MinnowError, match=r"cannot read every text .*Missing") as caught:
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    assert "give it an unknown token" in one_line(caught)
+
+
+@pytest.mark.parametrize("template", [7, {"a": 3}, "{{ messages }}", None])
+def test_a_chat_template_is_left_out(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, template: Any
+) -> None:
+    folder = saved(body(), tokenizer, tmp_path / "base")
+    configured_tokenizer(folder, chat_template=template)
+    loaded = pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    assert loaded.chat_template is None
+    loaded.save_pretrained(tmp_path / "out")
+    assert "chat_template" not in (tmp_path / "out" / "tokenizer_config.json").read_text()
+
+
+@pytest.mark.parametrize("template", [["x"], [{"name": 1}]])
+def test_a_chat_template_that_cannot_be_read_is_one_line(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, template: Any
+) -> None:
+    folder = saved(body(), tokenizer, tmp_path / "base")
+    configured_tokenizer(folder, chat_template=template)
+    with pytest.raises(MinnowError, match="cannot be loaded") as caught:
+        pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+    one_line(caught)
+
+
+def configured_tokenizer(folder: Path, **changes: Any) -> None:
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architectures", 7),
+        ("architectures", [7]),
+        ("architectures", {"a": 1}),
+        ("id2label", 7),
+        ("id2label", {"0": 5, "1": 6}),
+        ("id2label", ["a", "b"]),
+        ("pad_token_id", "x"),
+        ("hidden_size", "x"),
+        ("num_hidden_layers", 1.5),
+        ("quantization_config", 7),
+    ],
+)
+def test_a_config_of_wrong_types_is_one_line(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, key: str, value: Any
+) -> None:
+    folder = configured(saved(body(), tokenizer, tmp_path), **{key: value})
+    with pytest.raises(MinnowError, match="base model 'me/model'") as caught:
+        pretrained.load_classifier(checkpoint(folder))
+    one_line(caught)
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "perceiver"])
+def test_a_base_of_parts_is_one_line(tmp_path: Path, kind: str) -> None:
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    with pytest.raises(MinnowError) as caught:
+        pretrained.classifier_config(checkpoint(tmp_path))
+    assert f"is a {kind!r} model, made of several parts or blocks" in one_line(caught)

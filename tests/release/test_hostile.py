@@ -1,6 +1,7 @@
 """Releases with bytes changed and a manifest made to match: one line, or answers, never more."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -131,3 +132,21 @@ def test_no_message_of_load_is_longer_than_a_line(tmp_path: Path) -> None:
     with pytest.raises(MinnowError, match="give the folder models/release") as caught:
         load(far)
     assert len(one_line(caught)) <= 300
+
+
+@pytest.mark.parametrize("name", ["minnow.json", MANIFEST])
+def test_a_file_without_end_is_not_read(folder: Path, name: str) -> None:
+    os.truncate(folder / name, 10**12)
+    with pytest.raises(MinnowError, match="it has 1,000,000 MB") as caught:
+        load(folder)
+    one_line(caught)
+
+
+@pytest.mark.parametrize("length", [1, 31, 33, 10**9])
+def test_minnow_json_and_tokenizer_must_agree_on_the_length(folder: Path, length: int) -> None:
+    content = read_json(folder / "minnow.json")
+    (folder / "minnow.json").write_text(json.dumps(content | {"max_length": length}))
+    write_manifest(folder, {})
+    with pytest.raises(MinnowError, match="says that texts are cut at") as caught:
+        load(folder)
+    one_line(caught)

@@ -15,7 +15,7 @@ from helpers.stage import TRAINING, edit, new_project
 from helpers.training import FLOAT32, training_params
 from minnow.errors import MinnowError
 from minnow.layout import Layout
-from minnow.models import adapters, folders, pretrained
+from minnow.models import adapters, folders, pairing, pretrained
 from minnow.models.batching import encode
 from minnow.models.inference import predict_logits
 from minnow.models.packed import float_copy, packed_layers
@@ -78,7 +78,7 @@ def checkpoint(
 def loaded(checkpoint: Checkpoint) -> tuple[Any, PreTrainedTokenizerBase]:
     tokenizer = pretrained.base_tokenizer(checkpoint, max_length=16)
     model = pretrained.load_classifier(checkpoint)
-    pretrained.agree_on_padding(model, tokenizer)
+    pairing.agree_on_padding(model, tokenizer)
     return model.eval(), tokenizer
 
 
@@ -128,7 +128,7 @@ def test_an_encoder_keeps_its_own_padding(tokenizer: PreTrainedTokenizerBase) ->
     from helpers.models import classifier
 
     model = classifier("roberta", layers=1, pad_token_id=1)
-    pretrained.agree_on_padding(model, tokenizer)
+    pairing.agree_on_padding(model, tokenizer)
     assert model.config.pad_token_id == 1
 
 
@@ -146,7 +146,7 @@ def fitted(
     tokenizer = pretrained.base_tokenizer(checkpoint, max_length=24)
     torch.manual_seed(0)
     model = qlora.load_nf4(checkpoint, device=CPU, rank=4, alpha=8.0)
-    pretrained.agree_on_padding(model, tokenizer)
+    pairing.agree_on_padding(model, tokenizer)
     curve = fit_tables(
         model,
         tokenizer,

@@ -137,3 +137,54 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert before is not None
     assert (state["step"], state["weights"][0].tolist(), before["step"]) == (2, [2, 2, 2], 1)
     assert {file.name for file in tmp_path.iterdir()} == {"run.pt", "run.previous.pt"}
+
+
+# --- Whole, and of another training ---------------------------------------------------------------
+
+Change = Callable[[dict[str, Any]], Any]
+FOREIGN: dict[str, Change] = {
+    "no key": lambda state: state.pop("schedule"),
+    "one key more": lambda state: state.update(more=1),
+    "other progress": lambda state: state["progress"].pop("batch"),
+    "progress that is none": lambda state: state.update(progress=[1, 2]),
+    "no history": lambda state: state["progress"].pop("history"),
+    "an epoch that never comes": lambda state: state["progress"].update(epoch=99),
+    "other shapes": lambda state: state["weights"].__setitem__(0, torch.ones(2, 2)),
+    "fewer weights": lambda state: state["weights"].pop(),
+    "other best weights": lambda state: state["best"].__setitem__(0, torch.ones(2, 2)),
+    "no best weights": lambda state: state.update(best=[]),
+    "integers": lambda state: state["weights"].__setitem__(0, state["weights"][0].long()),
+    "other moments": lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.ones(2)),
+    "moments of nothing": lambda state: state["optimizer"]["state"].update({999: {}}),
+    "other groups": lambda state: state["optimizer"]["param_groups"].pop(),
+    "an optimizer that is none": lambda state: state.update(optimizer=3),
+    "another generator": lambda state: state["random"].update(cpu=torch.ones(3)),
+    "an origin that is none": lambda state: state.update(origin=None),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_whole_checkpoint_of_a_foreign_structure_is_set_aside(
+    killed: Path,
+    kind: str,
+    undisturbed: tuple[list[dict[str, float]], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for file in (killed, killed.with_name("run.previous.pt")):
+        state = whole(file)
+        assert state is not None
+        FOREIGN[kind](state)
+        write_checkpoint(file.with_suffix(".changed"), state)
+        file.with_suffix(".changed").replace(file)
+    model = tiny_model(dropout=0.2)
+    history = train(model, checkpoint=killed)
+    said = capsys.readouterr().err
+    assert (history, digest(model)) == undisturbed
+    assert "training starts afresh; it is set aside as run.pt.damaged, run.previous.pt.d" in said
+    assert "resuming" not in said
+
+
+def test_no_dictionary_at_all_is_set_aside(killed: Path) -> None:
+    write_checkpoint(killed, [1, 2])  # type: ignore[arg-type]
+    assert train(tiny_model(dropout=0.2), checkpoint=killed)
+    assert killed.with_name("run.pt.damaged").exists()

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minnow.core.strict_json import parsed_json
+from minnow.core.strict_json import bounded_text, parsed_json
 from minnow.core.supplied import supplied_file
 from minnow.errors import MinnowError
 from minnow.remedies import damaged_line
@@ -106,7 +106,7 @@ def read_json(path: Path) -> Any:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise MinnowError(f"{path} is a pipe or a device; delete it and run `dvc repro`")
     try:
-        return parsed_json(path.read_text(encoding="utf-8"))
+        return parsed_json(bounded_text(path))
     except FileNotFoundError:
         raise MinnowError(f"{path} is missing; `dvc repro` makes it") from None
     except ValueError as error:

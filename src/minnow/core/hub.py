@@ -128,7 +128,7 @@ def downloaded(wanted: Wanted, commit: str) -> Path:
             remember(folder, wanted.revision)
             return folder
         for file in unsound:
-            warn(f"{file.name} of {wanted} has another digest than its commit names: fetched anew")
+            tell(f"{file.name} of {wanted} has another digest than its commit names: fetched anew")
             file.resolve().unlink(missing_ok=True)
             file.unlink(missing_ok=True)
     forget(folder)

@@ -40,16 +40,21 @@ def tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Tokens:
     Raises:
         MinnowError: the tokenizer does not tell which characters a token covers.
     """
+    check_spans(tokenizer)
+    spans: list[Tensor] = []
+    for first in range(0, len(texts), ENCODE_CHUNK):
+        spans.append(_spans(tokenizer, list(texts[first : first + ENCODE_CHUNK])))
+    return Tokens(encode(tokenizer, texts), torch.cat(spans))
+
+
+def check_spans(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that does not tell which characters a token covers."""
     if not tokenizer.is_fast:
         raise MinnowError(
             f"{type(tokenizer).__name__} does not tell which characters its tokens cover, which"
             " distill's hidden, attention and relation terms need; take a model with a"
             " tokenizer.json, or set their weights to 0"
         )
-    spans: list[Tensor] = []
-    for first in range(0, len(texts), ENCODE_CHUNK):
-        spans.append(_spans(tokenizer, list(texts[first : first + ENCODE_CHUNK])))
-    return Tokens(encode(tokenizer, texts), torch.cat(spans))
 
 
 def _spans(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Tensor:

@@ -242,6 +242,16 @@ def check_layers_exist(model: PreTrainedModel, layers: Collection[int]) -> None:
         )
 
 
+def check_layers_stored(needed: Collection[int], stored: Collection[int]) -> None:
+    """Refuse stored states that lack a layer which the weights of distill ask for."""
+    if missing := sorted({*needed} - {*stored}):
+        raise MinnowError(
+            "the weights of distill ask for the teacher's hidden states"
+            f" {listed(sorted(needed), 30)}, and {listed(missing, 30)} are not stored: set"
+            f" teacher_states.layers to {sorted(needed)}"
+        )
+
+
 def _write_states(
     model: PreTrainedModel, out: Path, encoded: Encoded, layers: Sequence[int], run: Runtime
 ) -> None:
@@ -299,12 +309,7 @@ def read_states(
             other tokens.
     """
     index = read_json(folder / INDEX)
-    if missing := sorted(set(layers) - set(index["layers"])):
-        raise MinnowError(
-            "the weights of distill ask for the teacher's hidden states"
-            f" {listed(sorted(layers), 30)}, and {listed(missing, 30)} are not stored: set"
-            f" teacher_states.layers to {sorted(layers)}"
-        )
+    check_layers_stored(layers, index["layers"])
     check_manifest(folder)
     rows = read_table(folder / ROWS)
     if rows["id"].to_list() != list(ids) or rows["tokens"].to_list() != encoded.lengths.tolist():

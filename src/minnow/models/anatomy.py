@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from minnow.errors import MinnowError, listed
 
@@ -80,6 +80,10 @@ ANATOMIES = {
 # The logits that these give a text depend on the padding which the other texts of its batch bring:
 # seen by comparing a text alone with the same in a batch.
 BATCH_DEPENDENT = {"canine", "convbert", "fnet", "mobilebert", "nystromformer", "xlnet", "yoso"}
+# It hashes by numbers drawn anew in each pass, and pads to whole chunks.
+BATCH_DEPENDENT |= {"reformer"}
+# Rotary positions that are scaled anew once a batch has a text longer than the original ones.
+RESCALED = {"longrope", "dynamic"}
 
 
 def check_kind(kind: str, what: str) -> None:
@@ -205,3 +209,19 @@ def longest_text(model: PreTrainedModel) -> int | None:
         return int(table.num_embeddings) - rows_before_texts(table)
     positions = getattr(model.config, "max_position_embeddings", None)
     return positions if positions is not None and positions > 0 else None
+
+
+def rescaled_beyond(config: PreTrainedConfig) -> tuple[str, int] | None:
+    """Return the kind of rotary positions that are scaled by the longest text of a batch, and the
+    tokens up to which they are not; None where there are no such.
+    """
+    given = getattr(config, "rope_parameters", None) or {}
+    # Of all layers, or by the kind of layer.
+    blocks = [given, *given.values()] if isinstance(given, dict) else []
+    for block in blocks:
+        kind = block.get("rope_type") if isinstance(block, dict) else None
+        if kind in RESCALED:
+            known = block.get("original_max_position_embeddings")
+            positions = known or getattr(config, "max_position_embeddings", None) or 0
+            return str(kind), int(positions)
+    return None

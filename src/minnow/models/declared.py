@@ -1,9 +1,10 @@
 """Whether a config speaks of a model that its weights can make, before any memory is taken."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,20 +23,34 @@ from minnow.models.heads import from_config
 TIMES_MORE, WEIGHTS_MORE, TENSORS_MORE = 1.5, 5_000_000, 200
 
 
-def held_weights(folder: Path) -> list[int]:
-    """Return for each tensor of a folder how many weights it stands for at most: a byte can hold
-    two of 4 bits.
-    """
-    held = []
+@dataclass(frozen=True)
+class StoredTensor:
+    """What a safetensors file says of one of its tensors; `dtype` as there, such as F32."""
+
+    name: str
+    dtype: str
+    shape: Sequence[int]
+
+
+def stored_tensors(folder: Path) -> Iterator[StoredTensor]:
+    """Yield what the weight files of a folder say that they hold."""
     for file in sorted(folder.iterdir()):
         if file.suffix != ".safetensors" or not is_known(file.name) or not file.is_file():
             continue  # nobody reads it, and it may be a pipe
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118  # it is no mapping
                 part = opened.get_slice(name)
-                times = 2 if part.get_dtype() == "U8" else 1
-                held.append(times * math.prod(part.get_shape()))
-    return held
+                yield StoredTensor(name, part.get_dtype(), part.get_shape())
+
+
+def held_weights(folder: Path) -> list[int]:
+    """Return for each tensor of a folder how many weights it stands for at most: a byte can hold
+    two of 4 bits.
+    """
+    return [
+        (2 if tensor.dtype == "U8" else 1) * math.prod(tensor.shape)
+        for tensor in stored_tensors(folder)
+    ]
 
 
 class _TooLargeError(Exception):

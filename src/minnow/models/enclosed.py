@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minnow.core.files import MANIFEST, read_json
+from minnow.core.strict_json import bounded_text
 from minnow.core.supplied import supplied_file
 from minnow.errors import MinnowError, reason
 from minnow.models.adapters import WEIGHTS as ADAPTER_WEIGHTS
@@ -42,8 +43,8 @@ LEADING_ELSEWHERE = {
     *("fast_tokenizer_files", "init_inputs", "vocab_file", "merges_file", "tokenizer_file"),
     *("spm_file", "special_tokens_map_file", "added_tokens_file", "chat_template_file"),
 }
-# Longer than any config: what is longer is not read, lest it fill the memory.
-LONGEST_JSON = 50_000_000
+# Longer than any tokenizer's file, which its library reads whole.
+LONGEST_TOKENIZER = 200_000_000
 # More than any classifier has.
 MOST_LABELS = 1_000
 # Begins the name of the private folder of links.
@@ -73,7 +74,12 @@ def model_files(folder: Path) -> list[str]:
         raise MinnowError(f"{folder / MANIFEST} lists no files; make or download the folder anew")
     names = sorted(name for name in present if is_known(name) and (files is None or name in files))
     for name in names:
-        supplied_file(folder / name, folder)
+        size = supplied_file(folder / name, folder).stat().st_size
+        if name in OF_TOKENIZERS and size > LONGEST_TOKENIZER:
+            raise MinnowError(
+                f"{folder / name} has {size / 1e6:,.0f} MB, and no tokenizer has more than"
+                f" {LONGEST_TOKENIZER / 1e6:.0f}; get the folder anew"
+            )
     return names
 
 
@@ -158,10 +164,8 @@ def read_object(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is too long, no JSON, or no object.
     """
-    if file.stat().st_size > LONGEST_JSON:
-        raise ValueError(f"{file.name} has more than {LONGEST_JSON / 1e6:.0f} MB")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(bounded_text(file))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file.name} is not valid JSON: {error}") from None
     if not isinstance(content, dict):

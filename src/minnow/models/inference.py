@@ -56,27 +56,55 @@ SHARE, ROUNDINGS = 1e-3, 16
 
 
 def check_rows_apart(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, what: str) -> None:
-    """Make sure that a text has the same logits alone and in a padded batch; `what` names the
-    model.
+    """Make sure that a text has the same logits alone, in a padded batch and beside the longest
+    text that the tokenizer leaves, whatever the model read before; `what` names the model.
 
     Raises:
         MinnowError: it has others, or none: the model cannot be run.
     """
-    encoded, device = encode(tokenizer, PROBES), next(model.parameters()).device
+    probes, device = encode(tokenizer, PROBES), next(model.parameters()).device
+    shortest = torch.tensor([int(probes.lengths.argmin()), len(probes)])
+    encoded = with_longest(probes, int(tokenizer.model_max_length))
+
+    def logits(rows: Tensor) -> Tensor:
+        return _logits_of_batch(model, encoded.batch(rows, device))
+
     with library_errors(f"{what} cannot be run", "take another base"):
-        together = predict_logits(model, encoded, device=device)
-        alone = torch.cat(
-            [predict_logits(model, encode(tokenizer, [text]), device=device) for text in PROBES]
-        )
+        # The longest first: some read all that follows in another way once they saw a short text.
+        beside_longest = logits(shortest)
+        together = logits(torch.arange(len(probes)))
+        alone = torch.cat([logits(torch.tensor([row])) for row in range(len(encoded))])
+        again = logits(shortest[:1])
     if not bool(alone.isfinite().all()):
         raise MinnowError(f"{what} gives undefined logits: its weights are damaged; get it anew")
     rounding = ROUNDINGS * torch.finfo(model.dtype).eps * float(alone.abs().max())
-    apart = float((together - alone).abs().max())
-    if not apart <= SHARE * float(alone.std(dim=0).max()) + rounding:
+    seen = torch.cat([beside_longest, together, again])
+    expected = alone[[*shortest.tolist(), *range(len(probes)), int(shortest[0])]]
+    apart = float((seen - expected).abs().max())
+    if not apart <= SHARE * float(alone[: len(probes)].std(dim=0).max()) + rounding:
         raise MinnowError(
             f"{what} ({type(model).__name__}) gives a text logits that depend on the other texts of"
             f" its batch, by {apart:.2g}; take another architecture, such as BERT or RoBERTa"
         )
+
+
+def with_longest(encoded: Encoded, length: int) -> Encoded:
+    """Return these rows and one of `length` tokens, which repeats the tokens of all of them."""
+    row = encoded.ids.repeat(-(-length // len(encoded.ids)))[:length]
+    lengths = torch.cat([encoded.lengths, torch.tensor([length])])
+    return Encoded(torch.cat([encoded.ids, row]), lengths, encoded.pad_id)
+
+
+def _logits_of_batch(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return float32 logits of one batch, in eval mode, the model's mode put back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            logits: Tensor = model(**batch).logits.float().cpu()
+    finally:
+        model.train(training)
+    return logits
 
 
 def store_logits(folder: Path, out: Path, tables: Mapping[str, pl.DataFrame], run: Runtime) -> None:

@@ -1,5 +1,6 @@
 """Base models and their tokenizers, from the Hub or a folder."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from minnow.core import hub
 from minnow.errors import MemoryShortage, MinnowError, is_out_of_memory, listed, reason
-from minnow.models.anatomy import check_kind, longest_text
+from minnow.models.anatomy import check_kind
 from minnow.models.declared import shape_of_config
 from minnow.models.enclosed import (
     WEIGHTS,
@@ -29,8 +29,18 @@ from minnow.models.enclosed import (
     library_errors,
     model_files,
 )
+from minnow.models.fidelity import (
+    check_all_used,
+    check_numbers,
+    check_one_part,
+    check_own_code,
+    check_positions,
+    check_types,
+)
 from minnow.models.heads import LABELS, name_labels
 
+# Letters of many kinds, of which a vocabulary may lack some, and a tokenizer an unknown token.
+ANY_TEXT = "a0%/\u00e9\u0436\u05d0\u4e2d\u0e01\U0001f600\x01"
 # What peft writes. transformers would apply such an adapter without a word.
 ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
 
@@ -124,6 +134,9 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             inner, local_files_only=True, trust_remote_code=False
         )
+        tokenizer.chat_template = None  # for talks; an odd one cannot be saved
+        tokenizer.init_kwargs.pop("chat_template", None)
+    check_own_code(checkpoint.name, tokenizer.init_kwargs.get("auto_map"))
     # Without a vocabulary transformers makes up one of a few special tokens.
     files = sorted(set(tokenizer.vocab_files_names.values()) | {"tokenizer.json"})
     if not any((checkpoint.folder / file).is_file() for file in files):
@@ -142,7 +155,20 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
         if getattr(tokenizer, side) != "right":
             setattr(tokenizer, side, "right")
     tokenizer.model_max_length = max_length
+    _check_tokenizer(checkpoint, tokenizer)
     return tokenizer
+
+
+def _check_tokenizer(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that some text, or saving it, would stop in mid-training."""
+    said = f"the tokenizer of base model {checkpoint.name!r} cannot"
+    with library_errors(f"{said} read every text", "give it an unknown token, or take another"):
+        tokenizer([ANY_TEXT], truncation=True)
+    with (
+        library_errors(f"{said} be saved", "mend its tokenizer_config.json, or take another"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        tokenizer.save_pretrained(folder)
 
 
 def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
@@ -151,12 +177,25 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
     Raises:
         MinnowError: it is damaged, is no sequence classifier, or has another number of labels.
     """
-    name = checkpoint.name
     with _readable(checkpoint) as inner:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             inner, local_files_only=True, trust_remote_code=False
         )
+        check_numbers(checkpoint.name, inner)
+        _check_config(checkpoint.name, config)
+        with tempfile.TemporaryDirectory() as folder:
+            config.save_pretrained(folder)
+    return config
+
+
+def _check_config(name: str, config: PreTrainedConfig) -> None:
+    """Refuse a config that is of no classifier into two labels, or that speaks of one which would
+    compute something else here; let one without a head have two labels.
+    """
+    check_types(name, config)
     check_kind(config.model_type, f"base model {name!r}")
+    check_own_code(name, getattr(config, "auto_map", None))
+    check_positions(name, config)
     if getattr(config, "quantization_config", None) is not None:
         raise MinnowError(
             f"base model {name!r} is quantized already; take the one that it was made from"
@@ -169,6 +208,7 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
             f"base model {name!r} is a {config.model_type!r} model, of which Minnow makes no"
             " classifier; take a BERT-like encoder"
         )
+    check_one_part(name, config)
     if not any("SequenceClassification" in kind for kind in config.architectures or []):
         config.num_labels = len(LABELS)
     elif config.num_labels != len(LABELS):
@@ -176,7 +216,6 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
             f"base model {name!r} classifies into {config.num_labels} labels and Minnow needs"
             f" {len(LABELS)}; take the model that it was fine-tuned from"
         )
-    return config
 
 
 def check_has_head(checkpoint: Checkpoint, config: PreTrainedConfig) -> None:
@@ -221,6 +260,7 @@ def load_classifier(
         )
     model: PreTrainedModel = loaded[0]
     missing: list[str] = sorted(loaded[1]["missing_keys"])
+    check_all_used(name, model, loaded[1]["unexpected_keys"], checkpoint.folder)
     prefix = f"{model.base_model_prefix}."
     body = [weight for weight in missing if weight.startswith(prefix) and ".pooler." not in weight]
     if body:
@@ -270,35 +310,3 @@ def _readable(checkpoint: Checkpoint) -> Iterator[Path]:
         raise MinnowError(
             f"{said} ({reason(error)}); `make install` installs what is missing, or take another"
         ) from None
-
-
-def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Tell the model the tokenizer's padding token where it does not know one, or finds the end of
-    a text by it.
-
-    Decoders classify by the last token that is not padding; with another idea of padding they would
-    classify by that.
-    """
-    config = model.config
-    if config.pad_token_id is None or isinstance(model, GenericForSequenceClassification):
-        config.pad_token_id = tokenizer.pad_token_id
-
-
-def check_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, whose: str) -> None:
-    """Refuse texts longer than the model has positions for, and tokens that it has no embedding
-    for.
-
-    `whose` max_length the tokenizer cuts at, teacher or student.
-    """
-    length, positions = int(tokenizer.model_max_length), longest_text(model)
-    if positions is not None and length > positions:
-        raise MinnowError(
-            f"{whose}.max_length is {length}, but the model that it starts from has {positions}"
-            f" positions; set it to {positions} or less"
-        )
-    rows = int(model.config.vocab_size)
-    if len(tokenizer) > rows:
-        raise MinnowError(
-            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}: they do not"
-            " belong together; save both from the same checkpoint"
-        )

@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from minnow.core.files import MANIFEST, read_json
 from minnow.errors import MinnowError, listed
 from minnow.models import embeddings, folders
+from minnow.models.anatomy import is_position_table
 from minnow.models.batching import Encoded
 from minnow.models.schemes import FLOAT, Scheme
-from minnow.quantization.quantize import Quantized, Recipe, check_saved, write_quantized
+from minnow.quantization.quantize import (
+    Quantized,
+    Recipe,
+    check_saved,
+    layers_to_quantize,
+    write_quantized,
+)
 
 # Choices kept while they are built up. Layers of equal shape have equal bytes, so students have far
 # fewer, and the best choice is exact; beyond it, choices of nearly the same bytes are thinned to
@@ -291,13 +299,38 @@ def check_parts(options: Mapping[str, Sequence[Option]], formats: Mapping[str, s
         )
 
 
-def too_small(budget: Budget, least: int, scheme: Scheme) -> str:
-    """Return what to say of a budget below the smallest folder."""
+def least_bytes(model: PreTrainedModel, recipe: Recipe, *, pieces: int, longest: int) -> int:
+    """Return how many bytes the weights alone of a model of this shape take in the fewest bits,
+    without scales, tokenizer and config: its folder is larger.
+
+    `pieces` of a vocabulary count, and positions for texts of `longest` tokens.
+    """
+    layers, _ = layers_to_quantize(model, recipe.scheme, recipe.keep_float)
+    bits = {f"{name}.weight": recipe.scheme.bits for name in layers}
+    rows: dict[str, int] = {}
+    for name, scheme in recipe.table_schemes(model).items():
+        bits[f"{name}.weight"] = 4 if scheme.name == "nf4" else 8
+    for name, table in embeddings.tables(model).items():
+        if table is model.get_input_embeddings():
+            rows[f"{name}.weight"] = pieces
+        elif is_position_table(name):
+            rows[f"{name}.weight"] = min(longest, table.num_embeddings)
+    return sum(
+        rows.get(name, len(weight)) * weight[0].numel() * bits.get(name, 16) // 8
+        for name, weight in model.named_parameters()
+        if weight.dim()
+    )
+
+
+def too_small(budget: Budget, least: int, scheme: Scheme, *, more: bool = False) -> str:
+    """Return what to say of a budget below the smallest folder, which takes `least` bytes or
+    `more`.
+    """
     tables = budget.tables
     less = "" if tables == "nf4" else " let embeddings have fewer bits (quantize.embeddings: nf4),"
     return (
         f"quantize.budget_mb is {budget.megabytes:g}, and the smallest that this student can be"
-        f" takes {math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers {scheme.name}, embeddings"
-        f" {FLOAT if tables == 'none' else tables}): give that or more,{less} or distil a smaller"
-        " student"
+        f" takes {'more than ' if more else ''}{math.ceil(least / 1e3) / 1e3:.3f} MB (linear layers"
+        f" {scheme.name}, embeddings {FLOAT if tables == 'none' else tables}): give that or more,"
+        f"{less} or distil a smaller student"
     )

@@ -122,3 +122,9 @@ def check_belong(classifier: Classifier) -> None:
             f"its tokenizer cuts texts at {tokenizer.model_max_length} tokens, and it has"
             f" {positions} positions"
         )
+    said = classifier.settings.max_length
+    if said != tokenizer.model_max_length:
+        raise ValueError(
+            f"its minnow.json says that texts are cut at {said} tokens, and its tokenizer cuts"
+            f" them at {tokenizer.model_max_length}"
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from minnow.core.files import MANIFEST, first_damage
-from minnow.core.strict_json import parsed_json
+from minnow.core.strict_json import bounded_text, parsed_json
 from minnow.errors import MinnowError, reason
 from minnow.text.cleaning import CLEANING, MOVE_SCHEME
 
@@ -117,7 +117,7 @@ def _read(file: Path) -> Any:
         MinnowError: it cannot be read.
     """
     try:
-        return parsed_json(file.read_text(encoding="utf-8"))
+        return parsed_json(bounded_text(file))
     except (ValueError, OSError) as error:
         raise MinnowError(
             f"{file} is broken ({reason(error)}); build or download the release again"

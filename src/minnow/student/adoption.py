@@ -22,14 +22,8 @@ def mean_embeddings(old: Tensor, sources: Sequence[Sequence[int]]) -> Tensor:
     return F.embedding_bag(flat, old, lengths.cumsum(0) - lengths, mode="mean")
 
 
-def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Give the model the embeddings for another vocabulary, in place, and its config the new ids of
-    special tokens.
-
-    Raises:
-        MinnowError: the model has no plain word embeddings, or counts positions from the padding
-            token's id and that id would become another one.
-    """
+def check_adoptable(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Refuse a model that cannot take over another vocabulary: as `adopt` says."""
     embedding, config = model.get_input_embeddings(), model.config
     if not isinstance(embedding, nn.Embedding):
         raise MinnowError(
@@ -43,6 +37,20 @@ def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
             f" {config.pad_token_id}, which would become {padding}: set student.vocabulary.method"
             " to keep"
         )
+
+
+def adopt(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Give the model the embeddings for another vocabulary, in place, and its config the new ids of
+    special tokens.
+
+    Raises:
+        MinnowError: the model has no plain word embeddings, or counts positions from the padding
+            token's id and that id would become another one.
+    """
+    check_adoptable(model, vocabulary)
+    embedding, config = model.get_input_embeddings(), model.config
+    assert isinstance(embedding, nn.Embedding), "check_adoptable refuses others"
+    padding = vocabulary.special.get(config.pad_token_id)
     with torch.no_grad():
         embedding.weight = nn.Parameter(mean_embeddings(embedding.weight, vocabulary.sources))
     embedding.num_embeddings, embedding.padding_idx = len(vocabulary.sources), padding

@@ -26,15 +26,13 @@ def student_origin(
     `texts` are those of the training split, by which that is chosen; by them and their labels too,
     what a narrower student keeps.
     """
-    from minnow.models import building, pretrained
+    from minnow.models import building
     from minnow.student import adoption, architectures, layers, narrowing, vocabularies
 
     original, tokenizer, facts = source_of(student, teacher, folder)
     source = (
         None if original is None else architectures.as_architecture(original, student.architecture)
     )
-    if source is not None:
-        pretrained.check_fits(source, tokenizer, whose="student")
     plan = None if original is None else narrowing_plan(student, original, tokenizer, texts, labels)
     if student.vocabulary.method != "keep":
         vocabulary = vocabularies.new_vocabulary(
@@ -93,17 +91,20 @@ def source_of(
 ) -> tuple["PreTrainedModel | None", "PreTrainedTokenizerBase", dict[str, str | None]]:
     """Return the model that layers are copied from, None where the student is built; its tokenizer;
     and its base.
+
+    Raises:
+        MinnowError: it cannot be loaded, or not be run with texts as long as the student's.
     """
-    from minnow.models import folders, heads, pretrained
+    from minnow.models import folders, heads, pairing, pretrained
     from minnow.models.inference import check_rows_apart
 
     if student.base is not None:
         checkpoint = pretrained.locate(student.base, student.revision, folder)
         tokenizer = pretrained.base_tokenizer(checkpoint, max_length=student.max_length)
         source = pretrained.load_classifier(checkpoint)
-        pretrained.agree_on_padding(source, tokenizer)
+        pairing.agree_on_padding(source, tokenizer)
         heads.name_labels(source.config)
-        pretrained.check_fits(source, tokenizer, whose="student")
+        pairing.check_fits(source, tokenizer, whose="student")
         check_rows_apart(source, tokenizer, f"base model {checkpoint.name!r}")
         return source, tokenizer, checkpoint.facts
     check_manifest(teacher)
@@ -111,4 +112,7 @@ def source_of(
     tokenizer.model_max_length = student.max_length
     if student.build is not None:
         return None, tokenizer, {}
-    return folders.load_model(teacher), tokenizer, {}
+    source = folders.load_model(teacher)
+    pairing.check_fits(source, tokenizer, whose="student")
+    check_rows_apart(source, tokenizer, "the teacher")
+    return source, tokenizer, {}

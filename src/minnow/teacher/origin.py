@@ -28,7 +28,7 @@ def teacher_origin(
     """Return the model to train, or to take over, its tokenizer (a built one is trained on
     `texts`), and its base.
     """
-    from minnow.models import building, pretrained
+    from minnow.models import building, pairing, pretrained
     from minnow.models.inference import check_rows_apart
     from minnow.teacher import labels
 
@@ -48,8 +48,8 @@ def teacher_origin(
         )
     else:
         model = pretrained.load_classifier(checkpoint, ready_made=teacher.method == "none")
-    pretrained.agree_on_padding(model, tokenizer)
-    pretrained.check_fits(model, tokenizer, whose="teacher")
+    pairing.agree_on_padding(model, tokenizer)
+    pairing.check_fits(model, tokenizer, whose="teacher")
     labels.standardise_labels(
         model,
         phishing_label=teacher.phishing_label,

@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
             file.replace(file.with_suffix(PREVIOUS))
 
 
-def read_checkpoint(file: Path) -> dict[str, Any] | None:
-    """Return what stands in the last checkpoint that is whole, or None where there is none.
+def read_checkpoint(
+    file: Path, fits: Callable[[Any], bool] = lambda _: True
+) -> dict[str, Any] | None:
+    """Return what stands in the last checkpoint that is whole and `fits`, or None where there is
+    none.
 
     Damaged ones are set aside, with a warning: renamed, so that somebody may look into them.
     """
@@ -39,8 +42,10 @@ def read_checkpoint(file: Path) -> dict[str, Any] | None:
     state = None
     for candidate in (file, file.with_suffix(PREVIOUS)):
         if candidate.exists() or candidate.is_symlink():
-            if (state := whole(candidate)) is not None:
+            state = whole(candidate)
+            if state is not None and fits(state):
                 break
+            state = None
             damaged.append(set_aside(candidate).name)
     if damaged:
         then = "starts afresh" if state is None else "goes on from the checkpoint before it"
@@ -67,6 +72,23 @@ def whole(file: Path) -> dict[str, Any] | None:
                 raise
             return None
     return state
+
+
+def same_structure(found: Any, expected: Any) -> bool:
+    """Say whether two states have the same keys, lengths and types, and tensors of the same shape
+    and dtype. Numbers may differ, and a float may be whole.
+    """
+    if isinstance(expected, torch.Tensor):
+        alike = isinstance(found, torch.Tensor) and found.shape == expected.shape
+        return alike and found.dtype == expected.dtype
+    if isinstance(expected, dict):
+        keys = isinstance(found, dict) and found.keys() == expected.keys()
+        return keys and all(same_structure(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple):
+        long = isinstance(found, list | tuple) and len(found) == len(expected)
+        return long and all(map(same_structure, found, expected))
+    numbers = isinstance(expected, float) and type(found) is int
+    return type(found) is type(expected) or numbers
 
 
 def set_aside(file: Path) -> Path:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from minnow.errors import MinnowError, tell, warn
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
 from minnow.progress import row_bar
-from minnow.training.checkpoints import read_checkpoint, write_checkpoint
+from minnow.training.checkpoints import read_checkpoint, same_structure, write_checkpoint
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
@@ -176,7 +177,12 @@ class _Run:
     def save_if_due(self) -> None:
         if self.job.checkpoint is None or time.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
             return
-        state = {
+        write_checkpoint(self.job.checkpoint, self.state())
+        self.saved_at = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {
             "origin": self.origin,
             "progress": vars(self.progress),
             "weights": self.weights.snapshot(),
@@ -185,12 +191,66 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "random": random_state(),
         }
-        write_checkpoint(self.job.checkpoint, state)
-        self.saved_at = time.monotonic()
+
+    def fits(self, state: Any) -> bool:
+        """Say whether a checkpoint has the structure that this training writes, or begins from
+        other weights and is told as such.
+        """
+        own = self.state()
+        if not isinstance(state, dict) or state.keys() != own.keys():
+            return False
+        if not isinstance(state["origin"], str) or state["origin"] != self.origin:
+            return isinstance(state["origin"], str)
+        plain = ("weights", "schedule", "random")
+        return (
+            all(same_structure(state[part], own[part]) for part in plain)
+            and (state["best"] == [] or same_structure(state["best"], own["weights"]))
+            and self.fits_optimizer(state["optimizer"], own["optimizer"])
+            and self.fits_progress(state["progress"], begun=state["best"] == [])
+        )
+
+    def fits_optimizer(self, state: Any, own: dict[str, Any]) -> bool:
+        """Say whether AdamW's moments are those of these weights; before any step there are none,
+        and none of a weight that had no gradient.
+        """
+        if not isinstance(state, dict) or state.keys() != own.keys():
+            return False
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        step = torch.tensor(0.0)
+        moments = {
+            number: {"step": step, "exp_avg": weight, "exp_avg_sq": weight}
+            for number, weight in enumerate(weights)
+        }
+        found = state["state"]
+        return (
+            same_structure(state["param_groups"], own["param_groups"])
+            and isinstance(found, dict)
+            and all(
+                number in moments and same_structure(found[number], moments[number])
+                for number in found
+            )
+        )
+
+    def fits_progress(self, progress: Any, *, begun: bool) -> bool:
+        """Say whether a place is one of this training; `begun` says that no epoch is over."""
+        own = vars(Progress())
+        if not isinstance(progress, dict) or not same_structure(progress | {"history": []}, own):
+            return False
+        if "history" not in progress:
+            return False
+        epoch, batch, history = (progress[name] for name in ("epoch", "batch", "history"))
+        record = {"epoch": 0, "loss": 0.0, "validation_f1": 0.0}
+        return (
+            0 <= epoch <= self.params.epochs
+            and 0 <= batch <= math.ceil(self.rows / self.params.batch_size)
+            and begun == (epoch == 0)
+            and same_structure(history, [record] * epoch)
+        )
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one and it began from these very weights."""
-        state = None if self.job.checkpoint is None else read_checkpoint(self.job.checkpoint)
+        file = self.job.checkpoint
+        state = None if file is None else read_checkpoint(file, self.fits)
         if state is None:
             return
         if state["origin"] != self.origin:
