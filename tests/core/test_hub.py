@@ -25,8 +25,9 @@ from helpers.hub import (
     refusal,
     running,
     taken_for_the_hub,
+    tree,
 )
-from minnow.core import hub, hub_client
+from minnow.core import hub, hub_client, hub_pace
 from minnow.core.hub_errors import Wanted, failure, is_local
 from minnow.errors import MinnowError
 
@@ -274,11 +275,41 @@ def test_an_answer_has_an_end_and_a_least_speed(
     monkeypatch.undo()
 
 
-def test_a_trickle_is_given_up(standing: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_client, "PACE_S", 0.3)
-    standing.misbehave(changed(piece=10, pause=0.05), FILE)
+@pytest.mark.parametrize(
+    ("trickle", "where"),
+    [
+        (changed(piece=10, pause=0.05), FILE),
+        *((changed(trickle=0.05), where) for where in (ASKED, LISTED, HEAD, FILE)),
+    ],
+)
+def test_a_trickle_is_given_up(
+    standing: Hub, trickle: Fault, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_pace, "PACE_S", 0.3)
+    standing.misbehave(trickle, where)
+    began = time.monotonic()
     with pytest.raises(MinnowError, match="bytes a second, too few to go on"):
         fetched(standing)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    "slow", [changed(pause=0.05, piece=50), changed(delay=0.1)], ids=["a slow page", "slow pages"]
+)
+@pytest.mark.parametrize("path", [f"/api/models/{NAME}/tree/main", "/elsewhere"])
+def test_a_listing_has_an_end_in_time(
+    standing: Hub, slow: Fault, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its next page lies at an address that no page has."""
+    monkeypatch.setattr(hub_client, "LONGEST_LISTING_S", 0.4)
+    following = {"Link": f'<{standing.address}{path}>; rel="next"'}
+    standing.misbehave(instead(as_json(tree(standing.repositories["models", NAME]))), path)
+    standing.misbehave(changed(headers=following), f"{LISTED}|{path}")
+    standing.misbehave(slow)
+    began = time.monotonic()
+    with pytest.raises(MinnowError, match="not listed its files within"):
+        fetched(standing)
+    assert time.monotonic() - began < 3
 
 
 # --- The cache ------------------------------------------------------------------------------------
