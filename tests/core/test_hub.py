@@ -1,6 +1,7 @@
 """The Hub: a snapshot through huggingface_hub's real code, from a stand-in that misbehaves."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -413,6 +414,51 @@ def test_a_listing_that_was_wrong_once_is_not_believed_for_ever(standing: Hub, w
     one_line(caught)
     standing.forget()
     assert whole(fetched(standing))
+
+
+def test_a_listing_without_a_config_is_asked_for_again(standing: Hub, cache: Path) -> None:
+    """It may have been wrong once; a repository that truly has none is told of by who reads it."""
+
+    def lacking(answer: Answer) -> Answer:
+        listed = json.loads(answer.body)
+        return as_json([entry for entry in listed if entry["path"] != "config.json"])
+
+    standing.misbehave(lacking, LISTED)
+    for _ in range(2):
+        assert "config.json" not in fetched(standing)
+    standing.forget()
+    assert whole(fetched(standing))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "place", ["refs/main", "trees/*.json", "blobs/*", "snapshots/*/config.json", "token"]
+)
+def test_a_pipe_or_a_device_in_the_cache_is_not_opened(
+    standing: Hub, cache: Path, place: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(standing, "main")
+    if place == "token":
+        monkeypatch.delenv("HF_TOKEN")
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(cache / "token"))
+        (cache / "token").write_text(TOKEN)
+    file = next((cache if place == "token" else cache / "models--me--thing").glob(place))
+    file.unlink()
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    for revision in (None, "main"):
+        with pytest.raises(MinnowError, match=r"is a (named pipe|device), not a file") as caught:
+            fetched(standing, revision)
+        assert str(file.parent) in one_line(caught)
+
+
+def test_a_folder_in_place_of_a_listing_is_removed(standing: Hub, cache: Path) -> None:
+    fetched(standing)
+    listing = next(cache.rglob("trees/*.json"))
+    listing.unlink()
+    (listing / "x").mkdir(parents=True)
+    next(cache.rglob("config.json")).unlink()
+    assert whole(fetched(standing))
+    assert listing.is_file()
 
 
 # --- What the environment says --------------------------------------------------------------------
