@@ -4,13 +4,13 @@ Quiet where nothing differs, and where code, data or params differ too, from tho
 those that the committed results were made with: then that is the reason.
 """
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from minnow.errors import tell
 from minnow.layout import Layout
 from minnow.recorded import locked
+from minnow.tools import git
 
 RESULTS = ("metrics", "reports", "dvc.lock")
 REASONS = ("src", "params.yaml", "dvc.yaml", "data", "constraints.txt", "pyproject.toml")
@@ -42,7 +42,7 @@ def ran_on(lock: bytes) -> dict[str, Any]:
 
 def committed_lock(root: Path) -> bytes:
     """Return the content of dvc.lock at HEAD, empty where there is none."""
-    return subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True).stdout
+    return git(root, "show", "HEAD:./dvc.lock").stdout
 
 
 def written_lock(root: Path) -> bytes:
@@ -53,6 +53,5 @@ def written_lock(root: Path) -> bytes:
 
 def changed(root: Path, places: tuple[str, ...]) -> list[str]:
     """Return the tracked files below these places that differ from HEAD; none outside git."""
-    command = ["git", "diff", "--name-only", "HEAD", "--", *places]
-    shown = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return shown.stdout.splitlines() if shown.returncode == 0 else []
+    shown = git(root, "diff", "--name-only", "HEAD", "--", *places)
+    return shown.stdout.decode(errors="replace").splitlines() if shown.returncode == 0 else []
