@@ -11,7 +11,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from minnow.errors import MemoryShortage, MinnowError, behind, is_out_of_memory, reason, shortened
+from minnow.errors import (
+    LONGEST,
+    MemoryShortage,
+    MinnowError,
+    behind,
+    is_out_of_memory,
+    listed,
+    reason,
+    shortened,
+)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say so whose errors carry no number.
@@ -45,6 +54,8 @@ REMEDIES = {
     errno.ENOENT: "put it there; what the pipeline makes, `dvc repro` makes",
     errno.EPIPE: "who read the output has gone",
 }
+# How the environment variables begin that libraries read.
+READ = ("TORCH_", "PYTORCH_", "TRANSFORMERS_", "HF_", "POLARS_", "NPY_", "BNB_")
 OTHER_REMEDY = "the operating system refuses it: mend that, then run it again"
 # Where a stage's batches and lengths are set: below the preset, but for recover.
 TRAINED = {
@@ -129,7 +140,28 @@ def unusable(error: BaseException) -> str | None:
             f"one of the environment variables HF_... cannot be read ({reason(error)}): look at"
             " HF_ENDPOINT and at those that end in _TIMEOUT"
         )
+    if isinstance(error, Warning):
+        return f"PYTHONWARNINGS makes an error of a warning ({reason(error)}); unset it"
+    if is_import(error) and is_of_library(read[-1]):
+        return (
+            f"a library cannot be loaded, perhaps for an environment variable ({reason(error)});"
+            f" unset {listed(suspects(str(error)), 3)}, or mend .venv by `make install`"
+        )
     return None
+
+
+def is_of_library(file: str) -> bool:
+    """Whether a module is none of ours."""
+    return not Path(file).is_relative_to(Path(__file__).parent)
+
+
+def suspects(said: str) -> list[str]:
+    """Return the environment variables that an error speaks of, or else all that libraries read."""
+    read = {name: value for name, value in os.environ.items() if name.startswith(READ)}
+    named = [
+        name for name, value in read.items() if name in said or (len(value) > 3 and value in said)
+    ]
+    return sorted(named or read) or ["what is set of them"]
 
 
 def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
@@ -140,18 +172,26 @@ def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
         traceback.clear_frames(part.__traceback__)
     if importing:
         return f"out of memory before it begins ({told}): {LIBRARIES}; {allowance()}"
-    takes = [f" {part};" for part in parts if isinstance(part, MemoryShortage)]
+    takes = "".join([f" {part};" for part in parts if isinstance(part, MemoryShortage)][:1])
     what = ", ".join(settings(name, root)) or "the size of the model or of the data"
-    return (
-        f"out of memory ({told});{''.join(takes[:1])} {allowance()}; lower {what}, end other"
-        " programs, or take a machine or a limit with more"
+    others = ", end other programs, or take a machine or a limit with more"
+    lines = (
+        f"out of memory ({told});{takes} {allowance()}; lower {what}{others}",
+        f"out of memory;{takes} {allowance()}; lower {what}{others}",
+        f"out of memory;{takes} {allowance()}; lower {what}",
+        f"out of memory;{takes} lower batch_size or max_length in params.yaml",
     )
+    room = LONGEST - len(f"minnow {name}: ")
+    return next((line for line in lines if len(line) <= room), lines[-1])
 
 
 def is_import(error: BaseException) -> bool:
     """Whether an error came while a module was loaded."""
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    return isinstance(error, ImportError) or any("importlib._bootstrap" in file for file in files)
+    frames = traceback.extract_tb(error.__traceback__)
+    loading = any(
+        frame.name == "<module>" or "importlib._bootstrap" in frame.filename for frame in frames
+    )
+    return isinstance(error, ImportError) or loading
 
 
 def settings(name: str, root: Path) -> list[str]:
@@ -159,9 +199,9 @@ def settings(name: str, root: Path) -> list[str]:
     if name not in TRAINED:
         return []
     try:
-        import yaml
+        from minnow.core.plain_yaml import read_yaml
 
-        document = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+        document = read_yaml(root / "params.yaml")
         training, length = (key.format(preset=document["preset"]) for key in TRAINED[name])
         keys = (f"{training}.training.batch_size", f"{length}.max_length")
         return [f"{key} (now {value_at(document, key)})" for key in keys]

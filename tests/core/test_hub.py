@@ -474,6 +474,8 @@ def test_a_folder_in_place_of_a_listing_is_removed(standing: Hub, cache: Path) -
         ("HTTP_PROXY", "http://proxy:port", "a proxy that HTTP_PROXY names cannot"),
         ("HTTP_PROXY", "http://[::1", "a proxy that HTTP_PROXY names cannot"),
         ("SSL_CERT_FILE", "/nowhere.pem", "the certificates that SSL_CERT_FILE names"),
+        ("SSLKEYLOGFILE", "/nowhere/keys", "the file that SSLKEYLOGFILE names cannot be written"),
+        ("SSLKEYLOGFILE", "/etc", "the file that SSLKEYLOGFILE names cannot be written"),
         ("HF_TOKEN", "hf_hidden and more", "the token for the Hugging Face Hub"),
         ("HF_TOKEN", "hf_hiddén", "the token for the Hugging Face Hub"),
     ],

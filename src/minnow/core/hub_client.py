@@ -73,6 +73,11 @@ def client() -> httpx2.Client:
             " it"
         ) from None
     except OSError as error:
+        if error.filename and error.filename == os.environ.get("SSLKEYLOGFILE"):
+            raise MinnowError(
+                f"the file that SSLKEYLOGFILE names cannot be written ({reason(error)}): name"
+                " another, or unset it"
+            ) from None
         raise MinnowError(
             f"the certificates that SSL_CERT_FILE names cannot be read ({reason(error)}): name a"
             " file of certificates in PEM, or unset it"
