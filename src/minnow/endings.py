@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from minnow.errors import (
     reason,
     shortened,
 )
+
+Params = Callable[[], Mapping[str, Any]]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say so whose errors carry no number.
@@ -65,9 +68,9 @@ TRAINED = {
 }
 
 
-def ending(name: str, error: BaseException, root: Path) -> str | None:
+def ending(name: str, error: BaseException, root: Path, params: Params) -> str | None:
     """Return in one line what an error means that ended a stage or tool, and what to do; None for a
-    bug, whose trace is worth having.
+    bug, whose trace is worth having. `params` reads what params.yaml holds.
     """
     if is_too_long(error):
         return f"no file may become so long here ({reason(error)}): {REMEDIES[errno.EFBIG]}"
@@ -77,7 +80,7 @@ def ending(name: str, error: BaseException, root: Path) -> str | None:
             " repro`; nothing half-written was kept"
         )
     if is_out_of_memory(error):
-        return out_of_memory_line(name, error, root)
+        return out_of_memory_line(name, error, params)
     if isinstance(error, MinnowError):
         return str(error)
     if NO_THREAD.search(str(error)):
@@ -164,7 +167,7 @@ def suspects(said: str) -> list[str]:
     return sorted(named or read) or ["what is set of them"]
 
 
-def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
+def out_of_memory_line(name: str, error: BaseException, params: Params) -> str:
     """Return what to lower where memory ran out, and let go of what the stage still holds."""
     parts = list(behind(error))
     told, importing = shortened(reason(parts[-1]), 60), any(map(is_import, parts))
@@ -173,7 +176,7 @@ def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
     if importing:
         return f"out of memory before it begins ({told}): {LIBRARIES}; {allowance()}"
     takes = "".join([f" {part};" for part in parts if isinstance(part, MemoryShortage)][:1])
-    what = ", ".join(settings(name, root)) or "the size of the model or of the data"
+    what = ", ".join(settings(name, params)) or "the size of the model or of the data"
     others = ", end other programs, or take a machine or a limit with more"
     lines = (
         f"out of memory ({told});{takes} {allowance()}; lower {what}{others}",
@@ -194,14 +197,12 @@ def is_import(error: BaseException) -> bool:
     return isinstance(error, ImportError) or loading
 
 
-def settings(name: str, root: Path) -> list[str]:
+def settings(name: str, params: Params) -> list[str]:
     """Return what decides a stage's memory, with the values in force."""
     if name not in TRAINED:
         return []
     try:
-        from minnow.core.plain_yaml import read_yaml
-
-        document = read_yaml(root / "params.yaml")
+        document = params()
         training, length = (key.format(preset=document["preset"]) for key in TRAINED[name])
         keys = (f"{training}.training.batch_size", f"{length}.max_length")
         return [f"{key} (now {value_at(document, key)})" for key in keys]

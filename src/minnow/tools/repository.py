@@ -44,13 +44,13 @@ def require_git(root: Path) -> None:
     if not os.path.lexists(root / ".git"):
         raise MinnowError(
             f"{root} is no git repository, and DVC works in nothing else; make it one with"
-            f" {beginning(root)}, or clone the project with git"
+            f" {first_commit(root)}, or clone the project with git"
         )
     if found.returncode or not Path(os.fsdecode(found.stdout).rstrip("\n")).samefile(root):
         told = f" (git says: {shortened(said.splitlines()[0], 80)})" if said else ""
         raise MinnowError(
             f"{root / '.git'} is damaged{told}; move it away and make a new one with"
-            f" {beginning(root)}, or clone the project anew"
+            f" {first_commit(root)}, or clone the project anew"
         )
 
 
@@ -63,11 +63,11 @@ def require_commit(root: Path) -> None:
     if git(root, "rev-parse", "--verify", "HEAD").returncode:
         raise MinnowError(
             f"{root} has no commit yet, and DVC's experiments start from one; make it with"
-            f" {beginning(root)}"
+            f" {first_commit(root)}"
         )
 
 
-def beginning(root: Path) -> str:
+def first_commit(root: Path) -> str:
     """Return the command that makes a folder a repository, also for who has told git no name."""
     known = git(Path(root.anchor), "var", "GIT_COMMITTER_IDENT").returncode == 0
     who = "" if known else " -c user.name=me -c user.email=me@localhost"
