@@ -26,9 +26,15 @@ install: $(STAMP) $(PLOTS_PAGE)  ## Make .venv with the pinned dependencies and 
 override STALE := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" && test -x $(VENV)/bin/python || echo FORCE)
 
 # What was broken off, at whatever moment, begins anew: pip takes a package whose files came in part for a whole one. A pip
-# that failed by itself, for want of a network, has cleared up, and its venv is kept.
+# that failed by itself, for want of a network, has cleared up, and its venv is kept. A second installation waits for the
+# first and finds the work done: the kernel's lock ends with whoever holds it, also by kill -9. macOS has no flock.
 $(STAMP): pyproject.toml constraints.txt $(STALE)
 	@trap 'exit 130' HUP INT TERM; set -ef; \
+	exec 9>>pyproject.toml; if command -v flock >/dev/null && ! flock -n 9; then \
+		echo "Another installation runs in this checkout: waiting for its end"; flock 9; \
+	fi; \
+	here() { test -x $(VENV)/bin/python && test "$$(cat $@ 2>/dev/null)" = "$$(pwd -P)"; }; \
+	if here && ! test pyproject.toml -nt $@ -o constraints.txt -nt $@; then exit 0; fi; \
 	"$$MINNOW_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Minnow needs Python 3.11 or later: make PYTHON=...")'; \
 	moved() { test -e $@ && ! test "$$(cat $@)" = "$$(pwd -P)"; }; \
 	if test -e $(UNFINISHED) || moved || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \

@@ -12,7 +12,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -87,6 +87,13 @@ def end_with_parent() -> None:
         sys.exit(128 + signal.SIGTERM)
 
 
+def params() -> Mapping[str, Any]:
+    """Return what params.yaml holds."""
+    from minnow.core.plain_yaml import read_yaml
+
+    return read_yaml(ROOT / "params.yaml")
+
+
 def names(kind: str) -> list[str]:
     """Return the modules of the package `minnow.<kind>`, which are the names that this file
     takes.
@@ -143,7 +150,7 @@ def main(arguments: list[str]) -> int:
             code=130,
         )
     except Exception as error:
-        line = endings.ending(name, error, ROOT)
+        line = endings.ending(name, error, ROOT, params)
         if line is None:
             raise
         return fail(name, line)

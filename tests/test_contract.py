@@ -33,7 +33,8 @@ STEPS = (
     *("stages", "tools"),
 )
 # No number depends on them: a new path or another message runs no stage again.
-TOP = {f"minnow.{name}" for name in ("endings", "errors", "layout", "progress", "remedies")}
+HALL = ("endings", "errors", "layout", "progress", "recorded", "remedies")
+TOP = {f"minnow.{name}" for name in HALL}
 
 
 def module_file(module: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import importlib
 import os
 import resource
 import subprocess
@@ -13,9 +14,15 @@ import pytest
 from helpers.paths import ROOT
 from helpers.stage import complaint, entry_point
 from minnow import endings
-from minnow.errors import MemoryShortage, MinnowError
+from minnow.core.plain_yaml import read_yaml
+from minnow.errors import LONGEST, MemoryShortage, MinnowError, cut_off
+from minnow.training.memory import TrainingMemory
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def ended(stage: str, error: BaseException, root: Path) -> str | None:
+    return endings.ending(stage, error, root, lambda: read_yaml(root / "params.yaml"))
 
 
 def chained(error: Exception, cause: Exception) -> Exception:
@@ -176,7 +183,7 @@ SHORT = chained(MemoryShortage("this training takes about: weights 1 MB"), Memor
 )
 def test_a_lack_of_memory_says_what_to_lower(tmp_path: Path, error: Exception) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    line = endings.ending("teacher", error, tmp_path)
+    line = ended("teacher", error, tmp_path)
     assert line is not None
     assert line.startswith("out of memory (")
     assert "presets.embedded.teacher.training.batch_size (now 64)" in line
@@ -193,17 +200,40 @@ def test_a_lack_of_memory_says_what_to_lower(tmp_path: Path, error: Exception) -
     ],
 )
 def test_each_stage_names_its_own_settings(stage: str, key: str) -> None:
-    assert key in str(endings.ending(stage, MemoryError(), ROOT))
+    assert key in str(ended(stage, MemoryError(), ROOT))
+
+
+@pytest.mark.parametrize("preset", ["embedded", "a_preset_whose_name_is_as_long_as_a_name_may_be"])
+@pytest.mark.parametrize("stage", ["teacher", "distill", "recover"])
+def test_the_estimate_is_never_cut(tmp_path: Path, preset: str, stage: str) -> None:
+    takes = str(TrainingMemory(10**10, 2 * 10**10, 3 * 10**10))
+    shortage = MemoryShortage(f"this training takes about: {takes} of 512 texts of 512 tokens")
+    error = chained(shortage, MemoryError("can't allocate memory: you tried to allocate " * 9))
+    text = (ROOT / "params.yaml").read_text().replace("embedded", preset)
+    (tmp_path / "params.yaml").write_text(text)
+    line = str(ended(stage, error, tmp_path))
+    assert str(shortage) in line
+    assert "batch_size" in line
+    room = LONGEST - len(f"minnow {stage}: ")
+    assert cut_off(line, room) == line
+
+
+def test_settings_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    """YAML 1.2: to 1.1, 0100 would be 64, and a preset named `yes` none."""
+    text = (ROOT / "params.yaml").read_text().replace("embedded", "yes")
+    (tmp_path / "params.yaml").write_text(text.replace("max_length: 96", "max_length: 0100"))
+    line = str(ended("teacher", MemoryError(), tmp_path))
+    assert "presets.yes.teacher.max_length (now 100)" in line
 
 
 def test_params_that_cannot_be_read_hide_nothing(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("preset: [")
-    assert str(endings.ending("teacher", MemoryError(), tmp_path)).startswith("out of memory (")
+    assert str(ended("teacher", MemoryError(), tmp_path)).startswith("out of memory (")
 
 
 def test_libraries_that_do_not_fit_are_no_missing_package() -> None:
     error = ImportError("libtorch_cpu.so: failed to map segment from shared object", name="torch")
-    line = str(endings.ending("teacher", error, ROOT))
+    line = str(ended("teacher", error, ROOT))
     assert "out of memory before it begins" in line
     assert "make install" not in line
 
@@ -216,12 +246,39 @@ def test_libraries_that_do_not_fit_are_no_missing_package() -> None:
     ],
 )
 def test_threads_that_cannot_be_started_get_one_line(error: Exception) -> None:
-    assert "ulimit -u" in str(endings.ending("teacher", error, ROOT))
+    assert "ulimit -u" in str(ended("teacher", error, ROOT))
 
 
 def test_a_bug_is_none_of_these() -> None:
     for bug in (KeyError("x"), TypeError("x"), ValueError("17 is no 18"), AssertionError()):
-        assert endings.ending("teacher", bug, ROOT) is None
+        assert ended("teacher", bug, ROOT) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("TORCH_LOGS", "junk"), ("TORCH_LOGS", "\x1b[31m,\t"), ("PYTORCH_JIT", "junk")],
+        *[("PYTHONWARNINGS", "error"), ("PYTHONWARNINGS", "error::DeprecationWarning")],
+    ],
+)
+def test_what_the_environment_tells_a_library_gets_one_line(name: str, value: str) -> None:
+    command = [sys.executable, str(ROOT / "src" / "stage.py"), "teacher"]
+    done = subprocess.run(
+        command, env={**os.environ, name: value}, capture_output=True, text=True, timeout=60
+    )
+    line = complaint("teacher", done.returncode, done.stderr)
+    assert name in line or "`dvc repro` makes it" in line
+
+
+def test_a_bug_of_ours_while_a_module_is_loaded_is_none_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "__file__", str(tmp_path / "endings.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_bug_of_ours.py").write_text("{}['x']")
+    with pytest.raises(KeyError) as caught:
+        importlib.import_module("a_bug_of_ours")
+    assert ended("teacher", caught.value, ROOT) is None
 
 
 def limited(bytes_of_addresses: int, *command: str) -> subprocess.CompletedProcess[str]:

@@ -8,10 +8,22 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from minnow.errors import MemoryShortage, MinnowError, behind, is_out_of_memory, reason, shortened
+from minnow.errors import (
+    LONGEST,
+    MemoryShortage,
+    MinnowError,
+    behind,
+    is_out_of_memory,
+    listed,
+    reason,
+    shortened,
+)
+
+Params = Callable[[], Mapping[str, Any]]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say so whose errors carry no number.
@@ -45,6 +57,8 @@ REMEDIES = {
     errno.ENOENT: "put it there; what the pipeline makes, `dvc repro` makes",
     errno.EPIPE: "who read the output has gone",
 }
+# How the environment variables begin that libraries read.
+READ = ("TORCH_", "PYTORCH_", "TRANSFORMERS_", "HF_", "POLARS_", "NPY_", "BNB_")
 OTHER_REMEDY = "the operating system refuses it: mend that, then run it again"
 # Where a stage's batches and lengths are set: below the preset, but for recover.
 TRAINED = {
@@ -54,9 +68,9 @@ TRAINED = {
 }
 
 
-def ending(name: str, error: BaseException, root: Path) -> str | None:
+def ending(name: str, error: BaseException, root: Path, params: Params) -> str | None:
     """Return in one line what an error means that ended a stage or tool, and what to do; None for a
-    bug, whose trace is worth having.
+    bug, whose trace is worth having. `params` reads what params.yaml holds.
     """
     if is_too_long(error):
         return f"no file may become so long here ({reason(error)}): {REMEDIES[errno.EFBIG]}"
@@ -66,7 +80,7 @@ def ending(name: str, error: BaseException, root: Path) -> str | None:
             " repro`; nothing half-written was kept"
         )
     if is_out_of_memory(error):
-        return out_of_memory_line(name, error, root)
+        return out_of_memory_line(name, error, params)
     if isinstance(error, MinnowError):
         return str(error)
     if NO_THREAD.search(str(error)):
@@ -129,10 +143,31 @@ def unusable(error: BaseException) -> str | None:
             f"one of the environment variables HF_... cannot be read ({reason(error)}): look at"
             " HF_ENDPOINT and at those that end in _TIMEOUT"
         )
+    if isinstance(error, Warning):
+        return f"PYTHONWARNINGS makes an error of a warning ({reason(error)}); unset it"
+    if is_import(error) and is_of_library(read[-1]):
+        return (
+            f"a library cannot be loaded, perhaps for an environment variable ({reason(error)});"
+            f" unset {listed(suspects(str(error)), 3)}, or mend .venv by `make install`"
+        )
     return None
 
 
-def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
+def is_of_library(file: str) -> bool:
+    """Whether a module is none of ours."""
+    return not Path(file).is_relative_to(Path(__file__).parent)
+
+
+def suspects(said: str) -> list[str]:
+    """Return the environment variables that an error speaks of, or else all that libraries read."""
+    read = {name: value for name, value in os.environ.items() if name.startswith(READ)}
+    named = [
+        name for name, value in read.items() if name in said or (len(value) > 3 and value in said)
+    ]
+    return sorted(named or read) or ["what is set of them"]
+
+
+def out_of_memory_line(name: str, error: BaseException, params: Params) -> str:
     """Return what to lower where memory ran out, and let go of what the stage still holds."""
     parts = list(behind(error))
     told, importing = shortened(reason(parts[-1]), 60), any(map(is_import, parts))
@@ -140,28 +175,34 @@ def out_of_memory_line(name: str, error: BaseException, root: Path) -> str:
         traceback.clear_frames(part.__traceback__)
     if importing:
         return f"out of memory before it begins ({told}): {LIBRARIES}; {allowance()}"
-    takes = [f" {part};" for part in parts if isinstance(part, MemoryShortage)]
-    what = ", ".join(settings(name, root)) or "the size of the model or of the data"
-    return (
-        f"out of memory ({told});{''.join(takes[:1])} {allowance()}; lower {what}, end other"
-        " programs, or take a machine or a limit with more"
+    takes = "".join([f" {part};" for part in parts if isinstance(part, MemoryShortage)][:1])
+    what = ", ".join(settings(name, params)) or "the size of the model or of the data"
+    others = ", end other programs, or take a machine or a limit with more"
+    lines = (
+        f"out of memory ({told});{takes} {allowance()}; lower {what}{others}",
+        f"out of memory;{takes} {allowance()}; lower {what}{others}",
+        f"out of memory;{takes} {allowance()}; lower {what}",
+        f"out of memory;{takes} lower batch_size or max_length in params.yaml",
     )
+    room = LONGEST - len(f"minnow {name}: ")
+    return next((line for line in lines if len(line) <= room), lines[-1])
 
 
 def is_import(error: BaseException) -> bool:
     """Whether an error came while a module was loaded."""
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    return isinstance(error, ImportError) or any("importlib._bootstrap" in file for file in files)
+    frames = traceback.extract_tb(error.__traceback__)
+    loading = any(
+        frame.name == "<module>" or "importlib._bootstrap" in frame.filename for frame in frames
+    )
+    return isinstance(error, ImportError) or loading
 
 
-def settings(name: str, root: Path) -> list[str]:
+def settings(name: str, params: Params) -> list[str]:
     """Return what decides a stage's memory, with the values in force."""
     if name not in TRAINED:
         return []
     try:
-        import yaml
-
-        document = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+        document = params()
         training, length = (key.format(preset=document["preset"]) for key in TRAINED[name])
         keys = (f"{training}.training.batch_size", f"{length}.max_length")
         return [f"{key} (now {value_at(document, key)})" for key in keys]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minnow.errors import MinnowError
+from minnow.errors import MinnowError, command
 from minnow.layout import Layout
 from minnow.remedies import damaged_line
 
@@ -22,33 +22,59 @@ def require_recorded(root: Path) -> None:
     hand may read what is not recorded.
 
     Raises:
-        MinnowError: an out of an earlier stage is not what that stage wrote.
+        MinnowError: an out of an earlier stage is not what that stage wrote, or dvc.lock is not
+        what DVC wrote.
     """
     name, lock = os.environ.get("DVC_STAGE"), Layout(root).lock
     if name is None or not lock.exists():
         return
-    recorded = outs_of(parsed(lock))
-    for dep in deps_of(parsed(Layout(root).pipeline), name):
+    recorded = outs_of(locked(lock.read_bytes()))
+    for dep in deps_of(parsed(Layout(root).pipeline.read_bytes()), name):
         for out, md5 in recorded.items():
-            if (overlap(dep, out)) and (root / out).exists() and md5 != md5_of(root / out):
+            if overlap(dep, out) and (root / out).exists() and md5 != md5_of(root / out, root):
                 raise MinnowError(
                     damaged_line(root / out, f"{out} is not what dvc.lock says of it")
                 )
 
 
-def parsed(file: Path) -> Any:
-    """Return a YAML file's document; DVC has read it before us."""
+def parsed(content: bytes) -> Any:
+    """Return the document of a YAML file; DVC has read it before us."""
     import yaml  # not above: a Python without it is told so by src/stage.py
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
+    return yaml.load(content.decode("utf-8"), Loader=loader)
 
 
-def outs_of(lock: Any) -> dict[str, str]:
+def locked(content: bytes) -> dict[str, dict[str, Any]]:
+    """Return the stages of dvc.lock by name, of which every dep and out has a path.
+
+    Raises:
+        MinnowError: it was edited, or holds what git leaves of a merge.
+    """
+    import yaml
+
+    try:
+        stages = parsed(content)["stages"]
+        for stage in stages.values():
+            outs = stage.get("outs", [])
+            texts = [out["md5"] for out in outs]
+            texts += [entry["path"] for entry in (*outs, *stage.get("deps", []))]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        back = command("git checkout -- dvc.lock")
+        raise MinnowError(
+            "dvc.lock is not as DVC writes it: it was edited, or a merge left marks in it; bring it"
+            f" back with {back}, or remove it and run `dvc repro`"
+        ) from None
+    return dict(stages)
+
+
+def outs_of(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return the MD5 of each out that dvc.lock names, by path."""
     return {
         out["path"]: out["md5"]
-        for stage in lock["stages"].values()
+        for stage in stages.values()
         for out in stage.get("outs", [])
         if out.get("hash") == "md5"  # older ones were taken of text with other line ends
     }
@@ -72,11 +98,17 @@ def overlap(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def md5_of(path: Path) -> str:
-    """Return what DVC calls a file's or a folder's MD5."""
+def md5_of(path: Path, root: Path) -> str:
+    """Return what DVC calls a file's or a folder's MD5: of a folder without what a .dvcignore of
+    the project names.
+    """
     if path.is_file():
         return file_md5(path)
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    from dvc.fs import localfs
+    from dvc.ignore import DvcIgnoreFilter
+
+    found = DvcIgnoreFilter(localfs, str(root.absolute())).find(localfs, str(path.absolute()))
+    files = sorted(Path(file).relative_to(path.absolute()).as_posix() for file in found)
     listing = [{"md5": file_md5(path / name), "relpath": name} for name in files]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 

@@ -1,6 +1,7 @@
 """The Hub: a snapshot through huggingface_hub's real code, from a stand-in that misbehaves."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,9 @@ from helpers.hub import (
     refusal,
     running,
     taken_for_the_hub,
+    tree,
 )
-from minnow.core import hub, hub_client
+from minnow.core import hub, hub_client, hub_pace
 from minnow.core.hub_errors import Wanted, failure, is_local
 from minnow.errors import MinnowError
 
@@ -274,11 +276,41 @@ def test_an_answer_has_an_end_and_a_least_speed(
     monkeypatch.undo()
 
 
-def test_a_trickle_is_given_up(standing: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_client, "PACE_S", 0.3)
-    standing.misbehave(changed(piece=10, pause=0.05), FILE)
+@pytest.mark.parametrize(
+    ("trickle", "where"),
+    [
+        (changed(piece=10, pause=0.05), FILE),
+        *((changed(trickle=0.05), where) for where in (ASKED, LISTED, HEAD, FILE)),
+    ],
+)
+def test_a_trickle_is_given_up(
+    standing: Hub, trickle: Fault, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_pace, "PACE_S", 0.3)
+    standing.misbehave(trickle, where)
+    began = time.monotonic()
     with pytest.raises(MinnowError, match="bytes a second, too few to go on"):
         fetched(standing)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    "slow", [changed(pause=0.05, piece=50), changed(delay=0.1)], ids=["a slow page", "slow pages"]
+)
+@pytest.mark.parametrize("path", [f"/api/models/{NAME}/tree/main", "/elsewhere"])
+def test_a_listing_has_an_end_in_time(
+    standing: Hub, slow: Fault, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its next page lies at an address that no page has."""
+    monkeypatch.setattr(hub_client, "LONGEST_LISTING_S", 0.4)
+    following = {"Link": f'<{standing.address}{path}>; rel="next"'}
+    standing.misbehave(instead(as_json(tree(standing.repositories["models", NAME]))), path)
+    standing.misbehave(changed(headers=following), f"{LISTED}|{path}")
+    standing.misbehave(slow)
+    began = time.monotonic()
+    with pytest.raises(MinnowError, match="not listed its files within"):
+        fetched(standing)
+    assert time.monotonic() - began < 3
 
 
 # --- The cache ------------------------------------------------------------------------------------
@@ -384,6 +416,51 @@ def test_a_listing_that_was_wrong_once_is_not_believed_for_ever(standing: Hub, w
     assert whole(fetched(standing))
 
 
+def test_a_listing_without_a_config_is_asked_for_again(standing: Hub, cache: Path) -> None:
+    """It may have been wrong once; a repository that truly has none is told of by who reads it."""
+
+    def lacking(answer: Answer) -> Answer:
+        listed = json.loads(answer.body)
+        return as_json([entry for entry in listed if entry["path"] != "config.json"])
+
+    standing.misbehave(lacking, LISTED)
+    for _ in range(2):
+        assert "config.json" not in fetched(standing)
+    standing.forget()
+    assert whole(fetched(standing))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "place", ["refs/main", "trees/*.json", "blobs/*", "snapshots/*/config.json", "token"]
+)
+def test_a_pipe_or_a_device_in_the_cache_is_not_opened(
+    standing: Hub, cache: Path, place: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(standing, "main")
+    if place == "token":
+        monkeypatch.delenv("HF_TOKEN")
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(cache / "token"))
+        (cache / "token").write_text(TOKEN)
+    file = next((cache if place == "token" else cache / "models--me--thing").glob(place))
+    file.unlink()
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    for revision in (None, "main"):
+        with pytest.raises(MinnowError, match=r"is a (named pipe|device), not a file") as caught:
+            fetched(standing, revision)
+        assert str(file.parent) in one_line(caught)
+
+
+def test_a_folder_in_place_of_a_listing_is_removed(standing: Hub, cache: Path) -> None:
+    fetched(standing)
+    listing = next(cache.rglob("trees/*.json"))
+    listing.unlink()
+    (listing / "x").mkdir(parents=True)
+    next(cache.rglob("config.json")).unlink()
+    assert whole(fetched(standing))
+    assert listing.is_file()
+
+
 # --- What the environment says --------------------------------------------------------------------
 
 
@@ -397,6 +474,8 @@ def test_a_listing_that_was_wrong_once_is_not_believed_for_ever(standing: Hub, w
         ("HTTP_PROXY", "http://proxy:port", "a proxy that HTTP_PROXY names cannot"),
         ("HTTP_PROXY", "http://[::1", "a proxy that HTTP_PROXY names cannot"),
         ("SSL_CERT_FILE", "/nowhere.pem", "the certificates that SSL_CERT_FILE names"),
+        ("SSLKEYLOGFILE", "/nowhere/keys", "the file that SSLKEYLOGFILE names cannot be written"),
+        ("SSLKEYLOGFILE", "/etc", "the file that SSLKEYLOGFILE names cannot be written"),
         ("HF_TOKEN", "hf_hidden and more", "the token for the Hugging Face Hub"),
         ("HF_TOKEN", "hf_hiddén", "the token for the Hugging Face Hub"),
     ],

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from helpers.data import FILE, HUB, PUBLISHED, filler, many, outcome, project, run, source
+from helpers.errors import one_line
 from helpers.paths import SRC
 from minnow.data import columns, files, sources
 from minnow.errors import MinnowError
@@ -287,3 +288,26 @@ def test_a_warmed_cache_is_enough(tmp_path: Path, offline: str, revision: str | 
     assert done.returncode == 0, done.stderr
     report = json.loads(Layout(tmp_path).metrics("prepare").read_text())
     assert (report["commit"], report["kept"]["test"]) == (COMMIT, {"safe": 1, "phishing": 1})
+
+
+@pytest.mark.parametrize("linked", ["data/raw/file", "data/raw", "data"])
+def test_a_raw_folder_that_is_a_link_to_elsewhere_is_refused(tmp_path: Path, linked: str) -> None:
+    root, elsewhere = project(tmp_path / "project", FILE), tmp_path / "elsewhere"
+    many().write_csv(Layout(root).raw("file") / "urls.csv")
+    prepare.main(root)
+    (root / linked).rename(elsewhere)
+    (root / linked).symlink_to(elsewhere)
+    with pytest.raises(MinnowError, match=r"data/raw/file leads to .*elsewhere.*outside") as caught:
+        prepare.main(root)
+    one_line(caught)
+
+
+def test_a_scratch_within_the_project_may_link_to_its_raw_folder(tmp_path: Path) -> None:
+    raw = Layout(project(tmp_path, FILE)).raw("file")
+    many().write_csv(raw / "urls.csv")
+    scratch = tmp_path / ".minnow" / "controls" / "one"
+    inner = Layout(project(scratch, FILE)).raw("file")
+    inner.rmdir()
+    inner.symlink_to(raw)
+    prepare.main(scratch)
+    assert Layout(scratch).metrics("prepare").is_file()

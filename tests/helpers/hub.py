@@ -33,7 +33,8 @@ ADDRESSES = re.compile(
 @dataclass(frozen=True)
 class Answer:
     """What is sent: `delay` and `pause` in seconds, before the first byte and between pieces; the
-    connection is cut after `cut` bytes of the body.
+    connection is cut after `cut` bytes of the body. Headers come byte by byte, `trickle` seconds
+    apart.
     """
 
     status: int = 200
@@ -41,6 +42,7 @@ class Answer:
     body: bytes = b""
     delay: float = 0
     pause: float = 0
+    trickle: float = 0
     piece: int = PIECE
     cut: int | None = None
 
@@ -280,7 +282,7 @@ def _server(hub: Hub, at: Literal["hub", "store"]) -> ThreadingHTTPServer:
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
-            self.end_headers()
+            self._end_headers(answer.trickle)
             if self.command == "HEAD":
                 return
             for start in range(0, len(answer.body[: answer.cut]), answer.piece):
@@ -288,6 +290,16 @@ def _server(hub: Hub, at: Literal["hub", "store"]) -> ThreadingHTTPServer:
                 self.wfile.flush()
                 time.sleep(answer.pause)
             self.close_connection = answer.cut is not None
+
+        def _end_headers(self, trickle: float) -> None:
+            if trickle:
+                lines: list[bytes] = self._headers_buffer
+                for letter in b"".join(lines):
+                    self.wfile.write(bytes([letter]))
+                    self.wfile.flush()
+                    time.sleep(trickle)
+                lines.clear()
+            self.end_headers()
 
         def log_message(self, *arguments: Any) -> None:
             """Say nothing."""

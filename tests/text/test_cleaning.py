@@ -90,7 +90,9 @@ HOST = "login.evil.com/x.php"
         *("hxxps://login [.] evil [.] com/x.php", "login [dot] evil (dot) com/x.php"),
         *("https://login [.]evil[.] com/x.php", "hxxps: //login.evil.com/x.php"),
         *("https ://login[.]evil[.]com/x.php", "hxxps:/login[.]evil[.]com/x.php"),
-        "hxxps//login.evil.com/x.php",
+        *("hxxps//login.evil.com/x.php", "https://login . evil . com/x.php"),
+        *("hxxps://login . evil[.]com/x.php", "login . evil[.]com/x.php"),
+        *("h..ps://login.evil.com/x.php", "h...ps//login[.]evil . com/x.php"),
         # With wide signs
         *("hxxps://login\u3010.\u3011evil.com/x.php", "https://login\uff3b.\uff3devil.com/x.php"),
         *("https://login\uff08.\uff09evil.com/x.php", "hxxps\uff1a//login.evil.com/x.php"),
@@ -170,6 +172,7 @@ def test_other_schemes_and_hosts_are_undone_too(text: str, expected: str) -> Non
             r"a.b\:80",
             "[x](http://a.b)",
             "login[d]evil.com",
+            *("a . b", "http://a.b. c", "http://a.b .c", "http://a.b/x . y", "h.t.p//x", "h.p//x"),
         ),
     ],
 )
@@ -212,6 +215,8 @@ HOSTILE = {
     "hxxp:// and brackets": lambda size: "hxxp://" + "[" * size,
     "hxxp:// and dots in brackets": lambda size: "hxxp://" + "[.]" * (size // 3),
     "dot in words": lambda size: " dot " * (size // 5),
+    "dots in blanks": lambda size: "http://a" + " . a" * (size // 4),
+    "dots in a scheme": lambda size: "h..p://" * (size // 7),
     "angle brackets": lambda size: "<" * (size // 2) + ">" * (size // 2),
     "quotes": lambda size: "'" * size,
     "schemes": lambda size: "hxxp://" * (size // 7),

@@ -110,6 +110,35 @@ def test_without_trouble_everything_is_done_once(folder: Path) -> None:
     assert steps(folder) == list(MOMENTS)
 
 
+@pytest.mark.parametrize("moment", ["all of a venv", "all torch==2.13.0", "all .[dev]"])
+def test_two_at_once_install_once(folder: Path, moment: str) -> None:
+    first = make(folder, WAIT=moment)
+    until = time.monotonic() + 20
+    while not (folder / "log.struck").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    second = make(folder)
+    said, _ = second.communicate(timeout=20)
+    first.communicate(timeout=20)
+    assert "Another installation runs in this checkout: waiting for its end" in said
+    assert first.returncode == second.returncode == 0, said
+    assert whole(folder), steps(folder)
+    once = [step for step in steps(folder) if step not in ("page", "other")]
+    assert once == [step for step in MOMENTS if step not in ("page", "other")]
+
+
+def test_a_second_one_takes_over_from_one_that_was_killed(folder: Path) -> None:
+    first = make(folder, WAIT="half torch==2.13.0")
+    until = time.monotonic() + 20
+    while not (folder / "log.struck").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    second = make(folder)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate(timeout=20)
+    said, _ = second.communicate(timeout=20)
+    assert second.returncode == 0, said
+    assert whole(folder), steps(folder)
+
+
 def test_a_pip_that_fails_by_itself_keeps_what_there_is(folder: Path) -> None:
     failed = make(folder, FAIL=".[dev]")
     assert "no network" in failed.communicate(timeout=20)[0]

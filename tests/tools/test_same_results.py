@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.errors import one_line
+from minnow.errors import MinnowError
 from minnow.tools import same_results
 
 LOCK = """
@@ -60,6 +62,15 @@ def test_results_of_code_committed_before_they_were_rebuilt_need_no_other_reason
     same_results.main(repository)
     said = capsys.readouterr().err
     assert said.count("2 committed results differ") == lines == said.count("\n")
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD", "stages: 7", "[", "stages: {x: {outs: [{}]}}"])
+def test_an_edited_lock_gets_one_line(repository: Path, text: str) -> None:
+    (repository / "metrics/teacher.json").write_text("2\n")
+    (repository / "dvc.lock").write_text(text)
+    with pytest.raises(MinnowError, match=r"dvc.lock is not as DVC writes it") as caught:
+        same_results.main(repository)
+    one_line(caught)
 
 
 def test_outside_git_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

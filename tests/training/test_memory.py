@@ -31,7 +31,7 @@ def test_a_lack_of_memory_is_explained_and_nothing_else(encoded: Encoded) -> Non
     model = classifier()
     with (
         pytest.raises(
-            MemoryShortage, match=r"weights 1 MB.* with a batch of 8 texts of \d+ tokens"
+            MemoryShortage, match=r"weights 1 MB.* a batch 1 MB of 8 texts of \d+ tokens"
         ),
         explaining_memory(model, encoded, PARAMS),
     ):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -19,12 +19,14 @@ from minnow.core.hub_errors import DATA_SET as DATA_SET  # the kinds, for who wa
 from minnow.core.hub_errors import MODEL as MODEL
 from minnow.core.hub_errors import RepositoryKind as RepositoryKind
 from minnow.core.hub_errors import Wanted, failure, is_local, may_pass, pause_asked, said
+from minnow.core.supplied import refuse_devices
 from minnow.errors import MinnowError, listed, shortened, tell, warn
 
 # How often is tried what the library tries once, and the first pause, which then doubles.
 ATTEMPTS, PAUSE_S = 3, 1.0
 REVISION = re.compile(r"\w[\w./+-]{0,199}", re.ASCII)
 Answer = TypeVar("Answer")
+PLACES = ("refs", "trees", "blobs", "snapshots")  # of the cache, below a repository's folder
 DIGESTS = {40: "sha1", 64: "sha256"}  # Git's, and Git LFS's
 
 
@@ -44,6 +46,7 @@ def snapshot(kind: RepositoryKind, name: str, revision: str | None) -> Path:
         warn(f"{kind.noun} {name!r} has no revision: its main branch is taken, which may change")
     wanted = Wanted(kind, name, revision or "main")
     check_names(wanted)
+    check_cache(wanted)
     if COMMIT.fullmatch(wanted.revision) and (folder := cached(wanted)):
         return folder
     install_client()
@@ -81,6 +84,30 @@ def check_names(wanted: Wanted) -> None:
             f"revision {shortened(wanted.revision)!r} of {wanted} can be no commit, branch or tag;"
             " set it to the 40 letters and digits of a commit"
         )
+
+
+def check_cache(wanted: Wanted) -> None:
+    """Refuse pipes and devices in what the cache holds of a repository, and as the token's file:
+    whoever opens one waits.
+
+    Raises:
+        MinnowError: names one.
+    """
+    from huggingface_hub import constants
+
+    refuse_devices(Path(constants.HF_TOKEN_PATH))
+    locks = Path(constants.HF_HUB_CACHE) / ".locks" / storage_of(wanted).name
+    for place in (locks, *map(storage_of(wanted).joinpath, PLACES)):
+        refuse_devices(place)
+
+
+def storage_of(wanted: Wanted) -> Path:
+    """Return the folder of the cache for a repository."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    name = repo_folder_name(repo_id=wanted.name, repo_type=wanted.kind.repo_type)
+    return Path(constants.HF_HUB_CACHE) / name
 
 
 def commit_of(wanted: Wanted) -> str:
@@ -157,6 +184,8 @@ def cached(wanted: Wanted) -> Path | None:
         return None
     if not COMMIT.fullmatch(folder.name) or not any(folder.iterdir()):
         return None
+    if not all((folder / name).is_file() for name in wanted.kind.needed):
+        return None
     for file in unsound_files(wanted.kind, folder):
         warn(f"the cache's {file} has another digest than its commit names: it is not used")
         return None
@@ -164,12 +193,11 @@ def cached(wanted: Wanted) -> Path | None:
 
 
 def _snapshot(wanted: Wanted, revision: str, *, local: bool) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub import snapshot_download
 
-    folder = repo_folder_name(repo_id=wanted.name, repo_type=wanted.kind.repo_type)
     if not local:
-        drop_damaged_listing(Path(constants.HF_HUB_CACHE) / folder / "trees" / f"{revision}.json")
+        listing = storage_of(wanted) / "trees" / f"{revision}.json"
+        drop_damaged_listing(listing, wanted.kind.needed)
     return Path(
         snapshot_download(
             wanted.name,
@@ -190,20 +218,26 @@ def forget(folder: Path) -> None:
     (folder.parents[1] / "trees" / f"{folder.name}.json").unlink(missing_ok=True)
 
 
-def drop_damaged_listing(file: Path) -> None:
-    """Remove a cached listing that is none: the library would stumble over it."""
-    if file.is_file() and not is_listing(file.read_bytes()):
+def drop_damaged_listing(file: Path, needed: Collection[str]) -> None:
+    """Remove a cached listing that is none, over which the library would stumble, or that lacks
+    what every such repository has: it may have been wrong once, and is asked for again.
+    """
+    if file.exists() and not (file.is_file() and is_listing(file.read_bytes(), needed)):
         discard(file)
 
 
-def is_listing(content: bytes) -> bool:
-    """Say whether this is JSON that names files, with an object for each."""
+def is_listing(content: bytes, needed: Collection[str]) -> bool:
+    """Say whether this is JSON that names files, with an object for each, those needed included."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
         return False
     files = found.get("files") if isinstance(found, dict) else None
-    return isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values())
+    return (
+        isinstance(files, dict)
+        and all(isinstance(entry, dict) for entry in files.values())
+        and files.keys() >= set(needed)
+    )
 
 
 def insisting(ask: Callable[[], Answer]) -> Answer:

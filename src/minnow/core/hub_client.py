@@ -1,7 +1,8 @@
 """How the Hub is spoken to: how long we wait, where the token goes, which answers are refused.
 
 huggingface_hub lets its HTTP client be replaced. Ours adds what the library leaves open: a time
-limit on every request, a least speed, a longest pause, and names that stay within the cache.
+limit on every request and on the listing as a whole, a least speed, a longest pause, and names that
+stay within the cache.
 """
 
 import logging
@@ -16,14 +17,13 @@ from huggingface_hub import constants, get_session, set_client_factory
 from huggingface_hub.utils import get_token  # type: ignore[attr-defined]  # not exported, but public
 from huggingface_hub.utils._http import default_client_factory
 
+from minnow.core.hub_pace import keep_pace
 from minnow.errors import MinnowError, listed, reason
 
 TIMEOUT_S = 10.0  # to connect, and for the next byte
 LONGEST_PAUSE_S = 60
-# Fewer bytes a second than this, over so many seconds, and the download is given up.
-SLOWEST, PACE_S = 1_000, 30.0
-# More than any listing of a repository needs.
-MOST_QUESTIONS, MOST_BYTES_OF_ANSWER = 1_000, 100_000_000
+# More than any listing of a repository needs, in all its pages.
+MOST_QUESTIONS, MOST_BYTES_OF_ANSWER, LONGEST_LISTING_S = 1_000, 100_000_000, 600.0
 COMMIT = re.compile("[0-9a-f]{40}")
 ENTITY = re.compile(r'(W/)?"?[\w+=-][\w.+=-]*"?')
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -73,11 +73,17 @@ def client() -> httpx2.Client:
             " it"
         ) from None
     except OSError as error:
+        if error.filename and error.filename == os.environ.get("SSLKEYLOGFILE"):
+            raise MinnowError(
+                f"the file that SSLKEYLOGFILE names cannot be written ({reason(error)}): name"
+                " another, or unset it"
+            ) from None
         raise MinnowError(
             f"the certificates that SSL_CERT_FILE names cannot be read ({reason(error)}): name a"
             " file of certificates in PEM, or unset it"
         ) from None
     made.timeout = httpx2.Timeout(TIMEOUT_S)
+    keep_pace(made)
     guard = _Guard()
     made.event_hooks = {
         "request": [*made.event_hooks["request"], guard.asking],
@@ -90,27 +96,23 @@ class _Guard:
     """What every request and every answer of a client passes."""
 
     def __init__(self) -> None:
-        self.questions = 0
+        self.questions, self.listing_s = 0, 0.0
 
     def asking(self, request: httpx2.Request) -> None:
         """Shorten what is waited for, and keep the token from other hosts: a listing may name
         another host for its next page.
         """
         request.extensions = {
+            "about files": "/api/" in request.url.path,  # a redirect keeps what stood here before
             **request.extensions,
             "timeout": httpx2.Timeout(TIMEOUT_S).as_dict(),
+            "asked": time.monotonic(),
         }
         if origin(str(request.url)) != origin(constants.ENDPOINT):
             request.headers.pop("authorization", None)
-        elif "/api/" in request.url.path:
-            self.questions += 1
-        if self.questions > MOST_QUESTIONS:
-            raise MinnowError(
-                f"the Hub's listing has no end after {MOST_QUESTIONS} pages;{look_at_the_way()}"
-            )
 
     def answered(self, response: httpx2.Response) -> None:
-        """Refuse what would make us wait for long, or write outside the cache; pace the rest."""
+        """Refuse what would make us wait for long, or write outside the cache; bound the rest."""
         pause = pause_of(response)
         if pause > LONGEST_PAUSE_S:
             raise MinnowError(
@@ -124,32 +126,43 @@ class _Guard:
             COMMIT.fullmatch(commit) and all(map(ENTITY.fullmatch, names))
         ):
             raise MinnowError(f"the Hub names a file in a way that is refused;{look_at_the_way()}")
+        if response.request.extensions["about files"] or "next" in response.links:
+            self.bound(response)
+
+    def bound(self, response: httpx2.Response) -> None:
+        """Bound a page of a listing: whatever its address is, it has a next one or was asked for
+        as one.
+        """
+        self.questions += 1
+        if self.questions > MOST_QUESTIONS:
+            raise MinnowError(
+                f"the Hub's listing has no end after {MOST_QUESTIONS} pages;{look_at_the_way()}"
+            )
         assert isinstance(response.stream, httpx2.SyncByteStream)
-        response.stream = _Paced(response.stream, bounded="/api/" in response.request.url.path)
+        response.stream = _Bounded(response.stream, self, response.request.extensions["asked"])
 
 
-class _Paced(httpx2.SyncByteStream):
-    """A body that must not come too slowly, and must end if it is `bounded`."""
+class _Bounded(httpx2.SyncByteStream):
+    """The body of a page, which must end, and with all other pages in time."""
 
-    def __init__(self, stream: httpx2.SyncByteStream, *, bounded: bool) -> None:
-        self.stream, self.bounded = stream, bounded
+    def __init__(self, stream: httpx2.SyncByteStream, guard: _Guard, asked: float) -> None:
+        self.stream, self.guard, self.asked = stream, guard, asked
 
     def __iter__(self) -> Iterator[bytes]:
-        began, got, whole = time.monotonic(), 0, 0
+        whole = 0
         for piece in self.stream:
-            got, whole = got + len(piece), whole + len(piece)
-            if self.bounded and whole > MOST_BYTES_OF_ANSWER:
+            whole += len(piece)
+            if whole > MOST_BYTES_OF_ANSWER:
                 raise MinnowError(f"the Hub's answer has no end;{look_at_the_way()}")
-            if (took := time.monotonic() - began) > PACE_S:
-                if got < SLOWEST * took:
-                    raise MinnowError(
-                        f"the Hub sends {got / took:,.0f} bytes a second, too few to go on: run it"
-                        " again on a better connection; whole files are kept"
-                    )
-                began, got = time.monotonic(), 0
+            if self.guard.listing_s + time.monotonic() - self.asked > LONGEST_LISTING_S:
+                raise MinnowError(
+                    f"the Hub has not listed its files within {LONGEST_LISTING_S:,.0f} s: run it"
+                    " again later, or on a better connection"
+                )
             yield piece
 
     def close(self) -> None:
+        self.guard.listing_s += time.monotonic() - self.asked
         self.stream.close()
 
 

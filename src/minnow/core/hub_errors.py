@@ -21,7 +21,8 @@ LOG_IN = "run `hf auth login`, or set HF_TOKEN"
 class RepositoryKind:
     """A kind of repository: which files of it are fetched, and how errors speak of it.
 
-    `key` is what names it in params.yaml, `otherwise` what to do where the Hub cannot be reached.
+    `key` is what names it in params.yaml, `otherwise` what to do where the Hub cannot be reached,
+    `needed` what each one has.
     """
 
     repo_type: Literal["dataset", "model"]
@@ -30,6 +31,7 @@ class RepositoryKind:
     files: tuple[str, ...]
     but: tuple[str, ...]
     otherwise: str
+    needed: tuple[str, ...] = ()
 
     def takes(self, file: str) -> bool:
         """Whether a file is fetched."""
@@ -56,6 +58,7 @@ MODEL = RepositoryKind(
     files=("*.json", "*.txt", "*.model", "*.safetensors"),
     but=("*/*",),
     otherwise="put a model below data/base/",
+    needed=("config.json",),
 )
 
 

@@ -5,7 +5,7 @@ what stands there instead. Nothing is opened before it is known to be such a fil
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from minnow.errors import MinnowError
@@ -44,14 +44,34 @@ def supplied_file(path: Path, folder: Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a null character
         cause = getattr(error, "strerror", None) or "no such name is possible"
         raise MinnowError(f"{path} cannot be read: {cause}; name a readable file") from None
-    for stands_for, kind in KINDS:
-        if stands_for(mode):
-            raise MinnowError(f"{path} is {kind}, not a file; name a regular file")
+    if kind := _kind_of(mode, KINDS):
+        raise MinnowError(f"{path} is {kind}, not a file; name a regular file")
     if not (end.is_relative_to(home) or _is_cached(end, home)):
         raise MinnowError(
             f"{path} leads to {end}, outside {folder}; copy the file itself there, and `dvc add` it"
         )
     return path
+
+
+def refuse_devices(place: Path) -> None:
+    """Refuse a pipe, a device or a socket at or below a path, links followed; a link to nothing
+    hurts nobody.
+
+    Raises:
+        MinnowError: names it.
+    """
+    below = (Path(folder, name) for folder, _, names in os.walk(place) for name in names)
+    for path in (place, *below):
+        try:
+            kind = _kind_of(path.stat().st_mode, KINDS[1:])
+        except (OSError, ValueError):
+            continue
+        if kind:
+            raise MinnowError(f"{path} is {kind}, not a file; remove it, then run it again")
+
+
+def _kind_of(mode: int, kinds: Iterable[tuple[Callable[[int], bool], str]]) -> str | None:
+    return next((kind for stands_for, kind in kinds if stands_for(mode)), None)
 
 
 def _is_cached(end: Path, home: Path) -> bool:

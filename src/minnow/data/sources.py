@@ -179,7 +179,25 @@ def raw_path(name: str, key: str, layout: Layout, preset: str) -> Path:
             f"{key} is {name!r}; it must lie in {folder}/, the folder that DVC watches: move or"
             " copy it there"
         )
+    require_own(raw, layout, preset)
     return path
+
+
+def require_own(raw: Path, layout: Layout, preset: str) -> None:
+    """Refuse a raw folder that is a link to elsewhere. One to the raw folder of the project around
+    is none: a control's scratch lies within its project.
+
+    Raises:
+        MinnowError: names the folder and where it leads.
+    """
+    home = layout.root.resolve()
+    around = [Layout(place).raw(preset) for place in (home, *home.parents)]
+    end = Path(os.path.realpath(raw))
+    if end not in around:
+        raise MinnowError(
+            f"{raw.relative_to(layout.root)} leads to {end}, outside the project; take the link"
+            " away, and copy the files themselves there"
+        )
 
 
 def project_name(path: Path, layout: Layout) -> str:

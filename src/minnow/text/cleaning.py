@@ -14,9 +14,10 @@ CLEANING = (
     "resolve HTML escapes that end with a semicolon, until none is left; after 4 rounds remove"
     " every & instead",
     "trim blanks and quotes at both ends, and < with > where the text begins with <",
-    "undo what makes a URL safe to show (hxxp://, [:]//, [.], (dot), its brackets also escaped, as"
-    " %5B, or wide signs): the scheme in front, what stands around the host, and brackets around it"
-    " all; in path and query, schemes there too, only where scheme or host was altered",
+    "undo what makes a URL safe to show (hxxp://, [:]//, [.], (dot), a dot between blanks, its"
+    " brackets also escaped, as %5B, or wide signs): the scheme in front, what stands around the"
+    " host, and brackets around it all; in path and query, schemes there too, only where scheme or"
+    " host was altered",
 )
 MOVE_SCHEME = "take off the scheme in front (http://, also more than once) and trim again"
 
@@ -39,7 +40,7 @@ ROUNDS = 4
 MOST_ESCAPES = 10_000
 FLAGS = re.ASCII | re.IGNORECASE  # with Unicode's case folding U+017F would be an s
 OPEN, CLOSED, EITHER = r"[\[({<]", r"[\])}>]", r"[\[\](){}<>]"
-ODD = rf"(?!http)h{EITHER}*+(?:[tx*_+#~^@%-]{EITHER}*+){{2,3}}p"
+ODD = rf"(?!http)h(?:\.{{2,3}}|{EITHER}*+(?:[tx*_+#~^@%-]{EITHER}*+){{2,3}})p"
 KNOWN = "http|xxxx|meow|f[tx*_]p"
 SECURE = rf"{CLOSED}*+(?:_?{OPEN}?s{CLOSED}*+)?"
 SLASHES = rf"[\\^/]{{1,3}}(?:{EITHER}*+[\\^/]{{1,3}})?"
@@ -67,6 +68,7 @@ BRACKETED = re.compile(
 )
 HALF_BRACKETED = re.compile(rf"{OPEN}(?<!{OPEN}{OPEN}){OPEN}*+\.{CLOSED}*|\.{CLOSED}++")
 DOT_IN_WORDS = re.compile(" (?:dot|punto|punkt) ", FLAGS)
+DOT_IN_BLANKS = re.compile(r"(?<=\w) \. (?=\w)")
 FIRST_DOT_ESCAPED = re.compile(r"[^.\\^]*[\\^]++\.")
 ESCAPED = re.compile(r"[\\^](?<![\\^]{2})[\\^]*+(?=[./])")
 IPV6 = re.compile(r"\[[0-9a-f.]*:[0-9a-f:.]*\]", FLAGS)
@@ -160,7 +162,7 @@ def undone(text: str) -> str:
     if len(front) > LONGEST:
         return text[len(front) :]
     plain = SCHEMES.sub(plain_scheme, front)
-    if plain == front and not host_altered(rest):
+    if plain == front and not host_altered(rest, with_scheme="://" in front):
         return text
     path = len(front) + len(host_of(rest)) + 1  # the slash before it may be a wide one
     rest = shown[len(front) : path] + text[path:]
@@ -227,8 +229,8 @@ def plain_mark(match: re.Match[str]) -> str:
     return mark if mark[0] in ":/@" else "@" if mark == "at" else "."
 
 
-def host_altered(rest: str) -> bool:
-    """Return whether the host in front was altered."""
+def host_altered(rest: str, *, with_scheme: bool) -> bool:
+    """Return whether the host in front was altered; without a scheme, ` . ` may end a sentence."""
     host = host_of(rest)
     if len(host) > LONGEST or not SIGNS.search(host):
         return False
@@ -237,6 +239,7 @@ def host_altered(rest: str) -> bool:
         (bracketed and bracketed.start() < len(host))
         or HALF_BRACKETED.search(host)
         or DOT_IN_WORDS.search(host)
+        or (with_scheme and DOT_IN_BLANKS.search(host))
         or FIRST_DOT_ESCAPED.match(host)
     )
 
@@ -246,10 +249,15 @@ def plain_host(host: str) -> str:
 
     Those around a word that may stand for anything stay too: without them it makes another name.
     """
-    host = D_FOR_DOT.sub(".", DOT_IN_WORDS.sub(".", HALF_BRACKETED.sub(".", host)))
+    host = D_FOR_DOT.sub(".", in_blanks(HALF_BRACKETED.sub(".", host)))
     kept = "&" in host or IPV6.search(host)  # what becomes neighbours must not make an HTML escape
     kept = kept or UNKNOWN_WORD.search(host)
     return host if kept else host.translate(BRACKETS)
+
+
+def in_blanks(host: str) -> str:
+    """Undo a dot between blanks, as a word and as itself."""
+    return DOT_IN_BLANKS.sub(".", DOT_IN_WORDS.sub(".", host))
 
 
 def without_schemes(text: str) -> str:

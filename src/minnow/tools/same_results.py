@@ -4,12 +4,13 @@ Quiet where nothing differs, and where code, data or params differ too, from tho
 those that the committed results were made with: then that is the reason.
 """
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from minnow.errors import tell
 from minnow.layout import Layout
+from minnow.recorded import locked
+from minnow.tools import git
 
 RESULTS = ("metrics", "reports", "dvc.lock")
 REASONS = ("src", "params.yaml", "dvc.yaml", "data", "constraints.txt", "pyproject.toml")
@@ -28,34 +29,29 @@ def main(root: Path) -> None:
         )
 
 
-def ran_on(lock: str) -> dict[str, Any]:
+def ran_on(lock: bytes) -> dict[str, Any]:
     """Return by stage the code, the supplied data and the params that a dvc.lock says it ran on."""
-    import yaml
-
-    stages = (yaml.safe_load(lock) or {}).get("stages", {})
     return {
         name: (
             stage.get("params"),
             [dep for dep in stage.get("deps", []) if dep["path"].startswith(SUPPLIED)],
         )
-        for name, stage in stages.items()
+        for name, stage in (locked(lock) if lock else {}).items()
     }
 
 
-def committed_lock(root: Path) -> str:
-    """Return the text of dvc.lock at HEAD, empty where there is none."""
-    command = ["git", "show", "HEAD:./dvc.lock"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout
+def committed_lock(root: Path) -> bytes:
+    """Return the content of dvc.lock at HEAD, empty where there is none."""
+    return git(root, "show", "HEAD:./dvc.lock").stdout
 
 
-def written_lock(root: Path) -> str:
-    """Return the text of dvc.lock as it is now, empty where there is none."""
+def written_lock(root: Path) -> bytes:
+    """Return the content of dvc.lock as it is now, empty where there is none."""
     lock = Layout(root).lock
-    return lock.read_text(encoding="utf-8") if lock.exists() else ""
+    return lock.read_bytes() if lock.exists() else b""
 
 
 def changed(root: Path, places: tuple[str, ...]) -> list[str]:
     """Return the tracked files below these places that differ from HEAD; none outside git."""
-    command = ["git", "diff", "--name-only", "HEAD", "--", *places]
-    shown = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return shown.stdout.splitlines() if shown.returncode == 0 else []
+    shown = git(root, "diff", "--name-only", "HEAD", "--", *places)
+    return shown.stdout.decode(errors="replace").splitlines() if shown.returncode == 0 else []

@@ -70,5 +70,5 @@ def explaining_memory(model: nn.Module, encoded: Encoded, params: TrainingParams
         if not is_out_of_memory(error):
             raise
         raise MemoryShortage(
-            f"this training takes about: {takes}, with a batch of {size} texts of {length} tokens"
+            f"this training takes about: {takes} of {size} texts of {length} tokens"
         ) from error
