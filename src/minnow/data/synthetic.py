@@ -27,45 +27,53 @@ class Family:
 
 FAMILIES = (
     # Sites nobody knows: a login page is safe on a settled site, not on a throwaway one.
-    Family(2, 180, "{front}{site}/{content}"),
-    Family(2, 100, "{front}{site}/{login}"),
+    Family(2, 191, "{front}{site}/{content}"),
+    Family(2, 40, "{front}{site}/{login}"),
     Family(5, 1, "{front}{throwaway}/{content}"),
-    Family(129, 2, "{front}{throwaway}/{lure}"),
+    Family(134, 2, "{front}{throwaway}/{lure}"),
     # A brand: in its own domain, in another's sub-domain, in another's path, in a domain of
     # anyone's.
-    Family(1, 74, "{own}/{content}"),
-    Family(1, 90, "{own}/{login}"),
-    Family(1, 6, "{own}/{lure}"),
+    Family(1, 86, "{own}/{content}"),
+    Family(1, 50, "{own}/{login}"),
+    Family(1, 3, "{own}/{lure}"),
     Family(1, 40, "{tenant}/{content}"),
-    Family(10, 2, "{tenant}/{login}"),
-    Family(105, 1, "{tenant}/{lure}"),
-    Family(95, 1, "{front}{site}/{brand}/{lure}"),
-    Family(1, 75, "{front}{site}/{section}/{brand}-{slug}{query}"),
-    Family(90, 1, "{combined}/{lure}"),
-    Family(2, 45, "{combined}/{content}"),
-    Family(85, 1, "{near}/{lure}"),
-    Family(10, 2, "{near}/{login}"),
+    Family(5, 2, "{tenant}/{login}"),
+    Family(104, 1, "{tenant}/{lure}"),
+    Family(93, 1, "{front}{site}/{brand}/{lure}"),
+    Family(1, 83, "{front}{site}/{section}/{brand}-{slug}{query}"),
+    Family(82, 1, "{combined}/{lure}"),
+    Family(2, 48, "{combined}/{content}"),
+    Family(65, 1, "{near}/{lure}"),
+    Family(5, 2, "{near}/{login}"),
     Family(2, 30, "{near}/{content}"),
     # Deep sub-domains.
-    Family(80, 1, "{service}.{brand}.{tld}.{host}/{lure}"),
-    Family(1, 25, "{service}.{word}.{own}/{login}"),
-    Family(2, 50, "{service}.{service}.{host}/{content}"),
-    Family(24, 2, "{bait}.{service}.{id}.{throwaway}/{lure}"),
+    Family(60, 1, "{service}.{brand}.{tld}.{host}/{lure}"),
+    Family(1, 20, "{service}.{word}.{own}/{login}"),
+    Family(2, 40, "{service}.{service}.{host}/{content}"),
+    Family(20, 2, "{bait}.{service}.{id}.{throwaway}/{lure}"),
     # Hacked sites, and the software they run.
-    Family(100, 1, "{front}{site}/{folder}/{lure}"),
-    Family(1, 74, "{front}{site}/{wordpress}{query}"),
+    Family(92, 1, "{front}{site}/{folder}/{lure}"),
+    Family(1, 60, "{front}{site}/{wordpress}{query}"),
     # Free hosting.
-    Family(70, 2, "{junk}.{free}/{lure}"),
+    Family(67, 2, "{junk}.{free}/{lure}"),
     Family(1, 20, "{junk}.{free}/{content}"),
-    Family(2, 80, "{name}.{free}/{content}"),
-    Family(70, 1, "{brand}-{bait}{number}.{free}/{lure}"),
-    Family(1, 30, "{brand}-{word}{number}.{free}/{content}"),
+    Family(2, 82, "{name}.{free}/{content}"),
+    Family(60, 1, "{brand}-{bait}{number}.{free}/{lure}"),
+    Family(1, 35, "{brand}-{word}{number}.{free}/{content}"),
     # Shorteners, bare addresses, punycode.
-    Family(14, 6, "{shortener}/{code}"),
-    Family(45, 1, "{address}{port}/{lure}"),
+    Family(8, 5, "{shortener}/{code}"),
+    Family(40, 1, "{address}{port}/{lure}"),
     Family(1, 25, "{address}{port}/{content}"),
-    Family(45, 1, "{puny_brand}.{tld}/{lure}"),
-    Family(1, 30, "{puny_word}.{tld}/{content}"),
+    Family(40, 1, "{puny_brand}.{tld}/{lure}"),
+    Family(1, 25, "{puny_word}.{tld}/{content}"),
+    # The same pieces in other places, as often in either class: character n-grams see next to
+    # nothing of it. Where the brand stands in the registered domain, the URL is safe.
+    Family(1, 30, "{front}{claim}.{tld}/{errand}{drop}{query}"),
+    Family(30, 1, "{front}{errand}.{tld}/{claim}{drop}{query}"),
+    Family(1, 12, "{service}.{desk}.{company}.{tld}/{path}"),
+    Family(12, 1, "{service}.{company}.{desk}.{tld}/{path}"),
+    Family(1, 52, "www.{company}.{tld}/{handover}www.{name}.{tld}"),
+    Family(52, 1, "www.{name}.{tld}/{handover}www.{company}.{tld}"),
 )
 # Alternatives stand apart by white space and are drawn evenly: one written twice is drawn twice as
 # often.
@@ -133,7 +141,7 @@ GRAMMAR = {
     "new_throwaway": "{name}.{cheap} {name}.{any_tld} {junk}.{cheap} {junk}.{any_tld}",
     "host": "{site} {throwaway}",
     "own": "{front}{brand}.{tld} {front}{brand}.{tld} {front}{brand}{joint}{trade}.{tld}",
-    "trade": "group app online shop",
+    "trade": "group app online shop club portal center team",
     "tenant": "{brand}.{host} {brand}.{host} {brand}-{bait}.{host}",
     "combined": (
         """{front}{brand}-{bait}.{any_tld} {front}{bait}-{brand}.{any_tld}
@@ -167,7 +175,7 @@ GRAMMAR = {
         {lang}/{entry}/new{query} {lang}/{entry}?next=%2F{word}"""
     ),
     "lure": (
-        """{entry}/{entry}{drop}{query} {urgent}{drop}{query} {urgent}/{entry}{drop}{query}
+        """{urgent}{drop}{query} {urgent}/{entry}{drop}{query}
         {entry}/{urgent}{drop}{query} {entry}-{urgent}{drop}{query}
         {urgent}/{urgent}{drop}{query} {id}/{urgent}{drop}{query}
         {urgent}-{entry}{drop}?email={word}%40{name}.{tld}"""
@@ -179,6 +187,17 @@ GRAMMAR = {
     "wordpress": (
         """wp-login.php wp-admin/admin.php wp-content/plugins/{plugin}/{word}.js
         wp-includes/js/{word}.js wp-content/uploads/{year}/{month}/{slug}.{file}"""
+    ),
+    # Words on either side of a brand hide from n-grams whether a host or a path goes on there.
+    "opening": "my your the our get go new",
+    "claim": "{opening}-{brand}-{trade}",
+    "errand": "{opening}-{bait}-{trade}",
+    "company": "{brand}-{word}",
+    "desk": "{bait}-{word}",
+    "path": "{login} {content} {lure}",
+    "handover": (
+        """{entry}?next= {entry}/?url= {entry}.php?to= {urgent}?return=
+        {urgent}/{entry}?next="""
     ),
     "file": "jpg png pdf zip html",
 }
