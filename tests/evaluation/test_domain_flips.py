@@ -70,7 +70,8 @@ def test_the_standard_error_is_that_of_resampled_domains(without: int | None) ->
     draw = np.random.default_rng(0)
     many = {f"d{number}": tuple(draw.integers(0, 4, 2)) for number in range(60)}
     given = flipping(many, still=300)
-    change, error = domain_flips.influence(given, without)
+    change, moves = domain_flips.influence(given, without)
+    error = domain_flips.error_of(moves)
     of, labels = given.rows.units, given.rows.labels
     keep = np.ones(of.count, dtype=bool)
     if without is not None:
@@ -85,3 +86,11 @@ def test_the_standard_error_is_that_of_resampled_domains(without: int | None) ->
         moved.append(scores[1] - scores[0])
     assert change == pytest.approx(np.mean(moved), abs=error / 10)
     assert error == pytest.approx(np.std(moved), rel=0.08)
+
+
+def test_an_interval_is_as_much_wider_as_students_t_is() -> None:
+    """Of k equal units t with k degrees of freedom; one large unit among many small is as one."""
+    assert domain_flips.stretch(np.ones(10)) == pytest.approx(2.2281 / 1.96, abs=1e-4)
+    assert domain_flips.stretch(np.append(100.0, np.ones(50))) == pytest.approx(6.33, abs=0.05)
+    assert domain_flips.stretch(np.append(np.ones(5_000), np.zeros(9))) < 1.001
+    assert domain_flips.stretch(np.zeros(4)) == 1.0
