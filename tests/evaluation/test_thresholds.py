@@ -9,7 +9,7 @@ from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.params import Prevalences, ThresholdParams
 from minnow.evaluation.thresholds import Rule
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 RULES = [
     Rule(fpr=0.05),
@@ -18,13 +18,13 @@ RULES = [
 ]
 
 
-def example(rows: int, seed: int = 0) -> tuple[Array, Rows]:
+def example(rows: int, seed: int = 0) -> tuple[Array, JudgedRows]:
     """Margins in steps that can be written down, in domains of three rows."""
     draw = np.random.default_rng(seed)
     labels = (draw.random(rows) < 0.4).astype(np.int64)
     margins = np.round(draw.normal(size=rows) * 2 + 3 * labels - 1.5, 2)
     of = (np.arange(rows) // 3).astype(np.int32)
-    return margins, Rows(labels, Units(of, int(of[-1]) + 1, of.astype(str)))
+    return margins, JudgedRows(labels, Units(of, int(of[-1]) + 1, of.astype(str)))
 
 
 def by_hand(rule: Rule, margins: Array, labels: Array) -> float:
@@ -66,7 +66,7 @@ def test_the_rows_themselves_set_the_decision(rule: Rule) -> None:
 def test_a_precision_that_none_reaches_gives_the_best_there_is() -> None:
     labels = np.tile([0, 1], 50)
     margins = np.where(labels == 1, 1.0, np.repeat([2.0, 0.0], 50))
-    rows = Rows(labels, Units.rows(100))
+    rows = JudgedRows(labels, Units.rows(100))
     once = np.ones((100, 1), dtype=np.int32)
     rule = Rule(precision=0.99, prevalence=0.001)
     assert thresholds.threshold_draws(rule, Ranked.of(margins, rows), once)[0] == 0.0
