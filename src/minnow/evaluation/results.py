@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from minnow.core.files import read_json, replacing, write_json
 from minnow.errors import MinnowError
+from minnow.evaluation.calibration_records import Calibrations
 from minnow.evaluation.records import (
-    Calibrations,
     ClassRows,
     ControlResult,
     ExtraResult,
@@ -23,8 +23,8 @@ from minnow.evaluation.records import (
     Hops,
     Intervals,
     Sizes,
-    Slices,
 )
+from minnow.evaluation.slice_records import Slices
 from minnow.layout import Layout
 
 

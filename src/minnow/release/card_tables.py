@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.records import WHOLE_WAY, ExtraResult, Headline, Slices, SliceScore
+from minnow.evaluation.records import WHOLE_WAY, Estimates, ExtraResult, Headline
+from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import BASELINE
 from minnow.report.formatting import NONE, count, megabytes, number, percent, signed
 from minnow.report.markdown import code, estimate, markdown_table
@@ -53,6 +54,26 @@ def extra_table(extra: Mapping[str, ExtraResult]) -> str:
         scores = [estimate(models[model].f1) if model in models else NONE for model in COLUMNS]
         rows.append([code(name), count(result.rows), *scores])
     return markdown_table(["F1 on", "rows", *MODEL_NAMES], rows) if rows else ""
+
+
+def rare_table(models: Mapping[str, Estimates]) -> str:
+    """Return what the models' thresholds are worth where phishing is rare, nothing where no
+    prevalence is asked for.
+    """
+    final = models[FINAL].at_prevalence
+    rows = [
+        [
+            f"{100 * each.prevalence:g} %",
+            *(number(models[model].at_prevalence[place].precision.value, 3) for model in COLUMNS),
+            f"{number(each.precision.low, 3)} to {number(each.precision.high, 3)}",
+            number(each.f1.value, 3),
+            count(each.alarms_per_million.value),
+        ]
+        for place, each in enumerate(final)
+    ]
+    names = [f"precision, {name}" for name in MODEL_NAMES]
+    header = ["phishing", *names, "its interval", "F1, quantized", "its false alarms in a million"]
+    return markdown_table(header, rows) if rows else ""
 
 
 def sizes_table(headline: Mapping[str, Headline], rows_of_test: int) -> str:

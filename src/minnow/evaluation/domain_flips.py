@@ -1,0 +1,124 @@
+"""Which domains a hop's flips stand in, and whether one of them decides what is said of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from minnow.evaluation.bootstrap import CONFIDENCE
+from minnow.evaluation.comparison import claims, verdict
+from minnow.evaluation.metrics import Array
+from minnow.evaluation.records import Decisive, DomainFlips, Verdict
+from minnow.evaluation.units import FEW_FLIPS, JudgedRows
+
+# Domains that are listed of a hop, and net flips below which one is no block worth to be named.
+SHOWN, LEAST_NET = 5, 3
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Two models' predictions on the same rows, each (rows,)."""
+
+    before: Array
+    after: Array
+    rows: JudgedRows
+
+
+def by_domain(guesses: Guesses) -> tuple[Array, Array]:
+    """Return the flips for the worse and those for the better of each unit, each (units,)."""
+    labels, units = guesses.rows.labels, guesses.rows.units
+    right, now = guesses.before == labels, guesses.after == labels
+    worse, better = (units.sums(moved).astype(np.int64) for moved in (right & ~now, now & ~right))
+    return worse, better
+
+
+def top(guesses: Guesses) -> tuple[DomainFlips, ...]:
+    """Return the domains with most net flips, at most SHOWN of those with LEAST_NET or more;
+    nothing where the rows have no domains.
+    """
+    worse, better = by_domain(guesses)
+    return tuple(
+        DomainFlips(guesses.rows.units.name(unit), int(worse[unit]), int(better[unit]))
+        for unit in most_net(guesses, better - worse)
+    )
+
+
+def most_net(guesses: Guesses, net: Array) -> list[int]:
+    """Return the units of the most net flips, `net` (units,) of them, the most first."""
+    if guesses.rows.units.names is None:
+        return []
+    order = np.argsort(-np.abs(net), kind="stable")[:SHOWN]
+    return [int(unit) for unit in order if abs(net[unit]) >= LEAST_NET]
+
+
+def decisive(guesses: Guesses, margin: float) -> Decisive | None:
+    """Return the domain that decides: it holds more than half of all net flips, where these are
+    FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
+    """
+    worse, better = by_domain(guesses)
+    net = better - worse
+    said = verdict_of(*influence(guesses), margin)
+    for unit in most_net(guesses, net):
+        other = verdict_of(*influence(guesses, without=unit), margin)
+        if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
+            return Decisive(
+                guesses.rows.units.name(unit),
+                int(worse[unit]),
+                int(better[unit]),
+                other if other != said else None,
+            )
+    return None
+
+
+def holds_most(net: Array, unit: int) -> bool:
+    """Return whether a unit has more than half of all net flips, `net` (units,)."""
+    return bool(2 * net[unit] * np.sign(net.sum()) > abs(net.sum()))
+
+
+def influence(guesses: Guesses, without: int | None = None) -> tuple[float, Array]:
+    """Return the difference of F1, after − before, and what each unit moves it by, (units,); one
+    unit may be left out.
+
+    F1 = 2 TP / (P + C), of found, phishing and called rows; a unit moves it by
+    (2 tp − F1 (p + c)) / (P + C) (the delta method), and the variance of the difference is the sum
+    of the squares of what the units move it by.
+    """
+    labels, units = guesses.rows.labels, guesses.rows.units
+    kept = np.ones(units.count, dtype=bool)
+    if without is not None:
+        kept[without] = False
+    phishing, scores, moves = units.sums(labels)[kept], [], []
+    for guess in (guesses.before, guesses.after):
+        found, called = units.sums(guess & labels)[kept], units.sums(guess)[kept]
+        size = max(phishing.sum() + called.sum(), 1)
+        scores.append(2 * found.sum() / size)
+        moves.append((2 * found - scores[-1] * (phishing + called)) / size)
+    return float(scores[1] - scores[0]), moves[1] - moves[0]
+
+
+def error_of(moves: Array) -> float:
+    """Return the standard error of a difference, of what each unit moves it by (units,)."""
+    return float(np.sqrt((moves**2).sum()))
+
+
+def stretch(moves: Array) -> float:
+    """Return how much wider than by the normal distribution an interval must be, where few units
+    move a difference: `moves` (units,) are what each moves it by.
+
+    It is the ratio of the quantiles of Student's t and of the normal distribution. The t has
+    (Σu²)² / Σu⁴ degrees of freedom, as many equal units as would know the variance as well
+    (Satterthwaite 1946, Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002, Survey
+    Methodology 28(2)).
+    """
+    squares = moves**2
+    if not squares.sum():
+        return 1.0
+    freedom = max(1.0, float(squares.sum() ** 2 / (squares**2).sum()))
+    at = (1 + CONFIDENCE) / 2
+    return float(t.ppf(at, freedom) / norm.ppf(at))
+
+
+def verdict_of(change: float, moves: Array, margin: float) -> Verdict:
+    """Return the verdict on a difference by what each unit moves it, (units,)."""
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error_of(moves) * stretch(moves)
+    return verdict(claims(change - reach, change + reach, margin))
