@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minnow.core.params import EVEN_ODDS
 from minnow.evaluation import evidence, metrics
 from minnow.evaluation.evidence import Assessment, Method, Outcome
 from minnow.evaluation.metrics import Array
@@ -231,7 +232,7 @@ def test_thresholds_move_accuracy_and_flips() -> None:
 
 def test_calibration_covers_every_model() -> None:
     found = evidence.calibration_report(
-        MODELS, validation_labels=VALIDATION, labels=TEST, wanted_fpr=None
+        MODELS, validation_labels=VALIDATION, labels=TEST, rule=EVEN_ODDS
     )
     assert set(found.models) == set(MODELS)
     assert found.models["teacher"] == found.models["quantized"] != found.models["student"]

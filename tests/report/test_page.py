@@ -522,7 +522,7 @@ def test_data_params_and_versions_are_spelled_out() -> None:
 
 def test_a_wanted_rate_is_named() -> None:
     wanted = as_json(replace(made_up.findings().evidence.calibration, wanted_fpr=0.01))
-    assert "at most 1 % of the safe validation rows" in rendered(calibration=wanted).text
+    assert "at most 1 % of the safe rows pass" in rendered(calibration=wanted).text
     assert "Every model says phishing from probability 0.5." in rendered().text
 
 

@@ -1,11 +1,10 @@
-"""What validation teaches about a model's use: the temperature of its probabilities, and its
-decision threshold.
+"""What validation teaches about a model's use: the temperature of its probabilities, and what its
+decision threshold does.
 """
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from minnow.errors import MinnowError
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.records import Calibration, Decision, Quality, QualityChange
@@ -36,27 +35,6 @@ def quality(margins: Array, labels: Array) -> Quality:
         brier=rounded(metrics.brier(margins, labels)),
         nll=rounded(metrics.log_loss(margins, labels)),
     )
-
-
-def decision_threshold(margins: Array, labels: Array, fpr: float | None) -> float:
-    """Return the margin above which a row is called phishing: probability 0.5, or what keeps `fpr`
-    on these rows.
-
-    Raises:
-        MinnowError: there are too few safe rows for so small a rate.
-    """
-    if fpr is None:
-        return metrics.EVEN
-    threshold = metrics.threshold_at_fpr(margins, labels, fpr)
-    if threshold is None:
-        safe = int((labels == 0).sum())
-        # One safe row must be left that is not accused.
-        lowest = f"{np.ceil(1e4 / safe) / 1e4:g} or more, or " if safe > 1 else ""
-        raise MinnowError(
-            f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that"
-            f" allows {metrics.allowed_false_positives(safe, fpr)}; set {lowest}null"
-        )
-    return threshold
 
 
 def calibrated(

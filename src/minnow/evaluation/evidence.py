@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import binomtest
 
+from minnow.core.params import EVEN_ODDS, ThresholdParams
+from minnow.core.thresholds import Cuts, by_cuts
 from minnow.evaluation import bootstrap, calibration, comparison, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.metrics import Array, rounded
@@ -23,6 +25,7 @@ from minnow.evaluation.records import (
     OperatingPoint,
     OtherRows,
     Unmeasured,
+    WantedPrecision,
 )
 
 # Share of phishing found at these false-positive rates; validation sets the thresholds.
@@ -34,13 +37,13 @@ class Outcome:
     """One model's margins (rows,) on validation and on a test set, and the margin above which it
     says phishing.
 
-    `fpr` is the false-positive rate for which validation set that threshold, if one was wanted.
+    `rule` took that threshold from validation.
     """
 
     validation: Array
     test: Array
     threshold: float
-    fpr: float | None = None
+    rule: ThresholdParams = EVEN_ODDS
 
 
 @dataclass(frozen=True)
@@ -187,8 +190,27 @@ def drawn_thresholds(
                 drawn[name][key][these] = bootstrap.threshold_draws(safe[name], weights, fpr=fpr)
         first += len(weights)
     return {
-        name: {"decision": outcome.threshold, **drawn[name]} for name, outcome in outcomes.items()
+        name: {
+            "decision": decided_draws(outcome, validation_labels, resamples, seed + 1),
+            **drawn[name],
+        }
+        for name, outcome in outcomes.items()
     }
+
+
+def decided_draws(
+    outcome: Outcome, labels: Array, resamples: int, seed: int
+) -> float | Array:
+    """Return the decision thresholds (resamples,) that resamples of validation would have set by
+    the rules for F1 and precision, the threshold itself by another rule.
+    """
+    rule = outcome.rule
+    if not rule.f1 and rule.precision is None:
+        return outcome.threshold
+    drawn = bootstrap.draws(labels, resamples=resamples, seed=seed)
+    return np.concatenate(
+        [by_cuts(Cuts.of(outcome.validation, labels, each), rule.precision) for each in drawn]
+    )
 
 
 def rates_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
@@ -197,7 +219,7 @@ def rates_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
     """
     fixed = thresholds_of(outcome, validation_labels)
     rates = {name: fpr for name, fpr in OPERATING_POINTS.items() if name in fixed}
-    return rates if outcome.fpr is None else {**rates, "decision": outcome.fpr}
+    return rates if outcome.rule.fpr is None else {**rates, "decision": outcome.rule.fpr}
 
 
 def estimates_of(model: Resampled, validation_labels: Array, labels: Array) -> Estimates:
@@ -280,9 +302,9 @@ def calibration_report(
     *,
     validation_labels: Array,
     labels: Array,
-    wanted_fpr: float | None,
+    rule: ThresholdParams,
 ) -> Calibrations:
-    """Return what validation set for each model, and what that does on test."""
+    """Return what validation set for each model by `rule`, and what that does on test."""
     models = {
         name: calibration.calibrated(
             validation=(outcome.validation, validation_labels),
@@ -291,7 +313,8 @@ def calibration_report(
         )
         for name, outcome in outcomes.items()
     }
-    return Calibrations(metrics.ECE_BINS, wanted_fpr, models)
+    precision = None if rule.precision is None else WantedPrecision(**rule.precision.model_dump())
+    return Calibrations(metrics.ECE_BINS, rule.fpr, models, rule.f1, precision)
 
 
 def unpaired(model: str, one: Assessment, other: Assessment) -> AgainstPipeline:

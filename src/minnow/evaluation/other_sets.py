@@ -1,31 +1,40 @@
 """All models judged together: on the test split, on further sets, and beside controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from minnow.controls import definitions
 from minnow.controls.definitions import Finished
+from minnow.core.params import ThresholdParams
 from minnow.core.tables import read_logits, read_table
+from minnow.core.thresholds import decision_threshold, short_of
 from minnow.errors import MinnowError
-from minnow.evaluation import calibration, evidence, inputs, metrics, results
+from minnow.evaluation import evidence, inputs, metrics, results
 from minnow.evaluation.evidence import Assessment, Method, Outcome
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 
-def outcome_of(layout: Layout, model: str, fpr: float | None) -> Outcome:
-    """Return a model's margins and its decision threshold, which validation sets; `fpr` None is
-    probability 0.5.
-    """
+def outcome_of(layout: Layout, model: str, rule: ThresholdParams) -> Outcome:
+    """Return a model's margins and its decision threshold, which `rule` takes from validation."""
     validation, test = (
         metrics.margins_of(inputs.logits(layout, model, split)) for split in ("validation", "test")
     )
-    threshold = calibration.decision_threshold(
-        validation, inputs.labels_of(layout, "validation"), fpr
-    )
-    return Outcome(validation, test, threshold, fpr)
+    threshold = decision_threshold(validation, inputs.labels_of(layout, "validation"), rule)
+    return Outcome(validation, test, threshold, rule)
+
+
+def unmet(outcomes: Mapping[str, Outcome], labels: metrics.Array) -> Iterator[str]:
+    """Yield a sentence for each model whose threshold falls short of the precision wanted on
+    validation, whose labels these are.
+    """
+    for model, outcome in outcomes.items():
+        wanted = outcome.rule.precision
+        said = wanted and short_of(outcome.validation, labels, wanted)
+        if said:
+            yield f"{model}: {said}"
 
 
 def assess_pipeline(
@@ -103,8 +112,8 @@ def beside_control(
     Raises:
         MinnowError: it was made from other rows than this pipeline's.
     """
-    control, fpr = definitions.read_control(layout, name), outcomes["student"].fpr
-    theirs = {model: of_control(control, model, fpr) for model in control.logits}
+    control, rule = definitions.read_control(layout, name), outcomes["student"].rule
+    theirs = {model: of_control(control, model, rule) for model in control.logits}
     own_split = "teacher" in theirs
     if own_split:
         compared, hops = theirs, [("teacher", "student")]
@@ -136,12 +145,12 @@ def require_same_rows(control: Finished, layout: Layout, name: str) -> None:
         )
 
 
-def of_control(control: Finished, model: str, fpr: float | None) -> Outcome:
-    """Return the margins of a control's model on its own splits, and the threshold that its
-    validation sets.
+def of_control(control: Finished, model: str, rule: ThresholdParams) -> Outcome:
+    """Return the margins of a control's model on its own splits, and the threshold that `rule`
+    takes from its validation.
     """
     validation, test = (
         metrics.margins_of(control.logits[model][split]) for split in ("validation", "test")
     )
-    threshold = calibration.decision_threshold(validation, control.labels["validation"], fpr)
-    return Outcome(validation, test, threshold, fpr)
+    threshold = decision_threshold(validation, control.labels["validation"], rule)
+    return Outcome(validation, test, threshold, rule)

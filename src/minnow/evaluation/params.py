@@ -3,13 +3,7 @@
 from typing import Literal, get_args
 
 from minnow.core.bounds import Resamples, Seed, Share
-from minnow.core.params import Block, Names
-
-
-class ThresholdParams(Block):
-    """From where on a URL counts as phishing: probability 0.5, or a rate of false alarms."""
-
-    fpr: Share | None
+from minnow.core.params import Block, Names, ThresholdParams
 
 
 class EvaluateParams(Block):

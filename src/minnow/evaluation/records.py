@@ -30,7 +30,9 @@ class Headline(Strict):
     """metrics/<model>.json: the flat metrics of one model, at its decision threshold, on test.
 
     Its fields are the list of metric names. `tpr_at_fpr_1pct` is None where validation has too few
-    safe rows, `validation_f1` is at probability 0.5, `size_mb` counts 10⁶ bytes.
+    safe rows, `validation_f1` is at the threshold as well, `size_mb` counts 10⁶ bytes.
+    `validation_score` is the number that chooses, the higher the better; None and left out of the
+    file where that is `validation_f1`.
     """
 
     accuracy: float
@@ -44,6 +46,7 @@ class Headline(Strict):
     size_mb: float
     parameters: int
     compression_x: float
+    validation_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,14 +210,22 @@ class Calibration(Strict):
 
 
 @dataclass(frozen=True)
+class WantedPrecision(Strict):
+    """A precision, and the share of phishing at which it is wanted."""
+
+    wanted: float
+    prevalence: float
+
+
+@dataclass(frozen=True)
 class Calibrations(Strict):
-    """metrics/evidence/calibration.json; `wanted_fpr` None asks for a threshold at probability
-    0.5.
-    """
+    """metrics/evidence/calibration.json; without a `wanted_…` the threshold is probability 0.5."""
 
     ece_bins: int
     wanted_fpr: float | None
     models: Mapping[str, Calibration]
+    wanted_f1: bool = False
+    wanted_precision: WantedPrecision | None = None
 
 
 @dataclass(frozen=True)

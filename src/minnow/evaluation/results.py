@@ -57,7 +57,7 @@ class DataReport(Foreign):
     """
 
     source: Literal["synthetic", "hub", "file"]
-    split: Literal["domain", "random"]
+    split: Literal["domain", "random", "time"]
     rows_read: int
     dropped: Mapping[str, int]
     kept: Mapping[str, ClassRows]
@@ -140,6 +140,14 @@ def read_record(record: type[RecordT], path: Path) -> RecordT:
 def read_headline(layout: Layout, model: str) -> Headline:
     """Return metrics/<model>.json."""
     return read_record(Headline, layout.metrics(model))
+
+
+def write_headline(layout: Layout, model: str, headline: Headline) -> None:
+    """Write metrics/<model>.json, without a `validation_score` that is none."""
+    flat = {key: value for key, value in as_json(headline).items() if key != "validation_score"}
+    if headline.validation_score is not None:
+        flat["validation_score"] = headline.validation_score
+    write_json(layout.metrics(model), flat)
 
 
 def read_evidence(layout: Layout) -> Evidence:

@@ -33,6 +33,7 @@ from minnow.report.formatting import (
     most_sensitive,
     number,
     percent,
+    rule_of,
     signed,
     words,
 )
@@ -210,8 +211,7 @@ def calibration_table(report: Calibrations) -> dict[str, Any]:
         {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
         for name, note, spell in CALIBRATION
     ]
-    wanted = None if report.wanted_fpr is None else f"{100 * report.wanted_fpr:g} %"
-    return {"models": models, "rows": rows, "wanted_fpr": wanted}
+    return {"models": models, "rows": rows, "rule": rule_of(report)}
 
 
 def before_after(model: Calibration, key: str) -> str:

@@ -5,9 +5,10 @@ cost.
 from pathlib import Path
 from typing import Annotated
 
-from minnow.core.files import replacing, write_json
-from minnow.core.params import StageParams
+from minnow.core.files import replacing
+from minnow.core.params import Select, StageParams
 from minnow.core.tables import read_table, write_table
+from minnow.errors import warn
 from minnow.evaluation.params import Controls, EvaluateParams
 from minnow.layout import BASELINE, HOPS, JUDGED, Layout
 
@@ -16,21 +17,25 @@ class Params(StageParams):
     """What `evaluate` reads of params.yaml."""
 
     evaluate: Annotated[EvaluateParams, "evaluate"]
+    select: Annotated[Select, "select"]
     controls: Annotated[Controls, "controls"]
 
 
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
+    from minnow.core.selection import Selection
     from minnow.evaluation import evidence, inputs, other_sets, plots, results, slices
 
-    settings, fpr = params.evaluate, params.evaluate.threshold.fpr
+    settings, rule = params.evaluate, params.evaluate.threshold
+    selection = Selection(params.select.root, rule)
     for model in (BASELINE, "student", "quantized"):
-        headline = inputs.headline_of(layout, model, fpr)
-        write_json(layout.metrics(model), results.as_json(headline))
+        results.write_headline(layout, model, inputs.headline_of(layout, model, selection))
     method = evidence.Method(settings.margin, settings.resamples, settings.seed)
-    outcomes = {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
+    outcomes = {model: other_sets.outcome_of(layout, model, rule) for model in JUDGED}
     labels, validation_labels = (inputs.labels_of(layout, name) for name in ("test", "validation"))
+    for sentence in other_sets.unmet(outcomes, validation_labels):
+        warn(sentence)
     assessment = other_sets.assess_pipeline(layout, outcomes, labels, method)
     train_domains = read_table(layout.split("train"))["domain"]
     by_slice = slices.report(
@@ -40,7 +45,7 @@ def main(root: Path) -> None:
         intervals=evidence.intervals_report(assessment, labels, method),
         hops=evidence.hops_report(assessment, labels, method),
         calibration=evidence.calibration_report(
-            outcomes, validation_labels=validation_labels, labels=labels, wanted_fpr=fpr
+            outcomes, validation_labels=validation_labels, labels=labels, rule=rule
         ),
         slices=by_slice,
         sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},

@@ -3,23 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
-from minnow.core.files import write_json
-from minnow.core.params import StageParams
-from minnow.evaluation.params import ThresholdParams
+from minnow.core.params import Select, StageParams, ThresholdParams
 from minnow.layout import Layout
 
 
 class Params(StageParams):
     """What `teacher_eval` reads of params.yaml."""
 
+    select: Annotated[Select, "select"]
     threshold: Annotated[ThresholdParams, "evaluate.threshold"]
 
 
 def main(root: Path) -> None:
     """Write metrics/teacher.json."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.evaluation import inputs
-    from minnow.evaluation.results import as_json
+    from minnow.core.selection import Selection
+    from minnow.evaluation import inputs, results
 
-    headline = inputs.headline_of(layout, "teacher", params.threshold.fpr)
-    write_json(layout.metrics("teacher"), as_json(headline))
+    selection = Selection(params.select.root, params.threshold)
+    headline = inputs.headline_of(layout, "teacher", selection)
+    results.write_headline(layout, "teacher", headline)

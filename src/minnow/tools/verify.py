@@ -23,6 +23,7 @@ TOLERANCE = {
     "precision": 0.02,  # at one threshold they trade against each other
     "recall": 0.02,
     "validation_f1": 0.02,
+    "validation_score": 0.02,
     "size_mb": 0.01,  # scales compress differently
     "compression_x": 0.05,
 }
