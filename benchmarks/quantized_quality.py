@@ -26,7 +26,7 @@ import torch  # noqa: E402
 
 from minnow.core import runtime, selection  # noqa: E402
 from minnow.core.files import MANIFEST, read_json, write_json  # noqa: E402
-from minnow.core.params import RuntimeParams  # noqa: E402
+from minnow.core.params import EVEN_ODDS, RuntimeParams  # noqa: E402
 from minnow.core.tables import read_logits, read_table  # noqa: E402
 from minnow.evaluation import evidence, inputs, metrics, other_sets  # noqa: E402
 from minnow.evaluation.evidence import Method, Outcome  # noqa: E402
@@ -78,7 +78,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
     probe = tables["validation"]["text"].to_list()[:PROBE_ROWS]
-    outcomes, rows = {"teacher": other_sets.outcome_of(clone, "teacher", None)}, []
+    outcomes, rows = {"teacher": other_sets.outcome_of(clone, "teacher", EVEN_ODDS)}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:
             name = "student" if scheme is None else f"{scheme}, embeddings {packed}"

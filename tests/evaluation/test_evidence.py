@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minnow.core.params import EVEN_ODDS
+from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
 from minnow.evaluation import evidence, metrics
 from minnow.evaluation.evidence import Assessment, Method, Outcome
 from minnow.evaluation.metrics import Array
@@ -163,8 +163,18 @@ def judge_alone(
     )
 
 
-def test_a_wanted_rate_widens_the_interval_of_f1() -> None:
-    fixed, wanted = (Outcome(TEACHER.validation, TEACHER.test, 1.0, fpr) for fpr in (None, 0.01))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ThresholdParams(fpr=0.01, f1=False, precision=None),
+        ThresholdParams(fpr=None, f1=False, precision=PrecisionParams(wanted=0.9, prevalence=0.1)),
+    ],
+    ids=["rate", "precision"],
+)
+def test_a_threshold_taken_on_validation_widens_the_interval_of_f1(rule: ThresholdParams) -> None:
+    fixed, wanted = (
+        Outcome(TEACHER.validation, TEACHER.test, 1.0, rule) for rule in (EVEN_ODDS, rule)
+    )
     narrow, wide = (
         judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"].f1
         for each in (fixed, wanted)

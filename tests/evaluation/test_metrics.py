@@ -222,7 +222,6 @@ def test_headline_has_the_promised_keys_and_units() -> None:
         "size_mb",
         "parameters",
         "compression_x",
-        "validation_score",
     ]
     assert result.validation_score is None, "F1 chooses"
     assert result.size_mb == 2.3457

@@ -2,6 +2,7 @@
 beside controls.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from minnow.controls.scratch import keep
 from minnow.core.files import write_json
+from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
 from minnow.core.tables import read_table, write_logits, write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics, other_sets
@@ -60,13 +62,14 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def outcomes(layout: Layout, fpr: float | None = None) -> dict[str, Outcome]:
-    return {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
+    rule = ThresholdParams(fpr=fpr, f1=False, precision=None)
+    return {model: other_sets.outcome_of(layout, model, rule) for model in JUDGED}
 
 
 def test_margins_are_joined_by_id(layout: Layout) -> None:
     labels = read_table(layout.split("test"))["label"].to_numpy()
     wanted = metrics.margins_of(logits(labels, SKILL["student"], 12))
-    assert np.array_equal(other_sets.outcome_of(layout, "student", None).test, wanted)
+    assert np.array_equal(other_sets.outcome_of(layout, "student", EVEN_ODDS).test, wanted)
 
 
 def test_each_model_gets_the_threshold_of_its_own_validation(layout: Layout) -> None:
@@ -126,7 +129,7 @@ def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layo
     assert set(found.models) == {"no_teacher", "student"}
     assert [(hop.before, hop.after) for hop in found.hops] == [("no_teacher", "student")]
     wanted = metrics.classification(
-        other_sets.outcome_of(layout, "student", None).test, rows["test"]["label"].to_numpy()
+        other_sets.outcome_of(layout, "student", EVEN_ODDS).test, rows["test"]["label"].to_numpy()
     )
     assert found.models["student"].f1.value == wanted.f1
 
@@ -142,7 +145,7 @@ def test_another_split_is_judged_by_itself(layout: Layout) -> None:
     assert (found.rows, set(found.models)) == (110, {"teacher", "student"})
     moved = found.against_pipeline["teacher"].f1
     assert moved.low < moved.difference < moved.high
-    ours = other_sets.outcome_of(layout, "teacher", None).test
+    ours = other_sets.outcome_of(layout, "teacher", EVEN_ODDS).test
     labels = read_table(layout.split("test"))["label"].to_numpy()
     difference = found.models["teacher"].f1.value - metrics.classification(ours, labels).f1
     assert moved.difference == pytest.approx(difference, abs=1e-4)
@@ -161,3 +164,14 @@ def test_a_control_of_other_rows_is_refused_though_its_labels_are_the_same(layou
 
 def test_no_controls_are_nothing(layout: Layout) -> None:
     assert controlled(layout, []) == {}
+
+
+def test_each_model_that_misses_the_precision_is_named(layout: Layout) -> None:
+    labels = read_table(layout.split("validation"))["label"].to_numpy()
+    for wanted, told in ((0.999999, set(JUDGED)), (0.0001, set())):
+        precision = PrecisionParams(wanted=wanted, prevalence=1e-4)
+        rule = ThresholdParams(fpr=None, f1=False, precision=precision)
+        outcome = other_sets.outcome_of(layout, "student", rule)
+        worst = replace(outcome, validation=np.where(labels == 0, 9.0, outcome.validation))
+        said = list(other_sets.unmet(dict.fromkeys(JUDGED, worst), labels))
+        assert {sentence.split(":")[0] for sentence in said} == told

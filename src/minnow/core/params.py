@@ -1,6 +1,6 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names`, a `Choice` or a
+A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names`, a `OneName` or a
 `Raw`, marked with where it stands:
 
     class Params(StageParams):
@@ -57,8 +57,8 @@ class Names(RootModel[list[NameT]], Generic[NameT]):
         return self
 
 
-class Choice(RootModel[NameT], Generic[NameT]):
-    """One name in params.yaml from a closed set, `Choice[Literal[...]]`."""
+class OneName(RootModel[NameT], Generic[NameT]):
+    """One name in params.yaml from a closed set, `OneName[Literal[...]]`."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -88,7 +88,7 @@ class RuntimeParams(Block):
 
 # What chooses epochs, recovery and sweeps, on validation.
 SelectName = Literal["f1", "average_precision", "roc_auc", "accuracy", "log_loss"]
-Select = Choice[SelectName]
+Select = OneName[SelectName]
 
 
 class PrecisionParams(Block):
@@ -166,7 +166,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def _block(annotation: Any) -> type[BaseModel]:
     assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Block | Names | Choice | Raw), annotation
+    assert issubclass(annotation, Block | Names | OneName | Raw), annotation
     return annotation
 
 

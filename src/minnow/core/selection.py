@@ -53,7 +53,8 @@ class Selection:
         are not finite are worth less than all others.
         """
         logits, labels = np.asarray(logits), np.asarray(labels)
-        margins = np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            margins = np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
         if not np.isfinite(margins).all():  # a model that overflowed is worse than any other
             return Score(-math.inf, 0.0, 0.0)
         threshold = decision_threshold(margins, labels, self.rule)

@@ -78,7 +78,9 @@ def written(thresholds: Array) -> Array:
     """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did
     before.
     """
-    return np.asarray(np.ceil(thresholds * 10**DECIMALS) / 10**DECIMALS)
+    nearest = np.round(thresholds * 10**DECIMALS)
+    low = nearest / 10**DECIMALS < thresholds  # 0.0012 · 10⁴ is a little more than 12
+    return np.asarray((nearest + low) / 10**DECIMALS)
 
 
 def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 1) -> float | None:
@@ -181,7 +183,7 @@ def by_cuts(cuts: Cuts, wanted: PrecisionParams | None) -> Array:
 
 
 def _floor(numbers: Array) -> Array:
-    return np.asarray(np.floor(numbers * 10**DECIMALS) / 10**DECIMALS)
+    return 0.0 - written(-numbers)  # no −0
 
 
 def _above(counts: Array, group: Array, groups: int) -> Array:

@@ -198,9 +198,7 @@ def drawn_thresholds(
     }
 
 
-def decided_draws(
-    outcome: Outcome, labels: Array, resamples: int, seed: int
-) -> float | Array:
+def decided_draws(outcome: Outcome, labels: Array, resamples: int, seed: int) -> float | Array:
     """Return the decision thresholds (resamples,) that resamples of validation would have set by
     the rules for F1 and precision, the threshold itself by another rule.
     """

@@ -4,7 +4,7 @@ A record is a frozen dataclass whose fields are the keys of its JSON. Light: no 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict
@@ -15,6 +15,8 @@ BEYOND_CHANCE = 0.05
 WHOLE_WAY = ("teacher", "quantized")
 Verdict = Literal["non_inferior", "inferior", "inconclusive"]
 Measure = Literal["f1", "recall", "specificity"]
+# A field that JSON leaves out where it is its default.
+OPTIONAL = {"optional": True}
 # Bytes by model and part; `total` is all that the model needs to run.
 Sizes = Mapping[str, Mapping[str, int]]
 
@@ -46,7 +48,7 @@ class Headline(Strict):
     size_mb: float
     parameters: int
     compression_x: float
-    validation_score: float | None = None
+    validation_score: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,8 @@ class Calibrations(Strict):
     ece_bins: int
     wanted_fpr: float | None
     models: Mapping[str, Calibration]
-    wanted_f1: bool = False
-    wanted_precision: WantedPrecision | None = None
+    wanted_f1: bool = field(default=False, metadata=OPTIONAL)
+    wanted_precision: WantedPrecision | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,11 @@ def from_json(record: type[RecordT], value: Any, origin: str) -> RecordT:
 def as_json(value: Any) -> Any:
     """Return a record, or what holds records, as JSON writes it."""
     if dataclasses.is_dataclass(value):
-        return {each.name: as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {
+            each.name: as_json(inner)
+            for each in dataclasses.fields(value)
+            if (inner := getattr(value, each.name)) != each.default or not each.metadata
+        }
     if isinstance(value, Mapping):
         return {key: as_json(inner) for key, inner in value.items()}
     return [as_json(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -140,14 +144,6 @@ def read_record(record: type[RecordT], path: Path) -> RecordT:
 def read_headline(layout: Layout, model: str) -> Headline:
     """Return metrics/<model>.json."""
     return read_record(Headline, layout.metrics(model))
-
-
-def write_headline(layout: Layout, model: str, headline: Headline) -> None:
-    """Write metrics/<model>.json, without a `validation_score` that is none."""
-    flat = {key: value for key, value in as_json(headline).items() if key != "validation_score"}
-    if headline.validation_score is not None:
-        flat["validation_score"] = headline.validation_score
-    write_json(layout.metrics(model), flat)
 
 
 def read_evidence(layout: Layout) -> Evidence:

@@ -85,7 +85,7 @@ class Point:
     size_mb: float
     validation_f1: float
     f1: float
-    score: float  # what chooses: validation F1, or what `select` names
+    score: float | None = None  # what chooses, None where that is validation F1
 
 
 # Reading
@@ -229,7 +229,7 @@ def points(runs: Sequence[Run]) -> list[Point]:
     changes has one.
     """
     keys, best_by = varying(runs), chooser(runs)
-    unlike: dict[tuple[str, float, float, float], Point] = {}
+    unlike: dict[tuple[object, ...], Point] = {}
     for group in grouped(runs, keys):
         label = ", ".join(
             f"{key.rpartition('.')[2]} {value}"
@@ -257,7 +257,8 @@ def dominates(one: Point, other: Point) -> bool:
     """Return whether `one` is no larger, no worse on validation, and better in at least one of the
     two.
     """
-    gains = (other.size_mb - one.size_mb, one.score - other.score)
+    ours, theirs = (p.validation_f1 if p.score is None else p.score for p in (one, other))
+    gains = (other.size_mb - one.size_mb, ours - theirs)
     return min(gains) >= 0 and max(gains) > 0
 
 
@@ -307,17 +308,13 @@ def _section(runs: Sequence[Run]) -> Iterator[str]:
         )
     yield from ["", f"### {', '.join(keys) or 'One setting'}", "", *_table(keys, combinations)]
     if best := front(points(runs)):
-        yield from [
-            "",
-            "### Pareto front, size against the score on validation",
-            "",
-            *_front_table(best),
-        ]
+        yield from ["", "### Pareto front, size against validation", "", *_front_table(best)]
 
 
 def _table(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
     runs = [run for group in groups for run in group.runs]
-    measures = _measures(runs)
+    shown = dict.fromkeys((chooser(runs), CHOOSES, REPORTED))
+    measures = [(model, key) for model in SWEPT_MODELS for key in shown]
     titles = {**TITLES, OTHER_SCORE: f"validation {runs[0].params.get(SELECT, '')}"}
     head = [*keys, "runs", *(f"{model}, {titles[key]}" for model, key in measures)]
     rows = [
@@ -329,12 +326,6 @@ def _table(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
         for group in groups
     ]
     return _rows(head, rows, texts=len(keys))
-
-
-def _measures(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Return what a table shows: both F1, and before them what chooses, where that is another."""
-    shown = dict.fromkeys((chooser(runs), CHOOSES, REPORTED))
-    return [(model, key) for model in SWEPT_MODELS for key in shown]
 
 
 def _front_table(best: Sequence[Point]) -> list[str]:

@@ -5,7 +5,7 @@ cost.
 from pathlib import Path
 from typing import Annotated
 
-from minnow.core.files import replacing
+from minnow.core.files import replacing, write_json
 from minnow.core.params import Select, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.errors import warn
@@ -30,7 +30,8 @@ def main(root: Path) -> None:
     settings, rule = params.evaluate, params.evaluate.threshold
     selection = Selection(params.select.root, rule)
     for model in (BASELINE, "student", "quantized"):
-        results.write_headline(layout, model, inputs.headline_of(layout, model, selection))
+        headline = inputs.headline_of(layout, model, selection)
+        write_json(layout.metrics(model), results.as_json(headline))
     method = evidence.Method(settings.margin, settings.resamples, settings.seed)
     outcomes = {model: other_sets.outcome_of(layout, model, rule) for model in JUDGED}
     labels, validation_labels = (inputs.labels_of(layout, name) for name in ("test", "validation"))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from minnow.core.files import write_json
 from minnow.core.params import Select, StageParams, ThresholdParams
 from minnow.layout import Layout
 
@@ -22,4 +23,4 @@ def main(root: Path) -> None:
 
     selection = Selection(params.select.root, params.threshold)
     headline = inputs.headline_of(layout, "teacher", selection)
-    results.write_headline(layout, "teacher", headline)
+    write_json(layout.metrics("teacher"), results.as_json(headline))
