@@ -19,7 +19,7 @@ MARGINS = LOGITS[:, 1] - LOGITS[:, 0]
 
 
 def reference(by: SelectName, cut: float) -> float:
-    called = MARGINS > cut
+    called = np.greater(MARGINS, cut)
     return float(
         {
             "f1": sk.f1_score(LABELS, called),

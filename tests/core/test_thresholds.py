@@ -1,4 +1,4 @@
-"""Rules for the threshold: values worked by hand, brute force over every threshold of 4 decimals, and
+"""Rules for the threshold: values worked by hand, brute force over every threshold there is, and
 rows that cannot serve.
 """
 
@@ -49,7 +49,7 @@ def grid(margins: Array) -> Array:
 
 
 def test_the_cuts_by_hand() -> None:
-    """From all rows down to the highest: 3, 3, 2, 2, 1 phishing of 3 and 2, 1, 1, 0, 0 safe of 2."""
+    """From all rows to the highest one: the phishing above, then the safe rows."""
     cuts = Cuts.of(MARGINS, LABELS)
     assert cuts.thresholds.tolist() == [-2.0001, -1.5, -0.25, 0.75, 2.0]
     assert cuts.found.tolist() == [3, 3, 2, 2, 1]

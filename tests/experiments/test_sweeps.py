@@ -299,7 +299,8 @@ def test_runs_that_select_by_unlike_numbers_are_ordered_by_f1() -> None:
     ]
     for some in (runs, runs[:2]):
         assert sweeps.chooser(some) == "validation_f1"
-    assert [group.values for group in sweeps.grouped(runs, ["distill.temperature"])][0] == ("4",)
+    first, *_ = sweeps.grouped(runs, ["distill.temperature"])
+    assert first.values == ("4",)
     assert "log_loss |" not in sweeps.markdown(runs[:2], {}).replace("| log_loss |", "")
 
 

@@ -1,5 +1,5 @@
-"""What helps where phishing is rare or a GPU is small: weights, smoothing, parts of a batch, patience,
-loss scaling.
+"""What helps where phishing is rare or a GPU is small: weights, smoothing, parts of a batch,
+patience, loss scaling.
 """
 
 import copy
@@ -305,8 +305,8 @@ def test_a_killed_float16_run_goes_on_to_the_same_bytes(
 
     whole, killed, resumed = (tiny_model(dropout=0.2) for _ in range(3))
     history = train(whole, runtime=FLOAT16, epochs=3, loss=steep(hard_loss))
+    killer = steep(loss_killed_at(step))
     with pytest.raises(KilledError):
-        killer = steep(loss_killed_at(step))
         train(killed, runtime=FLOAT16, epochs=3, checkpoint=kept, loss=killer)
     state = torch.load(kept, weights_only=True)
     assert state["scaler"]["scale"] < 2**16, "the loss is steep enough to be scaled less"

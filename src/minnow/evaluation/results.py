@@ -69,6 +69,8 @@ class DataReport(Foreign):
     commit: str | None = None
     file: str | None = None
     move_scheme: bool = True
+    times: Mapping[str, Mapping[str, str]] | None = None
+    past_domains: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
