@@ -38,7 +38,7 @@ from minnow.layout import SPLITS, Layout
     ],
 )
 def test_times_by_hand(text: str, iso: str) -> None:
-    found = times.parsed(pl.Series([text]), "seen", "a.csv")
+    found = times.times_of(pl.Series([text]), "seen", "a.csv")
     assert found.to_list() == [datetime.fromisoformat(iso)]
 
 
@@ -46,7 +46,7 @@ def test_times_by_hand(text: str, iso: str) -> None:
 def test_a_zone_means_what_it_means_to_python(zone: str) -> None:
     text = f"2026-01-01T00:30:00{zone}"
     expected = datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
-    assert times.parsed(pl.Series([text]), "seen", "a.csv").to_list() == [expected]
+    assert times.times_of(pl.Series([text]), "seen", "a.csv").to_list() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_zone_means_what_it_means_to_python(zone: str) -> None:
 )
 def test_what_is_no_time_is_one_line_that_names_the_row(text: str) -> None:
     with pytest.raises(MinnowError) as refusal:
-        times.parsed(pl.Series(["2026-01-01", text, text]), "seen", "a.csv")
+        times.times_of(pl.Series(["2026-01-01", text, text]), "seen", "a.csv")
     assert str(refusal.value) == (
         f"a.csv: column 'seen' holds no time in 2 rows, row 2 first: {text!r}; write 2026-03-09,"
         " 2026-03-09T08:30:00Z or unix seconds"
@@ -69,7 +69,7 @@ def test_what_is_no_time_is_one_line_that_names_the_row(text: str) -> None:
 @pytest.mark.parametrize("missing", [None, "", "  "])
 def test_a_missing_time_is_one_line(missing: str | None) -> None:
     with pytest.raises(MinnowError) as refusal:
-        times.parsed(pl.Series(["2026-01-01", "2026-01-01", missing]), "seen", "a.csv")
+        times.times_of(pl.Series(["2026-01-01", "2026-01-01", missing]), "seen", "a.csv")
     assert str(refusal.value) == (
         "a.csv: column 'seen' is empty in 1 rows, row 3 first; fill it in or drop the rows"
     )

@@ -102,7 +102,7 @@ def _picked(
     """
     picked = as_strings(read_file(path, columns, folder, name), columns.named)
     if columns.time is not None:
-        picked = picked.with_columns(times.parsed(picked["time"], columns.time, name))
+        picked = picked.with_columns(times.times_of(picked["time"], columns.time, name))
     if columns.split is None:
         return _rows(picked, published)
     return picked.with_columns(pl.col("split").fill_null(""))

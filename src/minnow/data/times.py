@@ -19,7 +19,7 @@ WRITTEN = "2026-03-09, 2026-03-09T08:30:00Z or unix seconds"
 SHARE_OFF = 0.25
 
 
-def parsed(texts: pl.Series, column: str, file: str) -> pl.Series:
+def times_of(texts: pl.Series, column: str, file: str) -> pl.Series:
     """Return times in UTC, to the second, of texts: dates and times of ISO 8601, or unix seconds.
 
     Without a zone a time is taken for UTC. `column` and `file` are named in errors.
