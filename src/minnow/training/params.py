@@ -1,14 +1,34 @@
 """How a model is trained: the block `training` of teacher, student and recovery."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from minnow.core.bounds import BatchSize, Epochs, Factor, Share, ShareOrNone
 from minnow.core.params import Block
+from minnow.errors import shortened
+
+
+def _in_one_line(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Say what a weight may be once, and not for each kind that it is not."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise ValueError(
+            f"{shortened(repr(value))} is neither null nor balanced nor two numbers above 0,"
+            " [safe, phishing]"
+        ) from None
+
 
 # What a row of either class weighs, [safe, phishing]: their proportion counts.
-ClassWeights = Annotated[list[Factor], Field(min_length=2, max_length=2)]
+Pair = Annotated[list[Factor], Field(min_length=2, max_length=2)]
+ClassWeight = Annotated[Literal["balanced"] | Pair | None, WrapValidator(_in_one_line)]
 
 
 class TrainingParams(Block):
@@ -19,7 +39,7 @@ class TrainingParams(Block):
     learning_rate: Share
     warmup: ShareOrNone
     weight_decay: ShareOrNone
-    class_weight: Literal["balanced"] | ClassWeights | None
+    class_weight: ClassWeight
     label_smoothing: ShareOrNone
     accumulate: BatchSize
     patience: Epochs | None
