@@ -20,7 +20,6 @@ from minnow.evaluation.evidence import Outcome
 from minnow.layout import HOPS, Layout
 from minnow.stages import prepare, teacher, teacher_eval, teacher_logits
 
-
 BUILD = {
     "architecture": "bert",
     "layers": 1,

@@ -4,7 +4,7 @@ All of it is pure, and nothing depends on the order of the rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -43,11 +43,11 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     Raises:
         MinnowError: unknown split names, one class only, or too few rows for a split.
     """
-    by_time = params.split == "time"  # then nobody else's splits count
-    named = _with_split_names(
-        source.rows.with_columns(pl.lit(None, pl.String).alias("split")) if by_time else source.rows
-    )
-    rows, changed = cleaned(named, move_scheme=params.move_scheme)
+    by_time = params.split == "time"
+    named = source.rows
+    if by_time:  # nobody else's splits count
+        named = named.with_columns(pl.lit(None, pl.String).alias("split"))
+    rows, changed = cleaned(_with_split_names(named), move_scheme=params.move_scheme)
     fixed, fixed_report = _fixed_test(source.test, move_scheme=params.move_scheme)
     published = set(rows["split"].drop_nulls()) | ({"test"} if fixed is not None else set())
     usable, dropped = usable_rows(rows, None if fixed is None else fixed["key"])
@@ -60,15 +60,12 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     shares = {"test": params.test, "validation": params.validation}
     carved = {name: share for name, share in shares.items() if name not in published}
     if by_time:
-        placed = times.in_order(usable, carved)
-        sentences, known = times.off_share(placed, carved), times.known_before(placed)
-        past = {name: int(known.filter(placed["split"] == name).sum()) for name in carved}
-        if params.past_domains == "remove":
-            placed, dropped = placed.filter(~known), {**dropped, "past_domain": int(known.sum())}
+        placed = _placed_by_time(usable, carved, remove_past=params.past_domains == "remove")
     else:
-        placed, past = assigned(usable, params.split, seed=params.seed, shares=carved), None
-        sentences = uneven(placed.filter(_free(usable["split"])), carved) if carved else ()
-    tables = _tables(placed, fixed)
+        rows_in = assigned(usable, method=params.split, seed=params.seed, shares=carved)
+        free = rows_in.filter(_free(usable["split"]))
+        placed = Placed(rows_in, uneven(free, carved) if carved else ())
+    tables = _tables(placed.rows, fixed)
     kept = {name: class_counts(table) for name, table in tables.items()}
     _require_filled(kept, by_time=by_time)
     report = PrepareReport(
@@ -79,18 +76,41 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
         seed=params.seed,
         rows_read=rows.height,
         cleaned=changed,
-        dropped=dropped,
+        dropped={**dropped, **placed.dropped},
         kept=kept,
         domains={name: table["domain"].n_unique() for name, table in tables.items()},
         leak=round(leak(tables["train"], tables["test"]), 4),
         carved=sorted(carved),
         test_file=fixed_report,
         hub=source.hub,
-        uneven=sentences,
+        uneven=placed.uneven,
         times=times.ranges(tables) if params.time_column is not None else None,
-        past_domains=past,
+        past_domains=placed.past_domains,
     )
     return Prepared(tables, report)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Rows with the split that each is in, and what is told of it: a sentence for each split that
+    is far from what was asked, rows dropped since, and rows whose domain the past knows, by split.
+    """
+
+    rows: pl.DataFrame
+    uneven: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    past_domains: Mapping[str, int] | None = None
+
+
+def _placed_by_time(
+    rows: pl.DataFrame, shares: Mapping[str, float], *, remove_past: bool
+) -> Placed:
+    placed = times.in_order(rows, shares)
+    known, sentences = times.known_before(placed), times.off_share(placed, shares)
+    past = {name: int(known.filter(placed["split"] == name).sum()) for name in shares}
+    if not remove_past:
+        return Placed(placed, sentences, past_domains=past)
+    return Placed(placed.filter(~known), sentences, {"past_domain": int(known.sum())}, past)
 
 
 def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
@@ -140,7 +160,7 @@ def usable_rows(
 
 
 def assigned(
-    rows: pl.DataFrame, method: str, *, seed: int, shares: Mapping[str, float]
+    rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str, float]
 ) -> pl.DataFrame:
     """Carve the splits in `shares` out of the rows in train or in no split, by a seeded hash of
     domain or key.
