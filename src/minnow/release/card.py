@@ -47,7 +47,7 @@ from minnow.report.formatting import (
     number,
     p_value,
     percent,
-    rule_of,
+    rule_words,
     signed,
 )
 from minnow.report.markdown import estimate, markdown_table
@@ -259,7 +259,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
     """Return how a margin becomes a probability and a label, and what that does on test."""
     calibrations = results.evidence.calibration
     fitted = calibrations.models[FINAL]
-    validation, rule = results.data.kept["validation"], rule_of(calibrations)
+    validation, rule = results.data.kept["validation"], rule_words(calibrations)
     return {
         "temperature": f"{settings.temperature:g}",
         "ece_before": number(fitted.test.before.ece),

@@ -33,7 +33,7 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return NONE if share is None else f"{100 * share:.{decimals}f} %"
 
 
-def rule_of(calibrations: Calibrations) -> str:
+def rule_words(calibrations: Calibrations) -> str:
     """Return what each model's threshold is on validation, nothing where it is probability 0.5."""
     wanted = calibrations.wanted_precision
     if calibrations.wanted_fpr is not None:

@@ -33,7 +33,7 @@ from minnow.report.formatting import (
     most_sensitive,
     number,
     percent,
-    rule_of,
+    rule_words,
     signed,
     words,
 )
@@ -211,7 +211,7 @@ def calibration_table(report: Calibrations) -> dict[str, Any]:
         {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
         for name, note, spell in CALIBRATION
     ]
-    return {"models": models, "rows": rows, "rule": rule_of(report)}
+    return {"models": models, "rows": rows, "rule": rule_words(report)}
 
 
 def before_after(model: Calibration, key: str) -> str:
