@@ -81,8 +81,8 @@ def in_order(rows: pl.DataFrame, shares: Mapping[str, float]) -> pl.DataFrame:
     first = _nearest(before, rows.height * (1 - shares["validation"] - shares["test"]), 1, 1)
     second = _nearest(before, rows.height * (1 - shares["test"]), first + 1, 0)
     time, (validation, test) = pl.col("time"), (times[first], times[second])
-    split = pl.when(time >= test).then(pl.lit("test"))
-    split = split.when(time >= validation).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    early = pl.when(time >= validation).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    split = pl.when(time >= test).then(pl.lit("test")).otherwise(early)
     return rows.with_columns(split.alias("split"))
 
 
@@ -105,9 +105,14 @@ def known_before(rows: pl.DataFrame) -> pl.Series:
 def ranges(tables: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, str]]:
     """Return the first and the last time of each split, in UTC."""
     return {
-        name: {"first": f"{table['time'].min():%FT%TZ}", "last": f"{table['time'].max():%FT%TZ}"}
+        name: dict(zip(("first", "last"), _ends(table["time"]), strict=True))
         for name, table in tables.items()
     }
+
+
+def _ends(times: pl.Series) -> list[str]:
+    """Return the first and the last of some times, as ISO 8601 writes them."""
+    return times.sort().gather([0, -1]).dt.strftime("%FT%TZ").to_list()
 
 
 def off_share(rows: pl.DataFrame, shares: Mapping[str, float]) -> tuple[str, ...]:
@@ -117,5 +122,6 @@ def off_share(rows: pl.DataFrame, shares: Mapping[str, float]) -> tuple[str, ...
         f"{name} has {found:.0%} of the rows where {share:.0%} were asked; {largest[1]} rows have"
         f" the time {largest[0]:%FT%TZ} and stay together: give a finer time_column"
         for name, share in shares.items()
-        if abs((found := rows["split"].eq(name).mean() or 0) - share) > SHARE_OFF * share
+        if abs((found := int(rows["split"].eq(name).sum()) / rows.height) - share)
+        > SHARE_OFF * share
     )
