@@ -28,6 +28,7 @@ from minnow.evaluation.records import (
     Difference,
     Hop,
     Hops,
+    MonthScores,
     Slices,
     WantedPrecision,
 )
@@ -547,6 +548,16 @@ def test_a_split_by_time_says_from_when_to_when_and_what_became_of_the_past() ->
     assert facts["past"] == f"{told}are kept: see the slices."
     removed = replace(timed, dropped={**report.dropped, "past_domain": 1207})
     assert data_facts(removed)["past"] == f"{told}were removed."
+
+
+def test_months_are_a_table_only_where_rows_have_a_time() -> None:
+    slices = made_up.findings().evidence.slices
+    scores = dict(zip(JUDGED, (0.91, 0.92, 0.93, 0.94), strict=True))
+    month = MonthScores("2026-03", 1200, 300, dict.fromkeys(JUDGED, 0.5), scores, scores)
+    text = rendered(slices=as_json(replace(slices, months=(month,)))).text
+    assert "Month by month" in text
+    assert "2026-03 1,200 25.0 % 0.910 0.500 0.910 0.920 0.500 0.920" in text
+    assert "Month by month" not in rendered().text
 
 
 @pytest.mark.parametrize(

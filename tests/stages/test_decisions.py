@@ -17,6 +17,7 @@ from minnow.core.thresholds import threshold_at_f1
 from minnow.data import synthetic
 from minnow.evaluation import inputs, metrics, slices
 from minnow.evaluation.evidence import Outcome
+from minnow.evaluation.months import by_month
 from minnow.layout import HOPS, Layout
 from minnow.stages import prepare, teacher, teacher_eval, teacher_logits
 
@@ -100,4 +101,7 @@ def test_the_months_of_test_are_slices(tmp_path: Path) -> None:
     months = {one.value: one.rows for one in found if one.slice == "month"}
     assert months == dict(test["time"].dt.strftime("%Y-%m").value_counts().sort("time").rows())
     assert list(months)[-1] == "2026-07"
+    told = by_month(test, actual, models)
+    assert {one.month: one.rows for one in told} == months
+    assert all(set(one.f1.values()) | set(one.recall.values()) == {1.0} for one in told)
     assert not set(test["domain"]) & set(train["domain"])

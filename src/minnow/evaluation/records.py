@@ -263,11 +263,24 @@ class SliceScore(Strict):
 
 
 @dataclass(frozen=True)
+class MonthScores(Strict):
+    """Test rows of a month, `2026-03`, and each model's scores on them."""
+
+    month: str
+    rows: int
+    phishing: int
+    accuracy: Mapping[str, float]
+    f1: Mapping[str, float]
+    recall: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Slices(Strict):
-    """metrics/evidence/slices.json: whom compression hurts."""
+    """metrics/evidence/slices.json: whom compression hurts, and when, if rows have a time."""
 
     small_below: int
     slices: tuple[SliceScore, ...]
+    months: tuple[MonthScores, ...] = field(default=(), metadata=OPTIONAL)
 
     @property
     def watched(self) -> list[SliceScore]:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from minnow.evaluation.records import Slices
 from minnow.evaluation.results import DataReport
 from minnow.layout import SPLITS
-from minnow.report.formatting import count, flattened, percent, words
+from minnow.report.formatting import count, flattened, models_in_order, number, percent, words
 from minnow.text.display import plain
 
 SPLIT_WAYS = {
@@ -60,6 +61,25 @@ def past_rows(report: DataReport) -> str:
     found = " and ".join(f"{count(n)} in {plain(name)}" for name, n in report.past_domains.items())
     then = "were removed" if "past_domain" in report.dropped else "are kept: see the slices"
     return f"Rows whose domain the past knows, {found}, {then}."
+
+
+def months_table(report: Slices) -> list[dict[str, Any]]:
+    """Return a row for each month of test: a cell for each model, F1 with accuracy and recall."""
+    return [
+        {
+            "month": plain(one.month),
+            "rows": count(one.rows),
+            "phishing": percent(one.phishing / one.rows),
+            "cells": [
+                {
+                    "f1": number(one.f1[model], 3),
+                    "below": f"{number(one.accuracy[model], 3)} {number(one.recall[model], 3)}",
+                }
+                for model in models_in_order(one.f1)
+            ],
+        }
+        for one in report.months
+    ]
 
 
 def params_tables(blocks: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 cost.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
     from minnow.core.selection import Selection
-    from minnow.evaluation import evidence, inputs, other_sets, plots, results, slices
+    from minnow.evaluation import evidence, inputs, months, other_sets, plots, results, slices
 
     settings, rule = params.evaluate, params.evaluate.threshold
     selection = Selection(params.select.root, rule)
@@ -38,9 +39,13 @@ def main(root: Path) -> None:
     for sentence in other_sets.unmet(outcomes, validation_labels):
         warn(sentence)
     assessment = other_sets.assess_pipeline(layout, outcomes, labels, method)
-    train_domains = read_table(layout.split("train"))["domain"]
-    by_slice = slices.report(
-        slices.cut(read_table(layout.split("test")), train_domains), labels, outcomes, HOPS
+    test, train_domains = (
+        read_table(layout.split("test")),
+        read_table(layout.split("train"))["domain"],
+    )
+    by_slice = replace(
+        slices.report(slices.cut(test, train_domains), labels, outcomes, HOPS),
+        months=months.by_month(test, labels, outcomes),
     )
     found = results.Evidence(
         intervals=evidence.intervals_report(assessment, labels, method),
