@@ -43,7 +43,8 @@ def rule_words(calibrations: Calibrations) -> str:
     if wanted is not None:
         return (
             f"the lowest where {100 * wanted.wanted:g} % of what is called phishing would be, if"
-            f" {100 * wanted.prevalence:g} % of the URLs were"
+            f" {100 * wanted.prevalence:g} % of the URLs were, or, if none is, the one that comes"
+            " nearest"
         )
     return ""
 
