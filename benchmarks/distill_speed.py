@@ -44,6 +44,7 @@ from transformers import (
 )
 
 from minnow.core.runtime import Runtime, choose_dtype, machine, product_rate
+from minnow.core.selection import Score
 from minnow.distill.losses import distillation
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
@@ -148,7 +149,15 @@ def epoch_seconds(
     """Return the seconds of one epoch of Minnow's distillation, after a short one to warm up."""
 
     params = TrainingParams(
-        epochs=1, batch_size=batch_size, learning_rate=LEARNING_RATE, warmup=0.0, weight_decay=0.01
+        epochs=1,
+        batch_size=batch_size,
+        learning_rate=LEARNING_RATE,
+        warmup=0.0,
+        weight_decay=0.01,
+        class_weight=None,
+        label_smoothing=0.0,
+        accumulate=1,
+        patience=None,
     )
 
     def epoch(part: Work, student: PreTrainedModel) -> float:
@@ -156,7 +165,7 @@ def epoch_seconds(
             lambda: fit(
                 student,
                 Examples(part.encoded, Targets(part.labels, logits[: len(part.encoded)])),
-                Validation(first_rows(work, 8).encoded, lambda _: 0.0),
+                Validation(first_rows(work, 8).encoded, lambda _: Score(0.0, 0.0, 0.0)),
                 Objective(
                     distillation(
                         loss="forward_kl", temperature=TEMPERATURE, soft_weight=SOFT_WEIGHT

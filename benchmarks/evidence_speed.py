@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from minnow.core import runtime
+from minnow.core.params import EVEN_ODDS
 from minnow.data import cleaning, sources
 from minnow.evaluation import evidence, findings, plots, slices
 from minnow.evaluation.metrics import Array
@@ -84,7 +85,7 @@ def measure(rows: int) -> None:
         "intervals and hops, 4 models",
         lambda: evidence.assess(models, **judged, hops=hops, method=METHOD),
     )
-    timed("calibration", lambda: findings.calibration_report(models, **judged, wanted_fpr=None))
+    timed("calibration", lambda: findings.calibration_report(models, **judged, rule=EVEN_ODDS))
     source = sources.load_synthetic(min(rows, 50_000), seed=0, label_noise=0.0)
     texts = cleaning.cleaned(source.rows, move_scheme=True)[0].select("text", "domain")
     test = pl.concat([texts] * (rows // texts.height + 1)).head(rows)

@@ -11,6 +11,7 @@ from dvc.utils.hydra import apply_overrides
 from pydantic import ValidationError
 
 from helpers.paths import ROOT
+from helpers.stage import TRAINING
 from minnow.core import params
 from minnow.core.params import Block, Names, RuntimeParams, StageParams
 from minnow.data.params import DataParams
@@ -202,7 +203,12 @@ def test_all_complaints_of_a_block_come_at_once() -> None:
         MinnowError, match=r"b\.epochs is 0: .*; b\.batch_size is missing; .*b\.speed is unknown"
     ):
         params.validated(
-            TrainingParams, {"epochs": 0, "learning_rate": 0.1, "warmup": 0.0, "speed": 1}, "b"
+            TrainingParams,
+            {
+                **{name: value for name, value in TRAINING.items() if name != "batch_size"},
+                **{"epochs": 0, "speed": 1},
+            },
+            "b",
         )
 
 

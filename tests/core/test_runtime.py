@@ -111,15 +111,29 @@ def test_auto_takes_what_is_clearly_faster(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("capability", [(7, 5), (8, 0)])
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [((6, 1), torch.float32), ((7, 5), torch.float16), ((8, 0), torch.bfloat16)],
+    ids=["P40", "T4", "A100"],
+)
 def test_of_a_gpu_its_generation_decides(
     capability: tuple[int, int],
+    dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
     rates: dict[torch.dtype, list[float]],
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    wanted = torch.bfloat16 if capability == (8, 0) else torch.float32
-    assert choose_dtype("auto", torch.device("cuda")) == wanted
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: capability >= (8, 0)
+    )
+    assert choose_dtype("auto", torch.device("cuda")) == dtype
+
+
+def test_float16_on_a_cpu_is_one_clear_error() -> None:
+    assert choose_dtype("float16", torch.device("cuda")) == torch.float16
+    assert Runtime(CPU, torch.float16).mixed
+    with pytest.raises(MinnowError, match=r"'float16' and the device is a CPU, .*; use 'float32'"):
+        start(params(precision="float16"))
 
 
 @pytest.mark.parametrize(("precision", "mixed"), [("float32", False), ("bfloat16", True)])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from minnow.errors import MinnowError
+from minnow.core import thresholds
+from minnow.core.params import ThresholdParams
 from minnow.evaluation import calibration, metrics
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.thresholds import Rule
 
 
 def example(rows: int, *, sharpened: float, seed: int = 0) -> tuple[Array, Array]:
@@ -52,41 +52,15 @@ def test_temperature_mends_calibration_and_moves_no_decision() -> None:
     assert found.decision.probability_before_temperature == 0.5
 
 
-def test_the_default_threshold_is_probability_one_half() -> None:
-    assert calibration.decision_threshold(*example(10, sharpened=1.0), None) == 0.0
-
-
 def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     validation, test = example(3_000, sharpened=1.0), example(3_000, sharpened=1.0, seed=1)
-    threshold = calibration.decision_threshold(*validation, Rule(fpr=0.05))
+    rule = ThresholdParams(fpr=0.05, f1=False, precision=None)
+    threshold = thresholds.decision_threshold(*validation, rule)
     found = calibration.calibrated(validation=validation, test=test, threshold=threshold).decision
     assert 0.045 < found.validation_fpr <= 0.05
     assert found.test_fpr == pytest.approx(0.05, abs=0.02)
     assert found.threshold == threshold, "what is written down is what was used"
     assert found.test_tpr == round(metrics.true_positive_rate(*test, threshold), 4)
-
-
-@pytest.mark.parametrize("safe", [2, 7, 303, 648])
-def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
-    margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
-    with pytest.raises(
-        MinnowError, match=rf"validation has {safe} safe rows.*set \S+ or more"
-    ) as refusal:
-        calibration.decision_threshold(margins, labels, Rule(fpr=0.001))
-    rate = float(str(refusal.value).split("; set ")[1].split()[0])
-    assert (
-        metrics.false_positive_rate(
-            margins, labels, calibration.decision_threshold(margins, labels, Rule(fpr=rate))
-        )
-        <= rate
-    )
-
-
-@pytest.mark.parametrize("safe", [0, 1])
-def test_where_no_rate_does_none_is_named(safe: int) -> None:
-    margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
-    with pytest.raises(MinnowError, match=rf"has {safe} safe rows.*allows 0; set null$"):
-        calibration.decision_threshold(margins, labels, Rule(fpr=0.5))
 
 
 def test_quality_is_by_its_own_measures_and_of_each_split() -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
 from minnow.evaluation import evidence, findings, metrics
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import Difference, Estimate, Estimates, Unmeasured
-from minnow.evaluation.thresholds import Rule
 from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import HOPS
 
@@ -174,9 +174,17 @@ def judge_alone(
     )
 
 
-def test_a_wanted_rate_widens_the_interval_of_f1() -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ThresholdParams(fpr=0.01, f1=False, precision=None),
+        ThresholdParams(fpr=None, f1=False, precision=PrecisionParams(wanted=0.9, prevalence=0.1)),
+    ],
+    ids=["rate", "precision"],
+)
+def test_a_threshold_taken_on_validation_widens_the_interval_of_f1(rule: ThresholdParams) -> None:
     fixed, wanted = (
-        Outcome(TEACHER.validation, TEACHER.test, 1.0, rule) for rule in (None, Rule(fpr=0.01))
+        Outcome(TEACHER.validation, TEACHER.test, 1.0, rule) for rule in (EVEN_ODDS, rule)
     )
     narrow, wide = (
         judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"].f1
@@ -247,7 +255,7 @@ def test_thresholds_move_accuracy_and_flips() -> None:
 
 def test_calibration_covers_every_model() -> None:
     found = findings.calibration_report(
-        MODELS, validation=alone(VALIDATION), test=alone(TEST), wanted_fpr=None
+        MODELS, validation=alone(VALIDATION), test=alone(TEST), rule=EVEN_ODDS
     )
     assert set(found.models) == set(MODELS)
     assert found.models["teacher"] == found.models["quantized"] != found.models["student"]

@@ -2,6 +2,7 @@
 beside controls.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from minnow.controls.scratch import keep
 from minnow.core.files import write_json
+from minnow.core.params import PrecisionParams, ThresholdParams
 from minnow.core.tables import read_table, write_logits, write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics, other_sets
@@ -17,7 +19,6 @@ from minnow.evaluation.metrics import Array
 from minnow.evaluation.other_sets import Judging
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import ControlResult
-from minnow.evaluation.thresholds import Rule
 from minnow.layout import JUDGED, Layout
 
 FACTS = {
@@ -64,7 +65,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def judging(layout: Layout, fpr: float | None = None) -> Judging:
-    return Judging(layout, METHOD, None, None if fpr is None else Rule(fpr=fpr))
+    return Judging(layout, METHOD, None, ThresholdParams(fpr=fpr, f1=False, precision=None))
 
 
 def outcomes(layout: Layout, fpr: float | None = None) -> dict[str, Outcome]:
@@ -171,3 +172,14 @@ def test_a_control_of_other_rows_is_refused_though_its_labels_are_the_same(layou
 
 def test_no_controls_are_nothing(layout: Layout) -> None:
     assert controlled(layout, []) == {}
+
+
+def test_each_model_that_misses_the_precision_is_named(layout: Layout) -> None:
+    labels = read_table(layout.split("validation"))["label"].to_numpy()
+    for wanted, told in ((0.999999, set(JUDGED)), (0.0001, set())):
+        precision = PrecisionParams(wanted=wanted, prevalence=1e-4)
+        rule = ThresholdParams(fpr=None, f1=False, precision=precision)
+        outcome = other_sets.outcome_of(layout, "student", rule)
+        worst = replace(outcome, validation=np.where(labels == 0, 9.0, outcome.validation))
+        said = list(other_sets.unmet(dict.fromkeys(JUDGED, worst), labels))
+        assert {sentence.split(":")[0] for sentence in said} == told

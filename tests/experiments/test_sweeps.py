@@ -269,6 +269,40 @@ SWEEP = [
 ]
 
 
+def scored(by: str, score: float, f1: float, **params: Any) -> Run:
+    """A run that selects by another number than F1."""
+    plain = run(f1, f1, **params)
+    metrics = {model: {**each, "validation_score": score} for model, each in plain.metrics.items()}
+    return Run("embedded", {**plain.params, "select": by}, metrics)
+
+
+def test_what_select_names_orders_the_groups_and_has_a_column() -> None:
+    runs = [
+        scored("log_loss", -0.30, 0.95, temperature=1),
+        scored("log_loss", -0.20, 0.90, temperature=4),
+    ]
+    groups = sweeps.grouped(runs, ["distill.temperature"])
+    assert [group.values for group in groups] == [("4",), ("1",)], "by F1 it were the other way"
+    (best,) = sweeps.front([p for p in sweeps.points(runs) if p.model == "student"])
+    assert (best.label, best.score) == ("temperature 4", -0.2)
+    text = sweeps.markdown(runs, {})
+    assert "| student, validation log_loss | student, validation F1 | student, test F1 |" in text
+    assert "| 4 | 1 | -0.2000" in text
+
+
+def test_runs_that_select_by_unlike_numbers_are_ordered_by_f1() -> None:
+    runs = [
+        scored("log_loss", -0.1, 0.90, temperature=1),
+        scored("roc_auc", 0.99, 0.95, temperature=4),
+        run(0.92, temperature=2),
+    ]
+    for some in (runs, runs[:2]):
+        assert sweeps.chooser(some) == "validation_f1"
+    first, *_ = sweeps.grouped(runs, ["distill.temperature"])
+    assert first.values == ("4",)
+    assert "log_loss |" not in sweeps.markdown(runs[:2], {}).replace("| log_loss |", "")
+
+
 def test_mean_and_sample_deviation_by_hand() -> None:
     """0.90, 0.92, 0.97: mean 0.93, squares 0.0009 + 0.0001 + 0.0016 = 0.0026, over 2: 0.0013."""
     groups = sweeps.grouped(SWEEP, ["distill.temperature"])

@@ -13,7 +13,14 @@ from minnow.layout import SPLITS, Layout
 from minnow.stages import prepare
 
 FIELDS = dict.fromkeys(params.DataParams.model_fields)
-SPLIT = {"seed": 0, "move_scheme": True, "split": "domain", "validation": 0.25, "test": 0.25}
+SPLIT = {
+    "seed": 0,
+    "move_scheme": True,
+    "split": "domain",
+    "past_domains": "remove",
+    "validation": 0.25,
+    "test": 0.25,
+}
 FILE = FIELDS | SPLIT | {"source": "file", "path": "data/raw/file/urls.csv", "text_column": "url"}
 FILE |= {"label_column": "label", "positive_label": "1"}
 HUB = (

@@ -33,6 +33,10 @@ TRAINING = {
     "learning_rate": 1.0e-3,
     "warmup": 0.1,
     "weight_decay": 0.01,
+    "class_weight": None,
+    "label_smoothing": 0.0,
+    "accumulate": 1,
+    "patience": None,
 }
 PARAMS = {
     "data.path": "data/raw/file/urls.csv",

@@ -51,6 +51,10 @@ TRAINING = {
     "learning_rate": 2.0e-3,
     "warmup": 0.1,
     "weight_decay": 0.01,
+    "class_weight": None,
+    "label_smoothing": 0.0,
+    "accumulate": 1,
+    "patience": None,
 }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from minnow.core.runtime import Runtime
+from minnow.core.selection import Score
 from minnow.models.batching import Encoded
 from minnow.training.loop import fit
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
@@ -72,6 +73,10 @@ def training_params(**changes: Any) -> TrainingParams:
         "learning_rate": 3e-3,
         "warmup": 0.1,
         "weight_decay": 0.01,
+        "class_weight": None,
+        "label_smoothing": 0.0,
+        "accumulate": 1,
+        "patience": None,
     }
     return TrainingParams(**{**values, **changes})
 
@@ -87,6 +92,16 @@ class KilledError(Exception):
 
 def accuracy(logits: Tensor) -> float:
     return float((logits.argmax(dim=1) == VALIDATION_LABELS).float().mean())
+
+
+def scored(score: Callable[[Tensor], float]) -> Callable[[Tensor], Score]:
+    """Return what gives these numbers as scores, without an average precision."""
+
+    def whole(logits: Tensor) -> Score:
+        value = score(logits)
+        return Score(value, 0.0, value)
+
+    return whole
 
 
 def train(
@@ -106,7 +121,7 @@ def train(
     return fit(
         model,
         Examples(texts, Targets(labels)),
-        Validation(VALIDATION, score),
+        Validation(VALIDATION, scored(score)),
         Objective(loss),
         Schedule(training_params(**params), seed),
         Job("test", runtime, checkpoint),

@@ -21,7 +21,7 @@ from helpers.stage import new_project
 from helpers.training import BFLOAT16, FLOAT32, training_params
 from minnow.core.files import ADAPTERS_KEY, MANIFEST, check_manifest, read_json, write_json
 from minnow.core.runtime import Runtime
-from minnow.core.selection import validation_f1
+from minnow.core.selection import Score, Selection, validation_f1
 from minnow.distill import losses
 from minnow.errors import MinnowError
 from minnow.layout import Layout
@@ -311,7 +311,7 @@ def test_what_does_not_help_is_not_kept(
 def test_an_equal_score_is_not_kept(
     student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "validation_f1", lambda *_: 0.5)
+    monkeypatch.setattr(Selection, "score", lambda *_: Score(0.5, 0.1, 0.5))
     recover(student, tmp_path / "out", NONE, training=training_params(epochs=1))
     assert recovery_facts(tmp_path / "out")["kept"] is False
 

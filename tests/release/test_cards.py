@@ -390,8 +390,8 @@ def test_threshold_and_probability_are_those_of_the_settings() -> None:
     """1 / (1 + e^(−0.5 / 1.25)) = 0.5987."""
     said = section(made(calibration={"wanted_fpr": 0.01}), "Probability").replace("\n", " ")
     assert (
-        "lies above 0.5, a probability of 0.5987, chosen for at most 1.00 % false positives on"
-        " validation" in said
+        "lies above 0.5, a probability of 0.5987, on validation the one that at most 1 % of the"
+        " safe rows pass" in said
     )
     assert "calls 8.71 % of the safe URLs phishing and finds 91.23 %" in said
     assert "as frequent as in validation, 25 %" in said

@@ -23,6 +23,7 @@ from helpers.stage import new_project
 from minnow.core.files import write_json
 from minnow.core.tables import write_logits, write_table
 from minnow.errors import MinnowError
+from minnow.evaluation.calibration_records import WantedPrecision
 from minnow.evaluation.records import (
     AgainstPipeline,
     Decisive,
@@ -32,8 +33,8 @@ from minnow.evaluation.records import (
     Hops,
     SampleFacts,
 )
-from minnow.evaluation.results import Sensitivity, as_json, write_evidence
-from minnow.evaluation.slice_records import Slices
+from minnow.evaluation.results import DataReport, Sensitivity, as_json, write_evidence
+from minnow.evaluation.slice_records import MonthScores, Slices
 from minnow.layout import JUDGED, MODELS, Layout
 from minnow.report import (
     formatting,
@@ -46,6 +47,7 @@ from minnow.report import (
     svg,
     verdicts,
 )
+from minnow.report.background import data_facts
 from minnow.report.mistakes import Mistake
 from minnow.text.display import defanged, plain
 
@@ -615,9 +617,56 @@ def test_data_params_and_versions_are_spelled_out() -> None:
         assert words in text
 
 
+def test_a_split_by_time_says_from_when_to_when_and_what_became_of_the_past() -> None:
+    report = made_up.record(DataReport, made_up.prepare())
+    assert data_facts(report)["split"] == "The split is by registered domain"
+    assert data_facts(report)["times"] == data_facts(report)["past"] == ""
+    times = {
+        name: {"first": f"2026-0{month}-01T00:00:00Z", "last": f"2026-0{month}-28T09:00:00Z"}
+        for month, name in enumerate(("train", "validation", "test"), start=1)
+    }
+    timed = replace(report, split="time", times=times, past_domains={"test": 1200, "validation": 7})
+    facts = data_facts(timed)
+    assert facts["split"] == "The split is by time"
+    assert facts["times"] == (
+        "train from 2026-01-01 to 2026-01-28; validation from 2026-02-01 to 2026-02-28; test from"
+        " 2026-03-01 to 2026-03-28"
+    )
+    told = "Rows whose domain the past knows, 1,200 in test and 7 in validation, "
+    assert facts["past"] == f"{told}are kept: see the slices."
+    removed = replace(timed, dropped={**report.dropped, "past_domain": 1207})
+    assert data_facts(removed)["past"] == f"{told}were removed."
+
+
+def test_months_are_a_table_only_where_rows_have_a_time() -> None:
+    slices = made_up.findings().evidence.slices
+    scores = dict(zip(JUDGED, (0.91, 0.92, 0.93, 0.94), strict=True))
+    month = MonthScores("2026-03", 1200, 300, dict.fromkeys(JUDGED, 0.5), scores, scores)
+    text = rendered(slices=as_json(replace(slices, months=(month,)))).text
+    assert "Month by month" in text
+    assert "2026-03 1,200 25.0 % 0.910 0.500 0.910 0.920 0.500 0.920" in text
+    assert "Month by month" not in rendered().text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"wanted_f1": True}, "each model’s threshold is the one with the best F1: compression"),
+        (
+            {"wanted_precision": WantedPrecision(0.9, 0.02)},
+            "is the lowest where 90 % of what is called phishing would be, if 2 % of the URLs were",
+        ),
+    ],
+    ids=["f1", "precision"],
+)
+def test_the_rule_of_the_threshold_is_named(wanted: dict[str, Any], words: str) -> None:
+    asked = as_json(replace(made_up.findings().evidence.calibration, **wanted))
+    assert words in rendered(calibration=asked).text
+
+
 def test_a_wanted_rate_is_named() -> None:
     wanted = as_json(replace(made_up.findings().evidence.calibration, wanted_fpr=0.01))
-    assert "at most 1 % of the safe validation rows" in rendered(calibration=wanted).text
+    assert "at most 1 % of the safe rows pass" in rendered(calibration=wanted).text
     assert "Every model says phishing from probability 0.5." in rendered().text
 
 

@@ -134,3 +134,28 @@ def test_top_level_domains_are_ordered_by_rows_and_then_by_name() -> None:
     for order in (texts, texts[::-1]):
         suffixes = [part for part in parts(*order) if part[0] == "top-level domain"]
         assert [(value, sum(rows)) for _, value, rows in suffixes] == list(expected.items())
+
+
+def months_of(*days: str) -> dict[str, list[bool]]:
+    table = with_domains(*(f"a{number}.com" for number in range(len(days))))
+    times = pl.Series(days).str.to_datetime("%Y-%m-%d")
+    cut = dict(traits(table["text"], table["domain"], NOTHING, times))
+    return {value: rows.to_list() for value, rows in cut["month"].items() if rows.any()}
+
+
+def test_months_are_in_order_and_each_row_has_one() -> None:
+    found = months_of("2026-02-28", "2025-12-01", "2026-02-01", "2025-12-31")
+    assert found == {"2025-12": [False, True, False, True], "2026-02": [True, False, True, False]}
+    assert list(found) == ["2025-12", "2026-02"]
+
+
+def test_of_many_months_the_earliest_share_a_value() -> None:
+    days = [f"{year}-{month:02}-15" for year in (2024, 2025, 2026) for month in range(1, 11)]
+    found = months_of(*days)
+    assert len(found) == 25
+    assert found["before 2024-07"] == [day < "2024-07" for day in days]
+    assert [sum(rows) for rows in zip(*found.values(), strict=True)] == [1] * 30
+
+
+def test_without_times_there_are_no_months() -> None:
+    assert "month" not in values_of("a.com")

@@ -3,12 +3,12 @@
 import pytest
 
 from helpers.models import classifier
+from helpers.training import training_params
 from minnow.errors import MemoryShortage
 from minnow.models.batching import Encoded
 from minnow.training.memory import explaining_memory, training_memory
-from minnow.training.params import TrainingParams
 
-PARAMS = TrainingParams(epochs=1, batch_size=8, learning_rate=1.0e-3, warmup=0.0, weight_decay=0.0)
+PARAMS = training_params()
 
 
 def test_the_estimate_is_what_is_worked_by_hand() -> None:

@@ -24,6 +24,7 @@ from helpers.training import (
     digest,
     encoded,
     loss_killed_at,
+    scored,
     task,
     tiny_model,
     train,
@@ -177,7 +178,7 @@ def test_token_ids_beyond_the_embeddings_are_refused() -> None:
         fit(
             tiny_model(),
             Examples(encoded([[1, 60]]), Targets(torch.tensor([0]))),
-            Validation(VALIDATION, accuracy),
+            Validation(VALIDATION, scored(accuracy)),
             Objective(hard_loss),
             Schedule(training_params(), 0),
             Job("test", FLOAT32),
@@ -257,7 +258,7 @@ def test_a_guides_own_weights_are_trained() -> None:
     fit(
         tiny_model(),
         Examples(texts, Targets(labels)),
-        Validation(VALIDATION, accuracy),
+        Validation(VALIDATION, scored(accuracy)),
         Objective(hard_loss, guide),
         Schedule(training_params(), 0),
         Job("test", FLOAT32),

@@ -1,7 +1,7 @@
 """params.yaml: read here and nowhere else, and turned into one frozen, validated object per stage.
 
-A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names` or a `Raw`, marked
-with where it stands:
+A stage's file holds its `Params` class. Each field of it is a `Block`, a `Names`, a `OneName` or a
+`Raw`, marked with where it stands:
 
     class Params(StageParams):
         student: Annotated[StudentParams, "presets.*.student"]
@@ -19,12 +19,12 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from minnow.core.bounds import Threads
+from minnow.core.bounds import Share, Threads
 from minnow.core.plain_yaml import is_plain_number, read_yaml
 from minnow.errors import MinnowError, listed, nearest, shortened, together
 from minnow.layout import Layout
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Kernels = Literal["native", "portable"]
 # What becomes the name of a file or folder.
 PLAIN_NAME = r"[A-Za-z0-9_-]{1,64}"
@@ -57,6 +57,12 @@ class Names(RootModel[list[NameT]], Generic[NameT]):
         return self
 
 
+class OneName(RootModel[NameT], Generic[NameT]):
+    """One name in params.yaml from a closed set, `OneName[Literal[...]]`."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
 class Raw(RootModel[Any]):
     """A block that a stage shows as it stands, and does not read."""
 
@@ -78,6 +84,43 @@ class RuntimeParams(Block):
                 "kernels 'portable' are for CPUs: set device to cpu or kernels to native"
             )
         return self
+
+
+# What chooses epochs, recovery and sweeps, on validation.
+SelectName = Literal["f1", "average_precision", "roc_auc", "accuracy", "log_loss"]
+Select = OneName[SelectName]
+
+
+class PrecisionParams(Block):
+    """A share of what is called phishing that shall be phishing, where `prevalence` of the URLs
+    are.
+    """
+
+    wanted: Share
+    prevalence: Share
+
+
+class ThresholdParams(Block):
+    """From where on a URL counts as phishing: probability 0.5, or what validation says of a rate
+    of false alarms, of F1, or of a precision.
+    """
+
+    fpr: Share | None
+    f1: bool
+    precision: PrecisionParams | None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        given = [name for name in ("fpr", "f1", "precision") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} are given, and one rule sets the threshold: keep one, set"
+                " fpr and precision to null and f1 to false otherwise"
+            )
+        return self
+
+
+EVEN_ODDS = ThresholdParams(fpr=None, f1=False, precision=None)
 
 
 class StageParams(BaseModel):

@@ -18,6 +18,11 @@ from minnow.core import kernels
 from minnow.core.params import Precision, RuntimeParams
 from minnow.errors import MinnowError, tell
 
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 # A product of the size that a batch of texts has in a model of BERT's width.
 PRODUCT = (512, 768, 768)
 # For how long each dtype is tried, twice.
@@ -36,7 +41,7 @@ class Runtime:
 
     @property
     def mixed(self) -> bool:
-        """Whether weights are kept in float32 beside a bfloat16 working copy."""
+        """Whether weights are kept in float32 beside a working copy in 16 bits."""
         return self.dtype != torch.float32
 
     @property
@@ -50,12 +55,19 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
     dtype.
 
     Raises:
-        MinnowError: CUDA is asked for and there is none.
+        MinnowError: CUDA is asked for and there is none, or float16 and there is only a CPU.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
         raise MinnowError(
             "runtime.device is 'cuda' and torch sees no GPU; use 'auto' or 'cpu', or install a CUDA"
             " build"
+        )
+    cuda = params.device != "cpu" and params.kernels == "native" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    if params.precision == "float16" and not cuda:
+        raise MinnowError(
+            "runtime.precision is 'float16' and the device is a CPU, which has no fast float16; use"
+            " 'float32', 'bfloat16' or 'auto', or a GPU with kernels 'native'"
         )
     _quieten()
     if params.kernels == "portable":
@@ -66,8 +78,6 @@ def start(params: RuntimeParams, *, seed: int = 0) -> Runtime:
     random.seed(seed)
     np.random.seed(seed)  # libraries read the global generator
     torch.manual_seed(seed)
-    cuda = params.device != "cpu" and params.kernels == "native" and torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
     if cuda:
         # Under `warn_only` the fused kernels' backward passes stay non-deterministic. cuDNN's takes
         # half a second as well for each new length of a batch (measured on an H100).
@@ -81,19 +91,22 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype that `precision` asks for; `auto` takes the one that is clearly faster."""
     if precision == "auto":
         return faster_dtype(device.type)
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return DTYPES[precision]
 
 
 @functools.cache
 def faster_dtype(device_type: str) -> torch.dtype:
-    """Return bfloat16 where its matrix products are at least CLEARLY times as fast as float32's.
+    """Return the dtype whose matrix products are clearly faster than float32's, if there is one.
 
-    A CPU is tried, since one that has bfloat16 instructions may still be slower with them. Of a GPU
-    the generation decides (compute capability 8.0 and later).
+    A CPU is tried, since one that has bfloat16 instructions may still be slower with them than
+    CLEARLY. Of a GPU the generation decides: bfloat16 where it has it (compute capability 8.0 and
+    later), else float16 where it is fast (7.0 and later).
     """
     if device_type == "cuda":
-        has_bfloat16 = torch.cuda.get_device_capability() >= (8, 0)
-        return torch.bfloat16 if has_bfloat16 else torch.float32
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        fast = torch.cuda.get_device_capability() >= (7, 0)
+        return torch.float16 if fast else torch.float32
     dtypes = (torch.float32, torch.bfloat16)
     rates = [max(pair) for pair in zip(*(map(product_rate, dtypes) for _ in range(2)), strict=True)]
     chosen = torch.bfloat16 if rates[1] >= CLEARLY * rates[0] else torch.float32

@@ -15,7 +15,7 @@ class Columns:
     """Which columns to read, and which of their labels mean what.
 
     `negative` None stands for the one other label there is; without `split` no splits are
-    published.
+    published, and without `time` nobody knows when a row was seen.
     """
 
     text: str
@@ -23,11 +23,12 @@ class Columns:
     positive: Label
     negative: Label | None = None
     split: str | None = None
+    time: str | None = None
 
     @property
     def named(self) -> dict[str, str]:
         """Our name → the file's name."""
-        names = {"text": self.text, "label": self.label, "split": self.split}
+        names = {"text": self.text, "label": self.label, "split": self.split, "time": self.time}
         return {ours: theirs for ours, theirs in names.items() if theirs is not None}
 
     def remedy(self, ours: str) -> str:

@@ -118,7 +118,7 @@ def load_sets(
 
 
 def file_columns(params: DataParams) -> Columns:
-    """Return which columns an extra file has: the preset's own, without a split.
+    """Return which columns an extra file has: the preset's own, without a split and a time.
 
     A preset of generated data names none. There they are those of prepared splits: `text` and
     `label`, 1 for phishing.
@@ -126,5 +126,5 @@ def file_columns(params: DataParams) -> Columns:
     return (
         Columns("text", "label", 1)
         if params.source == "synthetic"
-        else replace(params.columns, split=None)
+        else replace(params.columns, split=None, time=None)
     )

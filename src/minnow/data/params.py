@@ -16,11 +16,11 @@ FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
     "hub": {
         "required": ("id", "text_column", "label_column", "positive_label"),
-        "optional": ("revision", "config", "split_column", "negative_label"),
+        "optional": ("revision", "config", "split_column", "time_column", "negative_label"),
     },
     "file": {
         "required": ("path", "text_column", "label_column", "positive_label"),
-        "optional": ("test_path", "split_column", "negative_label"),
+        "optional": ("test_path", "split_column", "time_column", "negative_label"),
     },
 }
 
@@ -40,12 +40,14 @@ class DataParams(Block):
     text_column: Name | None
     label_column: Name | None
     split_column: Name | None
+    time_column: Name | None
     positive_label: ClassName | None
     negative_label: ClassName | None
     rows: Rows | None
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] | None
     move_scheme: bool
-    split: Literal["domain", "random"]
+    split: Literal["domain", "random", "time"]
+    past_domains: Literal["remove", "mark"]
     validation: Share
     test: Share
 
@@ -60,6 +62,19 @@ class DataParams(Block):
                 raise ValueError(f"source {self.source} needs {name}, which is null")
             if given and name not in known["required"] + known["optional"]:
                 raise ValueError(f"source {self.source} has no use for {name}; set {name}: null")
+        return self
+
+    @model_validator(mode="after")
+    def _goes_by_time_alone(self) -> Self:
+        if self.split != "time":
+            return self
+        if self.source == "synthetic":
+            raise ValueError("source synthetic has no times; set split: domain or random")
+        if self.time_column is None:
+            raise ValueError("split time needs time_column, which is null")
+        for name in ("split_column", "test_path"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"split time cuts all rows by time alone; set {name}: null")
         return self
 
     @model_validator(mode="after")
@@ -91,4 +106,5 @@ class DataParams(Block):
             self.positive_label,
             self.negative_label,
             self.split_column,
+            self.time_column,
         )

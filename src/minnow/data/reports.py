@@ -36,7 +36,9 @@ class PrepareReport:
 
     `kept` holds rows by split and class, `domains` the registered domains by split, `carved` the
     splits that the source does not publish, `leak` the share of test rows whose registered domain
-    stands in train. `uneven` has a sentence for each split that is far from what was asked.
+    stands in train. `uneven` has a sentence for each split that is far from what was asked. `times`
+    are the first and the last of each split, and `past_domains` the rows by split whose domain an
+    earlier split has; None where rows have no time, or are not split by it.
     """
 
     source: str
@@ -54,14 +56,17 @@ class PrepareReport:
     test_file: FixedTest | None
     hub: HubOrigin | None
     uneven: Sequence[str] = ()
+    times: Mapping[str, Mapping[str, str]] | None = None
+    past_domains: Counts | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub, and
-        `uneven` only where there is anything to say.
+        the last three only where there is anything to say.
         """
         document = asdict(self)
-        if not self.uneven:
-            del document["uneven"]
+        for name in ("uneven", "times", "past_domains"):
+            if not document[name]:
+                del document[name]
         origin = document.pop("hub") or {}
         if origin.get("config") is None:
             origin.pop("config", None)

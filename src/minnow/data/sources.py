@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from minnow.core import hub
-from minnow.data import synthetic
+from minnow.data import synthetic, times
 from minnow.data.columns import Columns, Texts, as_strings
 from minnow.data.files import read_file
 from minnow.data.labels import label_mapping, label_text
@@ -23,8 +23,8 @@ from minnow.layout import Layout
 
 @dataclass(frozen=True)
 class Source:
-    """Loaded rows with columns `text`, `label` (Int8 or null) and `split` (null where none is
-    published).
+    """Loaded rows with columns `text`, `label` (Int8 or null), `split` (null where none is
+    published) and, where the source has it, `time` (UTC).
     """
 
     rows: pl.DataFrame
@@ -46,7 +46,7 @@ def load_file(path: Path, test_path: Path | None, *, columns: Columns, folder: P
 
     Raises:
         MinnowError: a file is missing, empty, unreadable or lacks a column; labels outside the
-        mapping.
+        mapping; a time is missing or is none.
     """
     tables = [_picked(path, columns, path.name, folder)]
     if test_path is not None:
@@ -97,10 +97,12 @@ def hub_table(folder: Path, name: str, columns: Columns, config: str | None) -> 
 def _picked(
     path: Path, columns: Columns, name: str, folder: Path, published: str | None = None
 ) -> pl.DataFrame:
-    """Return a file's columns `text, label, split` as strings; rows of a `published` split without
-    a column carry it.
+    """Return a file's columns `text, label, split` as strings, and `time` where there is one; rows
+    of a `published` split without a column carry it.
     """
     picked = as_strings(read_file(path, columns, folder, name), columns.named)
+    if columns.time is not None:
+        picked = picked.with_columns(times.times_of(picked["time"], columns.time, name))
     if columns.split is None:
         return _rows(picked, published)
     return picked.with_columns(pl.col("split").fill_null(""))

@@ -4,13 +4,14 @@ All of it is pure, and nothing depends on the order of the rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 import polars as pl
 
+from minnow.data import times
 from minnow.data.cleaning import cleaned
 from minnow.data.evenness import uneven
 from minnow.data.params import DataParams
@@ -42,7 +43,11 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     Raises:
         MinnowError: unknown split names, one class only, or too few rows for a split.
     """
-    rows, changed = cleaned(_with_split_names(source.rows), move_scheme=params.move_scheme)
+    by_time = params.split == "time"
+    named = source.rows
+    if by_time:  # nobody else's splits count
+        named = named.with_columns(pl.lit(None, pl.String).alias("split"))
+    rows, changed = cleaned(_with_split_names(named), move_scheme=params.move_scheme)
     fixed, fixed_report = _fixed_test(source.test, move_scheme=params.move_scheme)
     published = set(rows["split"].drop_nulls()) | ({"test"} if fixed is not None else set())
     usable, dropped = usable_rows(rows, None if fixed is None else fixed["key"])
@@ -54,10 +59,15 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
     )
     shares = {"test": params.test, "validation": params.validation}
     carved = {name: share for name, share in shares.items() if name not in published}
-    placed = assigned(usable, method=params.split, seed=params.seed, shares=carved)
-    tables = _tables(placed, fixed)
+    if by_time:
+        placed = _placed_by_time(usable, carved, remove_past=params.past_domains == "remove")
+    else:
+        rows_in = assigned(usable, method=params.split, seed=params.seed, shares=carved)
+        free = rows_in.filter(_free(usable["split"]))
+        placed = Placed(rows_in, uneven(free, carved) if carved else ())
+    tables = _tables(placed.rows, fixed)
     kept = {name: class_counts(table) for name, table in tables.items()}
-    _require_filled(kept)
+    _require_filled(kept, by_time=by_time)
     report = PrepareReport(
         source=params.source,
         file=None if params.path is None else PurePosixPath(params.path).name,
@@ -66,16 +76,41 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
         seed=params.seed,
         rows_read=rows.height,
         cleaned=changed,
-        dropped=dropped,
+        dropped={**dropped, **placed.dropped},
         kept=kept,
         domains={name: table["domain"].n_unique() for name, table in tables.items()},
         leak=round(leak(tables["train"], tables["test"]), 4),
         carved=sorted(carved),
         test_file=fixed_report,
         hub=source.hub,
-        uneven=uneven(placed.filter(_free(usable["split"])), carved) if carved else (),
+        uneven=placed.uneven,
+        times=times.ranges(tables) if params.time_column is not None else None,
+        past_domains=placed.past_domains,
     )
     return Prepared(tables, report)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Rows with the split that each is in, and what is told of it: a sentence for each split that
+    is far from what was asked, rows dropped since, and rows whose domain the past knows, by split.
+    """
+
+    rows: pl.DataFrame
+    uneven: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    past_domains: Mapping[str, int] | None = None
+
+
+def _placed_by_time(
+    rows: pl.DataFrame, shares: Mapping[str, float], *, remove_past: bool
+) -> Placed:
+    placed = times.in_order(rows, shares)
+    known, sentences = times.known_before(placed), times.off_share(placed, shares)
+    past = {name: int(known.filter(placed["split"] == name).sum()) for name in shares}
+    if not remove_past:
+        return Placed(placed, sentences, past_domains=past)
+    return Placed(placed.filter(~known), sentences, {"past_domain": int(known.sum())}, past)
 
 
 def _with_split_names(rows: pl.DataFrame) -> pl.DataFrame:
@@ -103,8 +138,8 @@ def usable_rows(
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Drop what cannot be used, and return what is left, by `id`, with the rows dropped per reason.
 
-    Of a duplicate the one in test stays before validation before train. `test_keys` are a separate
-    test file's.
+    Of a duplicate the one in test stays before validation before train, then the earliest.
+    `test_keys` are a separate test file's.
     """
     label, key, split = pl.col("label"), pl.col("key"), pl.col("split")
     rank = split.replace_strict({"test": 0, "validation": 1}, default=2)
@@ -119,7 +154,7 @@ def usable_rows(
         "duplicate": ~key.is_first_distinct(),
     }
     ordered = rows.with_columns(row_ids(rows["key"]).alias("id")).sort(
-        "id", rank, "text", "scheme", "label"
+        "id", rank, *_time(rows), "text", "scheme", "label"
     )
     return filtered(ordered, unwanted)
 
@@ -170,12 +205,17 @@ def _fixed_test(
     return table.with_columns(row_ids(table.select(unique).to_series()).alias("id")), report
 
 
+def _time(rows: pl.DataFrame) -> list[str]:
+    """Return the column of times, if there is one."""
+    return [name for name in rows.columns if name == "time"]
+
+
 def _tables(rows: pl.DataFrame, fixed: pl.DataFrame | None) -> dict[str, pl.DataFrame]:
     parts = {name: rows.filter(pl.col("split") == name) for name in SPLITS}
     if fixed is not None:
         parts["test"] = fixed
     return {
-        name: part.select("id", "text", "label", "domain", "scheme").sort("id")
+        name: part.select("id", "text", "label", "domain", "scheme", *_time(part)).sort("id")
         for name, part in parts.items()
     }
 
@@ -206,15 +246,15 @@ def leak(train: pl.DataFrame, test: pl.DataFrame) -> float:
     return float(shared or 0)
 
 
-def _require_filled(kept: Mapping[str, Mapping[str, int]]) -> None:
+def _require_filled(kept: Mapping[str, Mapping[str, int]], *, by_time: bool) -> None:
+    other = "`past_domains: mark`" if by_time else "another `seed`, or `split: random`"
     total = sum(sum(counts.values()) for counts in kept.values())
     for split, counts in kept.items():
         for name, count in counts.items():
             if not count:
                 raise MinnowError(
                     f"too few rows: {split} has no {name} row ({_counted(kept)}; {total} rows in"
-                    " all); give more rows, or set other shares `validation` and `test`, another"
-                    " `seed`, or `split: random`"
+                    f" all); give more rows, or set other shares `validation` and `test`, {other}"
                 )
 
 

@@ -37,9 +37,13 @@ from minnow.progress import row_bar
 
 INDEX = "states.json"
 ROWS = "rows.parquet"
-# A stored number takes two bytes: bfloat16 as it was computed, float32 rounded to float16. NumPy
+# A stored number takes two bytes: 16 bits as they were computed, float32 rounded to float16. NumPy
 # has no bfloat16.
-STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
+STORED = {
+    torch.bfloat16: torch.bfloat16,
+    torch.float16: torch.float16,
+    torch.float32: torch.float16,
+}
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 BYTES = 2
 # The out, and DVC's copy of it.

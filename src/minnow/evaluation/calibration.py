@@ -1,17 +1,14 @@
-"""What validation teaches about a model's use: the temperature of its probabilities, and its
-decision threshold.
+"""What validation teaches about a model's use: the temperature of its probabilities, and what its
+decision threshold does.
 """
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from minnow.errors import MinnowError
 from minnow.evaluation import metrics
-from minnow.evaluation.bootstrap import CONFIDENCE, Ranked
+from minnow.evaluation.bootstrap import CONFIDENCE
 from minnow.evaluation.calibration_records import Calibration, Decision, Quality, QualityChange
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.thresholds import Rule, threshold_draws
-from minnow.evaluation.units import JudgedRows, Units
 
 # Temperatures beyond these say that validation is separated perfectly, or not at all.
 LOWEST, HIGHEST = 0.05, 20.0
@@ -42,40 +39,6 @@ def quality(margins: Array, labels: Array) -> Quality:
         brier=rounded(metrics.brier(margins, labels)),
         nll=rounded(metrics.log_loss(margins, labels)),
     )
-
-
-def decision_threshold(margins: Array, labels: Array, rule: Rule | None) -> float:
-    """Return the margin above which a row is called phishing: probability 0.5, or what a rule takes
-    on these rows.
-
-    Raises:
-        MinnowError: there are too few safe rows for so small a rate of false positives.
-    """
-    if rule is None:
-        return metrics.EVEN
-    if rule.fpr is not None:
-        return at_false_positives(margins, labels, rule.fpr)
-    rows = JudgedRows(labels, Units.rows(len(labels)))
-    once = np.ones((len(labels), 1), dtype=np.int32)
-    return float(threshold_draws(rule, Ranked.of(margins, rows), once)[0])
-
-
-def at_false_positives(margins: Array, labels: Array, fpr: float) -> float:
-    """Return the lowest margin that at most the share `fpr` of the safe rows exceeds.
-
-    Raises:
-        MinnowError: there are too few safe rows for so small a rate.
-    """
-    threshold = metrics.threshold_at_fpr(margins, labels, fpr)
-    if threshold is None:
-        safe = int((labels == 0).sum())
-        # One safe row must be left that is not accused.
-        lowest = f"{np.ceil(1e4 / safe) / 1e4:g} or more, or " if safe > 1 else ""
-        raise MinnowError(
-            f"evaluate.threshold.fpr is {fpr} and validation has {safe} safe rows, of which that"
-            f" allows {metrics.allowed_false_positives(safe, fpr)}; set {lowest}null"
-        )
-    return threshold
 
 
 def calibrated(

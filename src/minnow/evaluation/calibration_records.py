@@ -1,9 +1,9 @@
 """What evaluation says of probabilities and thresholds, as frozen records. Light: no numpy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from minnow.evaluation.records import Strict
+from minnow.evaluation.records import OPTIONAL, Strict
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,19 @@ class Calibration(Strict):
 
 
 @dataclass(frozen=True)
+class WantedPrecision(Strict):
+    """A precision, and the share of phishing at which it is wanted."""
+
+    wanted: float
+    prevalence: float
+
+
+@dataclass(frozen=True)
 class Calibrations(Strict):
-    """metrics/evidence/calibration.json; `wanted_fpr` None asks for a threshold at probability
-    0.5.
-    """
+    """metrics/evidence/calibration.json; without a `wanted_…` the threshold is probability 0.5."""
 
     ece_bins: int
     wanted_fpr: float | None
     models: Mapping[str, Calibration]
+    wanted_f1: bool = field(default=False, metadata=OPTIONAL)
+    wanted_precision: WantedPrecision | None = field(default=None, metadata=OPTIONAL)

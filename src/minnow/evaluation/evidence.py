@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import binomtest
 
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.evaluation import bootstrap, calibration, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
+from minnow.evaluation.drawn_thresholds import drawn_by_rules
 from minnow.evaluation.hops import hops_between
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Outcome, Resampled, guesses_of
@@ -21,7 +23,6 @@ from minnow.evaluation.records import (
     SampleFacts,
     Unmeasured,
 )
-from minnow.evaluation.thresholds import Rule, drawn_by_rules
 from minnow.evaluation.units import (
     JudgedRows,
     Units,
@@ -119,13 +120,17 @@ def thresholds_of(outcome: Outcome, validation: JudgedRows) -> dict[str, float]:
     }
 
 
-def rules_of(outcome: Outcome, validation: JudgedRows) -> dict[str, Rule]:
+def rules_of(outcome: Outcome, validation: JudgedRows) -> dict[str, ThresholdParams]:
     """Return the rules by which validation sets thresholds of the model, by the threshold's
     name.
     """
     fixed = thresholds_of(outcome, validation)
-    rules = {name: Rule(fpr=fpr) for name, fpr in OPERATING_POINTS.items() if name in fixed}
-    return rules if outcome.rule is None else {**rules, "decision": outcome.rule}
+    rules = {
+        name: ThresholdParams(fpr=fpr, f1=False, precision=None)
+        for name, fpr in OPERATING_POINTS.items()
+        if name in fixed
+    }
+    return rules if outcome.rule == EVEN_ODDS else {**rules, "decision": outcome.rule}
 
 
 # Estimates

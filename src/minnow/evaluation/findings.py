@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import fields
 
+from minnow.core.params import ThresholdParams
 from minnow.evaluation import bootstrap, calibration, comparison, metrics
-from minnow.evaluation.calibration_records import Calibrations
+from minnow.evaluation.calibration_records import Calibrations, WantedPrecision
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import (
@@ -41,9 +42,9 @@ def calibration_report(
     *,
     validation: JudgedRows,
     test: JudgedRows,
-    wanted_fpr: float | None,
+    rule: ThresholdParams,
 ) -> Calibrations:
-    """Return what validation set for each model, and what that does on test."""
+    """Return what validation set for each model by `rule`, and what that does on test."""
     models = {
         name: calibration.calibrated(
             validation=(outcome.validation, validation.labels),
@@ -52,7 +53,8 @@ def calibration_report(
         )
         for name, outcome in outcomes.items()
     }
-    return Calibrations(metrics.ECE_BINS, wanted_fpr, models)
+    precision = None if rule.precision is None else WantedPrecision(**rule.precision.model_dump())
+    return Calibrations(metrics.ECE_BINS, rule.fpr, models, rule.f1, precision)
 
 
 def unpaired(model: str, one: Assessment, other: Assessment) -> AgainstPipeline:

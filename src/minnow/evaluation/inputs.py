@@ -3,10 +3,11 @@
 import numpy as np
 
 from minnow.core.files import read_json
+from minnow.core.selection import Selection
 from minnow.core.tables import read_logits, read_table
-from minnow.evaluation import calibration, metrics
+from minnow.core.thresholds import decision_threshold
+from minnow.evaluation import metrics
 from minnow.evaluation.records import Headline
-from minnow.evaluation.thresholds import Rule
 from minnow.layout import Layout
 
 
@@ -30,20 +31,21 @@ def needed_bytes(layout: Layout, model: str) -> int:
     return sum(int(file["bytes"]) for file in read_json(layout.manifest(model))["files"].values())
 
 
-def headline_of(layout: Layout, model: str, rule: Rule | None) -> Headline:
-    """Return the flat metrics of one model, at the threshold that a rule asks for."""
+def headline_of(layout: Layout, model: str, selection: Selection) -> Headline:
+    """Return the flat metrics of one model, at the threshold that validation sets."""
     test, validation = (
         (logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation")
     )
     return metrics.headline(
         test=test,
         validation=validation,
-        threshold=calibration.decision_threshold(
-            metrics.margins_of(validation[0]), validation[1], rule
+        threshold=decision_threshold(
+            metrics.margins_of(validation[0]), validation[1], selection.rule
         ),
         parameters=read_json(layout.manifest(model))["parameters"],
         size=needed_bytes(layout, model),
         teacher_size=needed_bytes(layout, "teacher"),
+        validation_score=None if selection.by == "f1" else selection.score(*validation).value,
     )
 
 

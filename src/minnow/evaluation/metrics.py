@@ -6,27 +6,30 @@ which would tie those above 37: they all round to 1. A threshold is a margin too
 0.5, and a row is called phishing above it.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 from sklearn import metrics as sk
 
-from minnow.core.selection import validation_f1
+from minnow.core.selection import f1_at
+from minnow.core.thresholds import DECIMALS as DECIMALS
+from minnow.core.thresholds import EVEN as EVEN
+from minnow.core.thresholds import Array as Array
+from minnow.core.thresholds import allowed_false_positives as allowed_false_positives
+from minnow.core.thresholds import threshold_at_f1 as threshold_at_f1
+from minnow.core.thresholds import threshold_at_fpr as threshold_at_fpr
+from minnow.core.thresholds import threshold_at_precision as threshold_at_precision
+from minnow.core.thresholds import written as written
 from minnow.evaluation.records import Headline
 
-DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.
 ECE_BINS = 15
 # Labels drawn in all, and how often for one set of rows, to see what a calibrated model scores.
 NULL_LABELS, NULL_REPEATS = 2_000_000, (20, 1_000)
-EVEN = 0.0
 # False positives that validation must be able to hold for a rate to be reported: fewer say nothing
 # of the threshold.
 LEAST_FALSE_POSITIVES = 5
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -80,30 +83,6 @@ def false_positive_rate(margins: Array, labels: Array, threshold: float) -> floa
 def true_positive_rate(margins: Array, labels: Array, threshold: float) -> float:
     """Return the share of phishing rows above the threshold: recall."""
     return float((margins[labels == 1] > threshold).mean())
-
-
-def threshold_at_fpr(margins: Array, labels: Array, fpr: float, *, least: int = 1) -> float | None:
-    """Return the lowest margin, in steps of 0.0001, that at most the share `fpr` of the safe rows
-    exceeds.
-
-    The step lets a threshold be written down and used as written. None where that share is less
-    than `least` rows.
-    """
-    safe = np.sort(margins[labels == 0])[::-1]
-    allowed = allowed_false_positives(len(safe), fpr)
-    return float(written(safe[allowed])) if least <= allowed < len(safe) else None
-
-
-def written(thresholds: Array) -> Array:
-    """Round thresholds up to DECIMALS, so that none lets more rows pass as written than it did
-    before.
-    """
-    return np.asarray(np.ceil(thresholds * 10**DECIMALS) / 10**DECIMALS)
-
-
-def allowed_false_positives(safe_rows: int, fpr: float) -> int:
-    """Return how many of so many safe rows may be called phishing at this false-positive rate."""
-    return math.floor(safe_rows * fpr + 1e-9)  # 300 · 0.01 is a little less than 3
 
 
 def bin_of(margins: Array) -> Array:
@@ -197,16 +176,16 @@ def headline(
     parameters: int,
     size: int,
     teacher_size: int,
+    validation_score: float | None = None,
 ) -> Headline:
     """Return the flat metrics of one model.
 
     `test` and `validation` are (logits, labels); sizes are bytes of all that the model needs to
-    run. validation_f1 is at probability 0.5 whatever the threshold: it chooses between models, not
-    how they are used.
+    run. `validation_score` is the number that chooses, where that is not F1 on validation.
     """
-    on_test, on_validation = ((margins_of(logits), labels) for logits, labels in (test, validation))
+    on_test, rest = ((margins_of(logits), labels) for logits, labels in (test, validation))
     scores = classification(*on_test, threshold)
-    share, _ = tpr_at_fpr(0.01, validation=on_validation, test=on_test)
+    share, _ = tpr_at_fpr(0.01, validation=rest, test=on_test)
     return Headline(
         accuracy=scores.accuracy,
         precision=scores.precision,
@@ -215,10 +194,11 @@ def headline(
         roc_auc=scores.roc_auc,
         tpr_at_fpr_1pct=None if share is None else rounded(share),
         ece=rounded(expected_calibration_error(*on_test)),
-        validation_f1=rounded(validation_f1(*validation)),
+        validation_f1=rounded(f1_at(*rest, threshold)),
         size_mb=rounded(size / 1e6),
         parameters=parameters,
         compression_x=rounded(teacher_size / size),
+        validation_score=None if validation_score is None else rounded(validation_score),
     )
 
 

@@ -1,18 +1,19 @@
 """All models judged together: on the test split, on further sets, and beside controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from minnow.controls import definitions
 from minnow.controls.definitions import Finished
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.tables import read_logits, read_table
+from minnow.core.thresholds import decision_threshold, short_of
 from minnow.errors import MinnowError
-from minnow.evaluation import calibration, evidence, findings, inputs, metrics, results
+from minnow.evaluation import evidence, findings, inputs, metrics, results
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.params import Unit
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
-from minnow.evaluation.thresholds import Rule
 from minnow.evaluation.units import JudgedRows
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
@@ -26,7 +27,7 @@ class Judging:
     layout: Layout
     method: Method
     unit: Unit | None = None
-    rule: Rule | None = None
+    rule: ThresholdParams = EVEN_ODDS
 
     def rows(self, split: str) -> JudgedRows:
         """Return labels and units of a split."""
@@ -39,7 +40,7 @@ class Judging:
             for split in ("validation", "test")
         )
         labels = inputs.labels_of(self.layout, "validation")
-        threshold = calibration.decision_threshold(validation, labels, self.rule)
+        threshold = decision_threshold(validation, labels, self.rule)
         return Outcome(validation, test, threshold, self.rule)
 
     def assess(self, outcomes: Mapping[str, Outcome], test: JudgedRows) -> Assessment:
@@ -53,6 +54,17 @@ class Judging:
             hops=(*HOPS, *AGAINST_BASELINE),
             method=self.method,
         )
+
+
+def unmet(outcomes: Mapping[str, Outcome], labels: metrics.Array) -> Iterator[str]:
+    """Yield a sentence for each model whose threshold falls short of the precision wanted on
+    validation, whose labels these are.
+    """
+    for model, outcome in outcomes.items():
+        wanted = outcome.rule.precision
+        said = wanted and short_of(outcome.validation, labels, wanted)
+        if said:
+            yield f"{model}: {said}"
 
 
 def on_extra_sets(judging: Judging, outcomes: Mapping[str, Outcome]) -> dict[str, ExtraResult]:
@@ -133,13 +145,13 @@ def require_same_rows(control: Finished, layout: Layout, name: str) -> None:
         )
 
 
-def of_control(control: Finished, model: str, rule: Rule | None) -> Outcome:
-    """Return the margins of a control's model on its own splits, and the threshold that its
-    validation sets.
+def of_control(control: Finished, model: str, rule: ThresholdParams) -> Outcome:
+    """Return the margins of a control's model on its own splits, and the threshold that `rule`
+    takes from its validation.
     """
     validation, test = (
         metrics.margins_of(control.logits[model][split]) for split in ("validation", "test")
     )
     labels = control.rows["validation"]["label"].to_numpy()
-    threshold = calibration.decision_threshold(validation, labels, rule)
+    threshold = decision_threshold(validation, labels, rule)
     return Outcome(validation, test, threshold, rule)

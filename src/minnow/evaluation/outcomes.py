@@ -5,9 +5,9 @@ every resample.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.thresholds import Rule
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Outcome:
     """One model's margins (rows,) on validation and on a test set, and the margin above which it
     says phishing.
 
-    `rule` is what validation was asked for when it set that threshold, None for probability 0.5.
+    `rule` took that threshold from validation.
     """
 
     validation: Array
     test: Array
     threshold: float
-    rule: Rule | None = None
+    rule: ThresholdParams = EVEN_ODDS
 
 
 @dataclass(frozen=True)

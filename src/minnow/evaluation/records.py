@@ -4,7 +4,7 @@ A record is a frozen dataclass whose fields are the keys of its JSON. Light: no 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict
@@ -15,6 +15,8 @@ WHOLE_WAY = ("teacher", "quantized")
 # allowed.
 RIVALS = ("baseline", "no_teacher")
 Verdict = Literal["better", "non_inferior", "worse_margin_open", "inferior", "undecided"]
+# A field that JSON leaves out where it is its default.
+OPTIONAL = {"optional": True}
 # Bytes by model and part; `total` is all that the model needs to run.
 Sizes = Mapping[str, Mapping[str, int]]
 
@@ -30,7 +32,9 @@ class Headline(Strict):
     """metrics/<model>.json: the flat metrics of one model, at its decision threshold, on test.
 
     Its fields are the list of metric names. `tpr_at_fpr_1pct` is None where validation has too few
-    safe rows, `validation_f1` is at probability 0.5, `size_mb` counts 10⁶ bytes.
+    safe rows, `validation_f1` is at the threshold as well, `size_mb` counts 10⁶ bytes.
+    `validation_score` is the number that chooses, the higher the better; None and left out of the
+    file where that is `validation_f1`.
     """
 
     accuracy: float
@@ -44,6 +48,7 @@ class Headline(Strict):
     size_mb: float
     parameters: int
     compression_x: float
+    validation_score: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class DataReport(Foreign):
     """
 
     source: Literal["synthetic", "hub", "file"]
-    split: Literal["domain", "random"]
+    split: Literal["domain", "random", "time"]
     rows_read: int
     dropped: Mapping[str, int]
     kept: Mapping[str, ClassRows]
@@ -69,6 +69,8 @@ class DataReport(Foreign):
     commit: str | None = None
     file: str | None = None
     move_scheme: bool = True
+    times: Mapping[str, Mapping[str, str]] | None = None
+    past_domains: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,11 @@ def from_json(record: type[RecordT], value: Any, origin: str) -> RecordT:
 def as_json(value: Any) -> Any:
     """Return a record, or what holds records, as JSON writes it."""
     if dataclasses.is_dataclass(value):
-        return {each.name: as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {
+            each.name: as_json(inner)
+            for each in dataclasses.fields(value)
+            if (inner := getattr(value, each.name)) != each.default or not each.metadata
+        }
     if isinstance(value, Mapping):
         return {key: as_json(inner) for key, inner in value.items()}
     return [as_json(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,10 +1,10 @@
 """What evaluation says of slices of the test rows, as frozen records. Light: no numpy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from minnow.evaluation.records import WHOLE_WAY, Domains, Strict, between
+from minnow.evaluation.records import OPTIONAL, WHOLE_WAY, Domains, Strict, between
 
 # A slice is hurt where its flips are less likely than this, were either direction equally likely,
 # with the number of slices looked at taken into account.
@@ -54,11 +54,24 @@ class SliceScore(Strict):
 
 
 @dataclass(frozen=True)
+class MonthScores(Strict):
+    """Test rows of a month, `2026-03`, and each model's scores on them."""
+
+    month: str
+    rows: int
+    phishing: int
+    accuracy: Mapping[str, float]
+    f1: Mapping[str, float]
+    recall: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Slices(Strict):
-    """metrics/evidence/slices.json: whom compression hurts."""
+    """metrics/evidence/slices.json: whom compression hurts, and when, if rows have a time."""
 
     small_below: int
     slices: tuple[SliceScore, ...]
+    months: tuple[MonthScores, ...] = field(default=(), metadata=OPTIONAL)
 
     @property
     def watched(self) -> list[SliceScore]:

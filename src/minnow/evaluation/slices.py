@@ -37,15 +37,16 @@ class Slice:
 
 
 def cut(test: pl.DataFrame, train_domains: pl.Series) -> list[Slice]:
-    """Return the slices that hold any row, trait by trait; but for lengths and top-level domains,
-    two values each.
+    """Return the slices that hold any row, trait by trait; but for lengths, top-level domains and
+    months, two values each.
 
-    `test` has columns `text` and `domain`; it does not matter whether its texts still carry a
-    scheme.
+    `test` has columns `text` and `domain`, and perhaps `time`, whose months are slices too; it does
+    not matter whether its texts still carry a scheme.
     """
+    times = test["time"] if "time" in test.columns else None
     return [
         Slice(name, value, rows.to_numpy())
-        for name, values in traits(test["text"], test["domain"], train_domains)
+        for name, values in traits(test["text"], test["domain"], train_domains, times)
         for value, rows in values.items()
         if rows.any()
     ]

@@ -1,7 +1,7 @@
 """Runs of benchmarks/real_data.py, and the metrics of the embedded preset, as tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from statistics import mean, stdev
 from typing import Any
 
@@ -10,7 +10,7 @@ from minnow.layout import SPLITS
 from minnow.report import verdicts
 from minnow.report.markdown import markdown_table
 
-COLUMNS = tuple(metric.name for metric in fields(Headline))
+COLUMNS = tuple(metric.name for metric in fields(Headline) if metric.default is MISSING)
 # The columns of a table over several seeds, for which there is less room.
 SEED_COLUMNS = (
     "accuracy",

@@ -17,6 +17,8 @@ from typing import Any, Self
 from minnow.layout import JUDGED, Layout
 
 CHOOSES, REPORTED = "validation_f1", "f1"
+# What chooses in place of F1, and the parameter that names it.
+OTHER_SCORE, SELECT = "validation_score", "select"
 SWEPT_MODELS = ("student", "quantized")
 MEASURES = [(model, key) for model in SWEPT_MODELS for key in (CHOOSES, REPORTED)]
 TITLES = {CHOOSES: "validation F1", REPORTED: "test F1"}
@@ -83,6 +85,7 @@ class Point:
     size_mb: float
     validation_f1: float
     f1: float
+    score: float | None = None  # what chooses, None where that is validation F1
 
 
 # Reading
@@ -195,17 +198,27 @@ def is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed"
 
 
+def chooser(runs: Sequence[Run]) -> str:
+    """Return the metric by which these runs are chosen: what they `select` by, if all do by the
+    same, else validation F1.
+    """
+    names = {run.params.get(SELECT) for run in runs}
+    scored = all(OTHER_SCORE in run.metrics[model] for run in runs for model in SWEPT_MODELS)
+    return OTHER_SCORE if len(names) == 1 and scored else CHOOSES
+
+
 def grouped(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
-    """Return the runs by their values of these keys, the best mean validation F1 first, the
-    student's before all.
+    """Return the runs by their values of these keys, the best first by the mean of what chooses,
+    the student's before all.
     """
     groups: dict[tuple[str, ...], list[Run]] = {}
+    chooses = chooser(runs)
     for run in runs:
         groups.setdefault(tuple(run.params.get(key, ABSENT) for key in keys), []).append(run)
     return sorted(
         [Group(values, tuple(members)) for values, members in groups.items()],
         key=lambda group: (
-            *(-group.spread(model, CHOOSES).mean for model in SWEPT_MODELS),
+            *(-group.spread(model, chooses).mean for model in SWEPT_MODELS),
             group.values,
         ),
     )
@@ -215,21 +228,19 @@ def points(runs: Sequence[Run]) -> list[Point]:
     """Return one point per model and combination of values, means over seeds; a model that never
     changes has one.
     """
-    keys = varying(runs)
-    unlike: dict[tuple[str, float, float, float], Point] = {}
+    keys, best_by = varying(runs), chooser(runs)
+    unlike: dict[tuple[object, ...], Point] = {}
     for group in grouped(runs, keys):
         label = ", ".join(
             f"{key.rpartition('.')[2]} {value}"
             for key, value in zip(keys, group.values, strict=True)
         )
         for model in JUDGED:
-            numbers = ("size_mb", CHOOSES, REPORTED)
+            numbers = ("size_mb", CHOOSES, REPORTED, best_by)
             if all(key in run.metrics.get(model, {}) for run in group.runs for key in numbers):
-                size, chooses, reported = (group.spread(model, key).mean for key in numbers)
-                point = Point(
-                    model, label if model in SWEPT_MODELS else "", size, chooses, reported
-                )
-                unlike.setdefault((model, size, chooses, reported), point)
+                means = [group.spread(model, key).mean for key in numbers]
+                point = Point(model, label if model in SWEPT_MODELS else "", *means)
+                unlike.setdefault((model, *means[:3]), point)
     return list(unlike.values())
 
 
@@ -246,7 +257,8 @@ def dominates(one: Point, other: Point) -> bool:
     """Return whether `one` is no larger, no worse on validation, and better in at least one of the
     two.
     """
-    gains = (other.size_mb - one.size_mb, one.validation_f1 - other.validation_f1)
+    ours, theirs = (p.validation_f1 if p.score is None else p.score for p in (one, other))
+    gains = (other.size_mb - one.size_mb, ours - theirs)
     return min(gains) >= 0 and max(gains) > 0
 
 
@@ -261,12 +273,12 @@ def markdown(runs: Sequence[Run], left_out: Mapping[str, int]) -> str:
         "",
         (
             f"Runs: {len(runs)}{f'; left out: {others}' if others else ''}. Mean ± sample standard"
-            " deviation over the runs with that value, best validation F1 of the student first;"
+            " deviation over the runs with that value, the best student on validation first;"
             f" {ABSENT} where there is one run."
         ),
         (
-            "Validation F1 chooses; test F1 is what the choice is then worth, and never a reason"
-            " for it."
+            "Validation chooses, by F1 or what `select` names; test F1 is what the choice is then"
+            " worth, and never a reason for it."
         ),
     ]
     for preset, members in by_preset(runs).items():
@@ -296,16 +308,20 @@ def _section(runs: Sequence[Run]) -> Iterator[str]:
         )
     yield from ["", f"### {', '.join(keys) or 'One setting'}", "", *_table(keys, combinations)]
     if best := front(points(runs)):
-        yield from ["", "### Pareto front, size against validation F1", "", *_front_table(best)]
+        yield from ["", "### Pareto front, size against validation", "", *_front_table(best)]
 
 
 def _table(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
-    head = [*keys, "runs", *(f"{model}, {TITLES[key]}" for model, key in MEASURES)]
+    runs = [run for group in groups for run in group.runs]
+    shown = dict.fromkeys((chooser(runs), CHOOSES, REPORTED))
+    measures = [(model, key) for model in SWEPT_MODELS for key in shown]
+    titles = {**TITLES, OTHER_SCORE: f"validation {runs[0].params.get(SELECT, '')}"}
+    head = [*keys, "runs", *(f"{model}, {titles[key]}" for model, key in measures)]
     rows = [
         [
             *group.values,
             str(len(group.runs)),
-            *(str(group.spread(model, key)) for model, key in MEASURES),
+            *(str(group.spread(model, key)) for model, key in measures),
         ]
         for group in groups
     ]

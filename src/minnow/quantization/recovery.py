@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from minnow.core.files import ADAPTERS_KEY, MANIFEST, read_json, write_json, write_manifest
 from minnow.core.runtime import Runtime
-from minnow.core.selection import validation_f1
+from minnow.core.selection import Score, Selection
 from minnow.errors import MinnowError, tell
 from minnow.models import adapters, heads
 from minnow.models.adapters import LayerAdapters
@@ -52,20 +52,23 @@ from minnow.training.targets import Loss
 
 @dataclass(frozen=True)
 class Judge:
-    """What decides: validation F1 of packed models, computed where and as they are used."""
+    """What decides: the score on validation of packed models, computed where and as they are
+    used.
+    """
 
     encoded: Encoded
     labels: np.typing.NDArray[np.int64]
     device: torch.device
+    selection: Selection
 
     def logits(self, packed: PreTrainedModel) -> Tensor:
         """Return the logits (rows, labels) that a packed model gives."""
         model = heads.with_float32_logits(packed)
         return predict_logits(model, self.encoded, device=self.device)
 
-    def f1(self, logits: Tensor) -> float:
-        """Return the F1 of logits (rows, labels)."""
-        return validation_f1(logits, self.labels)
+    def score(self, logits: Tensor) -> Score:
+        """Return what logits (rows, labels) are worth."""
+        return self.selection.score(logits, self.labels)
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,24 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A recovered model, its logits (rows, labels), and validation F1 before and after."""
+    """A recovered model, its logits (rows, labels), and its validation score before and after."""
 
     recovered: Recovered
     logits: Tensor
-    before: float
-    after: float
+    before: Score
+    after: Score
 
     @property
     def better(self) -> bool:
-        """Whether validation F1 rose."""
-        return self.after > self.before
+        """Whether the number that chooses rose; an average precision alone keeps nothing."""
+        return self.after.value > self.before.value
 
 
 def recover_student(
     folders: Folders, tables: Tables, adapted: Adapters, loss: Loss, schedule: Schedule, job: Job
 ) -> pl.DataFrame:
-    """Write the recovered student, or the unrecovered one if validation F1 did not rise; return the
-    curve.
+    """Write the recovered student, or the unrecovered one if its score on validation did not rise;
+    return the curve.
 
     The curve begins with epoch 0, the student as it was. `manifest.json` says under `recovery` what
     came of it. A student that was quantized within a budget stays within it, or is not kept.
@@ -105,8 +108,8 @@ def recover_student(
         MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what
             was saved is not what ran.
     """
-    judge = judge_of(folders.packed, tables.validation, job.runtime.device)
-    before = judge.f1(judge.logits(load_packed(folders.packed, judge.device)))
+    judge = judge_of(folders.packed, tables.validation, job.runtime.device, schedule.selection)
+    before = judge.score(judge.logits(load_packed(folders.packed, judge.device)))
     model = trainable(load_packed(folders.packed, torch.device("cpu")), adapted)
     budget = budget_bytes(folders.packed)
     if budget is not None and adapted.shipped:
@@ -123,13 +126,15 @@ def recover_student(
     if write_better(attempt, folders, facts, budget):
         saved = load_for_inference(folders.out, Runtime(judge.device, torch.bfloat16))
         check_same(attempt.logits, predict_logits(saved, judge.encoded, device=judge.device))
-    return pl.concat([curve_of([{"epoch": 0, "loss": None, "validation_f1": before}]), curve])
+    return pl.concat([curve_of([{"epoch": 0, "loss": None, "validation_f1": before.f1}]), curve])
 
 
-def judge_of(packed: Path, validation: pl.DataFrame, device: torch.device) -> Judge:
+def judge_of(
+    packed: Path, validation: pl.DataFrame, device: torch.device, selection: Selection
+) -> Judge:
     """Return what decides about models with this folder's tokenizer."""
     encoded = encode(load_tokenizer(packed), validation["text"].to_list())
-    return Judge(encoded, validation["label"].to_numpy(), device)
+    return Judge(encoded, validation["label"].to_numpy(), device, selection)
 
 
 def budget_bytes(packed: Path) -> int | None:
@@ -138,13 +143,14 @@ def budget_bytes(packed: Path) -> int | None:
     return int(budget["bytes"]) if budget else None
 
 
-def attempt_of(model: PreTrainedModel, judge: Judge, before: float) -> Attempt:
+def attempt_of(model: PreTrainedModel, judge: Judge, before: Score) -> Attempt:
     """Run the recovered model for the first time, and tell what it is worth."""
     recovered = recovered_as(model)
     logits = judge.logits(model)
-    attempt = Attempt(recovered, logits, before, judge.f1(logits))
+    attempt = Attempt(recovered, logits, before, judge.score(logits))
+    name = "F1" if judge.selection.by == "f1" else judge.selection.by
     tell(
-        f"recovery: validation F1 {before:.4f} before, {attempt.after:.4f} after,"
+        f"recovery: validation {name} {before.value:.4f} before, {attempt.after.value:.4f} after,"
         f" {'kept' if attempt.better else 'not kept'}"
     )
     return attempt
@@ -166,8 +172,8 @@ def write_better(
     out, kept = folders.out, attempt.better
     facts = {
         **facts,
-        "validation_f1_before": round(attempt.before, 6),
-        "validation_f1_after": round(attempt.after, 6),
+        "validation_f1_before": round(attempt.before.f1, 6),
+        "validation_f1_after": round(attempt.after.f1, 6),
         "kept": kept,
     }
     write_recovered(folders, attempt.recovered if kept else None, facts)

@@ -48,6 +48,7 @@ from minnow.report.formatting import (
     number,
     p_value,
     percent,
+    rule_words,
     sample_words,
     signed,
 )
@@ -264,7 +265,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
     """Return how a margin becomes a probability and a label, and what that does on test."""
     calibrations = results.evidence.calibration
     fitted = calibrations.models[FINAL]
-    validation, wanted = results.data.kept["validation"], calibrations.wanted_fpr
+    validation, rule = results.data.kept["validation"], rule_words(calibrations)
     return {
         "temperature": f"{settings.temperature:g}",
         "ece_before": number(fitted.test.before.ece),
@@ -273,11 +274,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
         "bins": str(calibrations.ece_bins),
         "margin": f"{settings.threshold:g}",
         "probability": f"{settings.threshold_probability:.4f}",
-        "chosen": (
-            f"chosen for at most {percent(wanted, 2)} false positives on validation"
-            if wanted
-            else "where either label is as likely"
-        ),
+        "chosen": f"on validation {rule}" if rule else "where either label is as likely",
         "false_alarms": percent(fitted.decision.test_fpr, 2),
         "found": percent(fitted.decision.test_tpr, 2),
         "share": percent(validation.phishing / validation.total, 0),

@@ -22,6 +22,10 @@ VOCABULARIES = {
 MOST_PARTS = 6
 SPLIT_METHODS = {
     "domain": "by registered domain, so that no domain of them stands in train",
+    "time": (
+        "by time, so that all of them are later than train, as what the model will see is later"
+        " than what it learned from"
+    ),
     "random": (
         "at random by row, so that URLs of one site may stand on both sides, which flatters every"
         " model"

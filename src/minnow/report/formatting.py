@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from minnow.evaluation.calibration_records import Calibrations
 from minnow.evaluation.records import Difference, Estimate, SampleFacts
 from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
@@ -69,6 +70,22 @@ def sample_words(sample: SampleFacts) -> str:
 def percent(share: float | None, decimals: int = 1) -> str:
     """Return a share in per cent."""
     return NONE if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def rule_words(calibrations: Calibrations) -> str:
+    """Return what each model's threshold is on validation, nothing where it is probability 0.5."""
+    wanted = calibrations.wanted_precision
+    if calibrations.wanted_fpr is not None:
+        return f"the one that at most {100 * calibrations.wanted_fpr:g} % of the safe rows pass"
+    if calibrations.wanted_f1:
+        return "the one with the best F1"
+    if wanted is not None:
+        return (
+            f"the lowest where {100 * wanted.wanted:g} % of what is called phishing would be, if"
+            f" {100 * wanted.prevalence:g} % of the URLs were, or, if none is, the one that comes"
+            " nearest"
+        )
+    return ""
 
 
 def count(rows: float) -> str:

@@ -104,6 +104,7 @@ def content(findings: Findings) -> dict[str, Any]:
         "hurt": sections.hurt_slices(slices),
         "chance_of_slices": verdicts.chance_of_slices(len(slices.watched)),
         "small_below": slices.small_below,
+        "months": background.months_table(slices),
         "slice_hops": [formatting.arrow(*hop) for hop in HOPS],
         "sensitivity": sections.sensitivity_table(findings.sensitivity, findings.formats),
         "extra": [

@@ -7,7 +7,7 @@ from typing import Any
 
 from minnow.evaluation.calibration_records import Calibration, Calibrations
 from minnow.evaluation.records import Estimate, Estimates
-from minnow.report.formatting import models_in_order, number, percent
+from minnow.report.formatting import models_in_order, number, percent, rule_words
 
 CALIBRATION: tuple[tuple[str, str, Callable[[Calibration], str]], ...] = (
     ("Temperature", "fitted on validation", lambda model: number(model.temperature, 2)),
@@ -51,8 +51,7 @@ def calibration_table(report: Calibrations) -> dict[str, Any]:
         {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
         for name, note, spell in CALIBRATION
     ]
-    wanted = None if report.wanted_fpr is None else f"{100 * report.wanted_fpr:g} %"
-    return {"models": models, "rows": rows, "wanted_fpr": wanted}
+    return {"models": models, "rows": rows, "rule": rule_words(report)}
 
 
 def before_after(model: Calibration, key: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from minnow.controls import definitions
 from minnow.controls.scratch import Step, changed_params, keep, require_carved, run, scratch_of
 from minnow.core.files import read_json, replacing, write_json
-from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.params import RuntimeParams, Select, StageParams, ThresholdParams
 from minnow.core.tables import read_table
 from minnow.data.params import DataParams
 from minnow.distill.params import DistillParams
@@ -31,6 +31,8 @@ class Params(StageParams):
     teacher_states: Annotated[teacher_states.TeacherStatesParams, "teacher_states"]
     teacher_unlabelled: Annotated[teacher_unlabelled.TeacherUnlabelledParams, "teacher_unlabelled"]
     distill: Annotated[DistillParams, "distill"]
+    select: Annotated[Select, "select"]
+    threshold: Annotated[ThresholdParams, "evaluate.threshold"]
 
 
 def predict_student(root: Path) -> None:

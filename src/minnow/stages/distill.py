@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from minnow.core.files import read_json, replacing
 from minnow.core.made import Made
-from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.params import RuntimeParams, Select, StageParams, ThresholdParams
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.distill.params import DistillParams, check_teacher_rows
 from minnow.layout import Layout
@@ -27,6 +27,8 @@ class Params(StageParams):
     student: Annotated[StudentParams, "presets.*.student"]
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
     distill: Annotated[DistillParams, "distill"]
+    select: Annotated[Select, "select"]
+    threshold: Annotated[ThresholdParams, "evaluate.threshold"]
 
 
 def main(root: Path) -> None:
@@ -39,6 +41,7 @@ def main(root: Path) -> None:
     stored = bool(read_json(layout.teacher_states_index)["layers"])
     check_teacher_rows(distill, more_texts=not more.is_empty(), stored_states=stored)
     run = start(params.runtime, seed=distill.seed)
+    from minnow.core.selection import Selection
     from minnow.distill import whitebox
     from minnow.models import folders
     from minnow.student import layers
@@ -80,7 +83,11 @@ def main(root: Path) -> None:
         tokenizer,
         tables,
         Objective(distill.logit_loss, guide),
-        Schedule(params.student.training, distill.seed),
+        Schedule(
+            params.student.training,
+            distill.seed,
+            Selection(params.select.root, params.threshold),
+        ),
         Job("student", run, checkpoint),
     )
     with replacing(layout.model("student")) as out:

@@ -2,12 +2,14 @@
 cost.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from minnow.core.files import replacing, write_json
-from minnow.core.params import StageParams
+from minnow.core.params import Select, StageParams
 from minnow.core.tables import read_table, write_table
+from minnow.errors import warn
 from minnow.evaluation.params import Controls, EvaluateParams
 from minnow.layout import BASELINE, HOPS, JUDGED, Layout
 
@@ -16,40 +18,44 @@ class Params(StageParams):
     """What `evaluate` reads of params.yaml."""
 
     evaluate: Annotated[EvaluateParams, "evaluate"]
+    select: Annotated[Select, "select"]
     controls: Annotated[Controls, "controls"]
 
 
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.evaluation import findings, inputs, other_sets, plots, results, slices
+    from minnow.core.selection import Selection
+    from minnow.evaluation import findings, inputs, months, other_sets, plots, results, slices
     from minnow.evaluation.outcomes import Method
-    from minnow.evaluation.thresholds import rule_of
 
-    settings = params.evaluate
-    rule = rule_of(settings.threshold, settings.prevalence)
+    settings, rule = params.evaluate, params.evaluate.threshold
+    selection = Selection(params.select.root, rule)
     for model in (BASELINE, "student", "quantized"):
-        headline = inputs.headline_of(layout, model, rule)
+        headline = inputs.headline_of(layout, model, selection)
         write_json(layout.metrics(model), results.as_json(headline))
     method = Method(
         settings.margin, settings.resamples, settings.seed, tuple(settings.prevalence.root)
     )
     judging = other_sets.Judging(layout, method, settings.unit, rule)
     outcomes = {model: judging.outcome(model) for model in JUDGED}
-    test = judging.rows("test")
+    test, validation = judging.rows("test"), judging.rows("validation")
+    for sentence in other_sets.unmet(outcomes, validation.labels):
+        warn(sentence)
     assessment = judging.assess(outcomes, test)
-    train_domains = read_table(layout.split("train"))["domain"]
-    by_slice = slices.report(
-        slices.cut(read_table(layout.split("test")), train_domains), test, outcomes, HOPS
+    table, train_domains = (
+        read_table(layout.split("test")),
+        read_table(layout.split("train"))["domain"],
+    )
+    by_slice = replace(
+        slices.report(slices.cut(table, train_domains), test, outcomes, HOPS),
+        months=months.by_month(table, test.labels, outcomes),
     )
     found = results.Evidence(
         intervals=findings.intervals_report(assessment, method),
         hops=findings.hops_report(assessment, method),
         calibration=findings.calibration_report(
-            outcomes,
-            validation=judging.rows("validation"),
-            test=test,
-            wanted_fpr=settings.threshold.fpr,
+            outcomes, validation=validation, test=test, rule=rule
         ),
         slices=by_slice,
         sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},

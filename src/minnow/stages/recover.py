@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from minnow.core.bounds import EpochsOrNone, Seed
 from minnow.core.files import check_manifest, replacing
-from minnow.core.params import Block, RuntimeParams, StageParams
+from minnow.core.params import Block, RuntimeParams, Select, StageParams, ThresholdParams
 from minnow.core.tables import read_logits, read_table, write_table
 from minnow.distill.params import DistillParams
 from minnow.layout import Layout
@@ -43,6 +43,8 @@ class Params(StageParams):
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
     distill: Annotated[DistillParams, "distill"]
     recover: Annotated[RecoverParams, "recover"]
+    select: Annotated[Select, "select"]
+    threshold: Annotated[ThresholdParams, "evaluate.threshold"]
 
 
 def main(root: Path) -> None:
@@ -68,6 +70,7 @@ def recover(params: Params, layout: Layout) -> None:
 
     chosen, lora = params.recover, params.recover.lora
     run = start(params.runtime, seed=chosen.seed)
+    from minnow.core.selection import Selection
     from minnow.quantization import recovery
     from minnow.quantization.rebuilding import Adapters, Folders
     from minnow.training import checkpoints
@@ -91,7 +94,7 @@ def recover(params: Params, layout: Layout) -> None:
                 shipped=chosen.adapters == "shipped",
             ),
             params.distill.logit_loss,
-            Schedule(chosen.training, chosen.seed),
+            Schedule(chosen.training, chosen.seed, Selection(params.select.root, params.threshold)),
             Job("recovery", run, checkpoint),
         )
     write_table(layout.plot("recovery_training"), curve)

@@ -22,6 +22,7 @@ class Params(StageParams):
     teacher_states: Annotated[Raw, "teacher_states"]
     teacher_unlabelled: Annotated[Raw, "teacher_unlabelled"]
     distill: Annotated[Raw, "distill"]
+    select: Annotated[Raw, "select"]
     quantize: Annotated[Raw, "quantize"]
     recover: Annotated[Raw, "recover"]
     evaluate: Annotated[Raw, "evaluate"]

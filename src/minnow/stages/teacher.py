@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from minnow.core.files import replacing
-from minnow.core.params import RuntimeParams, StageParams
+from minnow.core.params import RuntimeParams, Select, StageParams, ThresholdParams
 from minnow.core.tables import read_table, write_table
 from minnow.layout import Layout
 from minnow.teacher.params import TeacherParams
@@ -25,6 +25,8 @@ class Params(StageParams):
 
     teacher: Annotated[TeacherParams, "presets.*.teacher"]
     runtime: Annotated[RuntimeParams, "presets.*.runtime"]
+    select: Annotated[Select, "select"]
+    threshold: Annotated[ThresholdParams, "evaluate.threshold"]
 
 
 def main(root: Path) -> None:
@@ -34,6 +36,7 @@ def main(root: Path) -> None:
 
     teacher = params.teacher
     run = start(params.runtime, seed=teacher.seed)
+    from minnow.core.selection import Selection
     from minnow.models import folders
     from minnow.teacher.origin import teacher_origin
     from minnow.training import checkpoints, fitting
@@ -41,6 +44,7 @@ def main(root: Path) -> None:
     from minnow.training.objective import Job, Objective, Schedule
     from minnow.training.targets import hard_loss
 
+    selection = Selection(params.select.root, params.threshold)
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     model, tokenizer, facts = teacher_origin(
         teacher, train["text"].to_list(), layout.base(params.preset), run
@@ -61,7 +65,7 @@ def main(root: Path) -> None:
             tokenizer,
             fitting.Tables(train, validation),
             Objective(hard_loss),
-            Schedule(teacher.training, teacher.seed),
+            Schedule(teacher.training, teacher.seed, selection),
             Job("teacher", run, checkpoint),
         )
     if teacher.method == "qlora":

@@ -17,11 +17,13 @@ LENGTHS = {
 # Top-level domains that have a slice of their own; the rest share one.
 NAMED_SUFFIXES = 8
 OTHER = "other"
+# Months of the test rows that have a slice of their own.
+NAMED_MONTHS = 24
 IPV4 = r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.|$)){4}$"
 
 
 def traits(
-    texts: pl.Series, domains: pl.Series, train_domains: pl.Series
+    texts: pl.Series, domains: pl.Series, train_domains: pl.Series, times: pl.Series | None = None
 ) -> Iterator[tuple[str, Mapping[str, pl.Series]]]:
     """Yield each trait with its values and where they hold; of each a row has just one value."""
     hosts = urls.host(texts)
@@ -39,6 +41,8 @@ def traits(
         two("seen in train", "unseen in train", domains.is_in(train_domains.unique().implode())),
     )
     yield "top-level domain", suffixes(hosts, is_address)
+    if times is not None:
+        yield "month", months(times)
 
 
 def two(yes: str, no: str, holds: pl.Series) -> dict[str, pl.Series]:
@@ -49,6 +53,16 @@ def two(yes: str, no: str, holds: pl.Series) -> dict[str, pl.Series]:
 def within(numbers: pl.Series, low: int, high: int | None) -> pl.Series:
     """Return where low ≤ number < high."""
     return (numbers >= low) & (numbers < high) if high is not None else numbers >= low
+
+
+def months(times: pl.Series) -> dict[str, pl.Series]:
+    """Return the rows of each of the last months, from the first of them on; all that is earlier is
+    one value.
+    """
+    month = times.dt.strftime("%Y-%m")
+    names = month.unique().sort().tail(NAMED_MONTHS).to_list()
+    values = {name: month == name for name in names}
+    return {f"before {names[0]}": month < names[0], **values} if names else {}
 
 
 def suffixes(hosts: pl.Series, is_address: pl.Series) -> dict[str, pl.Series]:

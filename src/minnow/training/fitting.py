@@ -9,14 +9,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from minnow.core.files import require_space
-from minnow.core.selection import validation_f1
 from minnow.models.batching import encode
 from minnow.models.folders import count_parameters
 from minnow.training.curves import curve_of
 from minnow.training.loop import fit
 from minnow.training.memory import explaining_memory
 from minnow.training.objective import Examples, Guide, Job, Objective, Schedule, Validation
-from minnow.training.targets import NO_LABEL, Targets
+from minnow.training.targets import NO_LABEL, Targets, class_weights
 
 # Float32 copies on disk. Of what is trained: masters, best and two moments in a checkpoint, in the
 # one before it, and in its successor.
@@ -65,20 +64,24 @@ def fit_tables(
     The objective's guide knows the rows of train by number.
 
     Raises:
-        MinnowError: the disk has too little space for the weights, or memory runs out.
+        MinnowError: the disk has too little space for the weights, memory runs out, or validation
+            cannot serve the rule for the threshold.
     """
     if job.checkpoint is not None:
         require_space(job.checkpoint, bytes_on_disk(model, objective.guide))
     train, logits = tables.train, tables.teacher_logits
     soft = None if logits is None else torch.from_numpy(logits)
-    labels = tables.validation["label"].to_numpy()
+    labels, selection = tables.validation["label"].to_numpy(), schedule.selection
+    selection.require(labels)
+    aims, params = torch.tensor(train["label"].to_list()), schedule.params
+    weights = class_weights(params.class_weight, aims)
     examples = Examples(
         encode(tokenizer, train["text"].to_list()),
-        Targets(torch.tensor(train["label"].to_list()), soft),
+        Targets(aims, soft, weights, params.label_smoothing),
     )
     validation = Validation(
         encode(tokenizer, tables.validation["text"].to_list()),
-        lambda logits: validation_f1(logits, labels),
+        lambda logits: selection.score(logits, labels),
     )
     with explaining_memory(model, examples.encoded, schedule.params):
         return curve_of(fit(model, examples, validation, objective, schedule, job))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from minnow.core.runtime import random_state, restore_random_state
+from minnow.core.selection import Score
 from minnow.errors import MinnowError, tell, warn
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
@@ -26,6 +27,8 @@ from minnow.training.objective import Examples, Job, Objective, Schedule, Valida
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
 MAX_GRADIENT_NORM = 1.0
+# Where gradients overflow although the loss is not even multiplied, they are no longer finite.
+LEAST_SCALE = 1.0
 CHECKPOINT_SECONDS = 60.0
 # Longest text, in tokens, for which plain attention beats the fused kernel on a CPU.
 EAGER_TOKENS = 128
@@ -40,7 +43,8 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     loss_sum: float = 0.0
-    best_score: float = -math.inf
+    best_epoch: int = 0
+    best: tuple[float, float] = (-math.inf, -math.inf)
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -56,9 +60,12 @@ def fit(
     one record an epoch.
 
     AdamW (decoupled decay, not on embeddings, biases and norms), linear warm-up and decay,
-    gradients clipped to norm 1. Dropout draws from torch's generator. Of equally good epochs the
-    first is the best. With a checkpoint, the state is kept in that file about once a minute, and a
-    later call with the same arguments goes on from it.
+    gradients clipped to norm 1. Dropout draws from torch's generator. The best epoch has the
+    highest score, of equal scores the highest average precision, and then it is the first. With
+    `patience` no more epochs come once so many were no better; the schedule stays that of all.
+    With a checkpoint, the state is kept in that file about once a minute, and a later call with the
+    same arguments goes on from it. A guide's mean is over other things than rows, such as tokens:
+    in parts, a batch's terms are those means weighted by rows, nearly the same.
 
     Raises:
         MinnowError: loss or gradient are no longer finite, or the model has no embeddings for the
@@ -72,11 +79,13 @@ def fit(
     with only_used_embeddings(model, used):
         run = _Run(body.to(job.runtime.device), len(train), objective, schedule, job)
         run.resume()
-        while run.progress.epoch < schedule.params.epochs:
+        while not run.finished:
             with short_attention(model, train.encoded, run.device), objective.watching():
                 run.epoch(train)
             run.end_epoch(validation.score(_validation_logits(run, model, validation.encoded)))
         run.restore_best()
+    if (warning := undecided(run.progress, job.name, schedule.selection.by)) is not None:
+        warn(warning)
     body.to("cpu").eval()
     return run.progress.history
 
@@ -111,7 +120,21 @@ class _Run:
         steps = math.ceil(rows / self.params.batch_size) * self.params.epochs
         factor = linear_schedule(steps, warmup=self.params.warmup)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
+        # float16 holds nothing below 6e-8: gradients are computed of a multiple of the loss, as
+        # large as they bear. A step whose gradients overflow is left out (Micikevicius et al. 2018,
+        # section 3.2).
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=job.runtime.dtype == torch.float16
+        )
         self.saved_at = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left, or patience is at an end."""
+        patience, progress = self.params.patience, self.progress
+        waited = progress.epoch - progress.best_epoch
+        impatient = patience is not None and progress.epoch > 0 and waited >= patience
+        return impatient or progress.epoch >= self.params.epochs
 
     def named(self, part: str) -> str:
         """Return what the progress bar calls a part of this epoch."""
@@ -127,7 +150,7 @@ class _Run:
         done = sum(len(rows) for rows in batches[: progress.batch])
         with row_bar(len(train), self.named("epoch"), initial=done) as bar:
             for rows in batches[progress.batch :]:
-                self.step(self.loss(train, rows), rows=len(rows))
+                self.step(train, rows)
                 bar.update(len(rows))
                 bar.set_postfix(loss=f"{progress.loss_sum / (bar.n or 1):.4f}", refresh=False)
 
@@ -140,15 +163,23 @@ class _Run:
             value = value + self.objective.guide(rows, batch["attention_mask"])
         return value
 
-    def step(self, loss: Tensor, *, rows: int) -> None:
-        value = self.finite("loss", loss.detach())
-        loss.backward()
-        self.weights.take_gradients()
-        self.finite("gradient", nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM))
-        self.optimizer.step()
+    def step(self, train: Examples, rows: Tensor) -> None:
+        """Learn from a batch, in as many parts as `accumulate` says: a loss is a mean over rows, so
+        the parts' weighted by their rows make the whole batch's.
+        """
+        for part in rows.chunk(self.params.accumulate):
+            loss = self.loss(train, part)
+            self.progress.loss_sum += self.finite("loss", loss.detach()) * len(part)
+            self.scaler.scale(loss * (len(part) / len(rows))).backward()
+            self.weights.take_gradients()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.weights.masters, MAX_GRADIENT_NORM)
+        if not self.scaler.is_enabled() or self.scaler.get_scale() <= LEAST_SCALE:
+            self.finite("gradient", norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.schedule.step()
         self.weights.publish()
-        self.progress.loss_sum += value * rows
         self.progress.batch += 1
         self.save_if_due()
 
@@ -160,13 +191,22 @@ class _Run:
             )
         return number
 
-    def end_epoch(self, score: float) -> None:
+    def end_epoch(self, score: Score) -> None:
         progress = self.progress
         progress.epoch += 1
         loss = progress.loss_sum / self.rows
-        progress.history.append({"epoch": progress.epoch, "loss": loss, "validation_f1": score})
-        if score > progress.best_score or not self.best:
-            progress.best_score, self.best = score, self.weights.snapshot()
+        progress.history.append(
+            {
+                "epoch": progress.epoch,
+                "loss": loss,
+                "validation_f1": score.f1,
+                "score": score.value,
+            }
+        )
+        reached = (score.value, score.average_precision)
+        if reached > progress.best or not self.best:
+            progress.best, progress.best_epoch = reached, progress.epoch
+            self.best = self.weights.snapshot()
         progress.batch, progress.loss_sum = 0, 0.0
         self.save_if_due()
 
@@ -189,6 +229,7 @@ class _Run:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "random": random_state(),
         }
 
@@ -261,11 +302,34 @@ class _Run:
         self.best = state["best"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"])
         tell(
             f"resuming a killed training at epoch {self.progress.epoch + 1}, batch"
             f" {self.progress.batch + 1}"
         )
+
+
+def undecided(progress: Progress, name: str, by: str) -> str | None:
+    """Return what to do where the number that chooses told no epoch from another, None elsewhere.
+
+    `name` is the training's, `by` the number's. A score that is perfect throughout is no reason.
+    """
+    found = [record["validation_f1"] for record in progress.history]
+    if found and not any(found):
+        return (
+            f"{name}: F1 on validation is 0 in every epoch, since no phishing passes the threshold;"
+            f" epoch {progress.best_epoch} is kept, by average precision; set"
+            " evaluate.threshold.f1 to true or training.class_weight to balanced, or train longer"
+        )
+    scores = {record["score"] for record in progress.history}
+    if len(found) > 1 and len(scores) == 1 and min(found) < 1:
+        return (
+            f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
+            f" {progress.best_epoch} is kept, by average precision; set select to"
+            " average_precision or log_loss, or train longer or faster"
+        )
+    return None
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def explaining_memory(model: nn.Module, encoded: Encoded, params: TrainingParams
     Raises:
         MemoryShortage: it ran out.
     """
-    size, length = params.batch_size, int(encoded.lengths.max())
+    size, length = -(-params.batch_size // params.accumulate), int(encoded.lengths.max())
     takes = training_memory(model, batch_size=size, length=length)
     try:
         yield

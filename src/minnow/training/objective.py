@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from minnow.core.runtime import Runtime
+from minnow.core.selection import Score, Selection
 from minnow.models.batching import Encoded
 from minnow.training.params import TrainingParams
 from minnow.training.targets import Loss, Targets
-
-Score = Callable[[Tensor], float]
 
 
 class Guide(nn.Module):
@@ -45,12 +44,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class Validation:
-    """Encoded rows, and what turns their logits (rows, labels) into the number that chooses the
+    """Encoded rows, and what turns their logits (rows, labels) into the score that chooses the
     epoch.
     """
 
     encoded: Encoded
-    score: Score
+    score: Callable[[Tensor], Score]
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,13 @@ class Objective:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often and how fast the model learns; `seed` orders the batches."""
+    """How often and how fast the model learns, and what chooses the epoch; `seed` orders the
+    batches.
+    """
 
     params: TrainingParams
     seed: int
+    selection: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True)

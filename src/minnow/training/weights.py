@@ -25,8 +25,8 @@ class Weights:
     """The trained parameters: float32 masters, and the model's own copies in the dtype that it
     computes in.
 
-    In float32 the two are the same tensors. In bfloat16 the model computes wholly in bfloat16, so
-    that nothing is cast between its layers, and small updates are not lost because they are added
+    In float32 the two are the same tensors. In 16 bits the model computes wholly in them, so that
+    nothing is cast between its layers, and small updates are not lost because they are added
     to the masters (Micikevicius et al. 2018, arXiv 1710.03740, section 3.1).
     """
 
@@ -64,11 +64,14 @@ class Weights:
         ]
 
     def take_gradients(self) -> None:
-        """Move the working copies' gradients to the masters."""
+        """Add the working copies' gradients to the masters', in float32."""
         if not self.mixed:
             return
         for master, working in zip(self.masters, self.working, strict=True):
-            master.grad = None if working.grad is None else working.grad.float()
+            if working.grad is None:
+                continue
+            part = working.grad.float()
+            master.grad = part if master.grad is None else master.grad.add_(part)
             working.grad = None
 
     def publish(self) -> None:

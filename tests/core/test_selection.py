@@ -1,0 +1,76 @@
+"""What chooses on validation: each number against scikit-learn's, and the order of scores."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn import metrics as sk
+
+from minnow.core.params import EVEN_ODDS, Select, SelectName, ThresholdParams, validated
+from minnow.core.selection import READINGS, Score, Selection
+from minnow.core.thresholds import Array, threshold_at_f1
+from minnow.errors import MinnowError
+
+AT_F1 = ThresholdParams(fpr=None, f1=True, precision=None)
+LABELS = np.random.default_rng(0).integers(2, size=200)
+LOGITS = np.random.default_rng(1).normal(size=(200, 2)) + np.stack([-LABELS, LABELS], axis=1)
+MARGINS = LOGITS[:, 1] - LOGITS[:, 0]
+
+
+def reference(by: SelectName, cut: float) -> float:
+    called = np.greater(MARGINS, cut)
+    return float(
+        {
+            "f1": sk.f1_score(LABELS, called),
+            "average_precision": sk.average_precision_score(LABELS, MARGINS),
+            "roc_auc": sk.roc_auc_score(LABELS, MARGINS),
+            "accuracy": sk.accuracy_score(LABELS, called),
+            "log_loss": -sk.log_loss(LABELS, expit(MARGINS)),
+        }[by]
+    )
+
+
+@pytest.mark.parametrize("rule", [EVEN_ODDS, AT_F1], ids=["0.5", "f1"])
+@pytest.mark.parametrize("by", READINGS)
+def test_each_number_is_scikit_learns_at_the_rules_cut(
+    by: SelectName, rule: ThresholdParams
+) -> None:
+    cut = threshold_at_f1(MARGINS, LABELS) if rule.f1 else 0.0
+    score = Selection(by, rule).score(LOGITS, LABELS)
+    assert score.value == pytest.approx(reference(by, cut), abs=1e-12)
+    assert score.average_precision == pytest.approx(reference("average_precision", cut))
+    assert score.f1 == reference("f1", cut)
+
+
+def test_the_two_cuts_differ_above() -> None:
+    assert reference("f1", 0.0) < reference("f1", threshold_at_f1(MARGINS, LABELS))
+
+
+def test_equals_are_told_apart_by_average_precision_and_not_by_f1() -> None:
+    assert Score(0.0, 0.3, 0.0) > Score(0.0, 0.2, 0.9)
+    assert Score(0.1, 0.0, 0.0) > Score(0.0, 0.9, 0.0)
+    assert Score(0.5, 0.5, 0.1) == Score(0.5, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_model_that_overflowed_is_worse_than_any_other(bad: float) -> None:
+    logits: Array = LOGITS.copy()
+    logits[3] = bad
+    assert Selection("log_loss").score(logits, LABELS) < Score(-1e9, 0.0, 0.0)
+
+
+def test_a_rule_that_validation_cannot_serve_is_refused_before_training() -> None:
+    rule = ThresholdParams(fpr=0.001, f1=False, precision=None)
+    with pytest.raises(MinnowError, match=r"evaluate.threshold.fpr is 0.001 and validation has"):
+        Selection("f1", rule).require(LABELS)
+    Selection("f1", AT_F1).require(LABELS)
+
+
+def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
+    with pytest.raises(MinnowError, match=r"^params.yaml: select is 'auc': must be 'f1', "):
+        validated(Select, "auc", "select")
+    with pytest.raises(MinnowError, match=r"did you mean 'roc_auc'"):
+        validated(Select, "rocauc", "select")
+    with pytest.raises(MinnowError, match=r"^params.yaml: select is null: must be"):
+        validated(Select, None, "select")
