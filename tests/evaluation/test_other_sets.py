@@ -179,7 +179,7 @@ def test_each_model_that_misses_the_precision_is_named(layout: Layout) -> None:
     for wanted, told in ((0.999999, set(JUDGED)), (0.0001, set())):
         precision = PrecisionParams(wanted=wanted, prevalence=1e-4)
         rule = ThresholdParams(fpr=None, f1=False, precision=precision)
-        outcome = other_sets.outcome_of(layout, "student", rule)
+        outcome = Judging(layout, METHOD, None, rule).outcome("student")
         worst = replace(outcome, validation=np.where(labels == 0, 9.0, outcome.validation))
         said = list(other_sets.unmet(dict.fromkeys(JUDGED, worst), labels))
         assert {sentence.split(":")[0] for sentence in said} == told

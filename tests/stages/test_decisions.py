@@ -16,8 +16,9 @@ from minnow.core.tables import read_table
 from minnow.core.thresholds import threshold_at_f1
 from minnow.data import synthetic
 from minnow.evaluation import inputs, metrics, slices
-from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.months import by_month
+from minnow.evaluation.outcomes import Outcome
+from minnow.evaluation.units import JudgedRows
 from minnow.layout import HOPS, Layout
 from minnow.stages import prepare, teacher, teacher_eval, teacher_logits
 
@@ -97,7 +98,8 @@ def test_the_months_of_test_are_slices(tmp_path: Path) -> None:
     test, train = (read_table(layout.split(name)) for name in ("test", "train"))
     actual = np.asarray(test["label"].to_numpy())
     models = {name: Outcome(actual - 0.5, actual - 0.5, 0.0) for name in ("teacher", "quantized")}
-    found = slices.report(slices.cut(test, train["domain"]), actual, models, HOPS).slices
+    rows = JudgedRows.of(test, None)
+    found = slices.report(slices.cut(test, train["domain"]), rows, models, HOPS).slices
     months = {one.value: one.rows for one in found if one.slice == "month"}
     assert months == dict(test["time"].dt.strftime("%Y-%m").value_counts().sort("time").rows())
     assert list(months)[-1] == "2026-07"

@@ -91,6 +91,26 @@ def same_structure(found: Any, expected: Any) -> bool:
     return type(found) is type(expected) or numbers
 
 
+def same_moments(found: Any, expected: dict[str, Any], optimizer: torch.optim.Optimizer) -> bool:
+    """Say whether AdamW's state has the moments of an optimizer's weights. Before any step there
+    are none, and none of a weight that had no gradient.
+    """
+    if not isinstance(found, dict) or found.keys() != expected.keys():
+        return False
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    step = torch.tensor(0.0)
+    moments = {
+        number: {"step": step, "exp_avg": weight, "exp_avg_sq": weight}
+        for number, weight in enumerate(weights)
+    }
+    of = found["state"]
+    return (
+        same_structure(found["param_groups"], expected["param_groups"])
+        and isinstance(of, dict)
+        and all(number in moments and same_structure(of[number], moments[number]) for number in of)
+    )
+
+
 def set_aside(file: Path) -> Path:
     """Give a damaged checkpoint another name, and return it."""
     aside = file.with_name(file.name + DAMAGED)

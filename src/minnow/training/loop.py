@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,7 +21,13 @@ from minnow.errors import MinnowError, tell, warn
 from minnow.models.batching import Encoded, training_batches
 from minnow.models.inference import predict_logits
 from minnow.progress import row_bar
-from minnow.training.checkpoints import read_checkpoint, same_structure, write_checkpoint
+from minnow.training.checkpoints import (
+    read_checkpoint,
+    same_moments,
+    same_structure,
+    write_checkpoint,
+)
+from minnow.training.history import Progress, is_progress, undecided
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
@@ -32,20 +37,6 @@ LEAST_SCALE = 1.0
 CHECKPOINT_SECONDS = 60.0
 # Longest text, in tokens, for which plain attention beats the fused kernel on a CPU.
 EAGER_TOKENS = 128
-
-
-@dataclass
-class Progress:
-    """Where a training stands: all that a killed run needs besides weights, optimiser and random
-    state.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    loss_sum: float = 0.0
-    best_epoch: int = 0
-    best: tuple[float, float] = (-math.inf, -math.inf)
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(
@@ -242,51 +233,20 @@ class _Run:
             return False
         if not isinstance(state["origin"], str) or state["origin"] != self.origin:
             return isinstance(state["origin"], str)
-        plain = ("weights", "schedule", "random")
+        plain = ("weights", "schedule", "scaler", "random")
         return (
             all(same_structure(state[part], own[part]) for part in plain)
             and (state["best"] == [] or same_structure(state["best"], own["weights"]))
-            and self.fits_optimizer(state["optimizer"], own["optimizer"])
-            and self.fits_progress(state["progress"], begun=state["best"] == [])
+            and same_moments(state["optimizer"], own["optimizer"], self.optimizer)
+            and self.can_be(state["progress"], begun=state["best"] == [])
         )
 
-    def fits_optimizer(self, state: Any, own: dict[str, Any]) -> bool:
-        """Say whether AdamW's moments are those of these weights; before any step there are none,
-        and none of a weight that had no gradient.
-        """
-        if not isinstance(state, dict) or state.keys() != own.keys():
-            return False
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        step = torch.tensor(0.0)
-        moments = {
-            number: {"step": step, "exp_avg": weight, "exp_avg_sq": weight}
-            for number, weight in enumerate(weights)
-        }
-        found = state["state"]
-        return (
-            same_structure(state["param_groups"], own["param_groups"])
-            and isinstance(found, dict)
-            and all(
-                number in moments and same_structure(found[number], moments[number])
-                for number in found
-            )
-        )
-
-    def fits_progress(self, progress: Any, *, begun: bool) -> bool:
+    def can_be(self, progress: Any, *, begun: bool) -> bool:
         """Say whether a place is one of this training; `begun` says that no epoch is over."""
-        own = vars(Progress())
-        if not isinstance(progress, dict) or not same_structure(progress | {"history": []}, own):
+        batches = math.ceil(self.rows / self.params.batch_size)
+        if not is_progress(progress, epochs=self.params.epochs, batches=batches):
             return False
-        if "history" not in progress:
-            return False
-        epoch, batch, history = (progress[name] for name in ("epoch", "batch", "history"))
-        record = {"epoch": 0, "loss": 0.0, "validation_f1": 0.0}
-        return (
-            0 <= epoch <= self.params.epochs
-            and 0 <= batch <= math.ceil(self.rows / self.params.batch_size)
-            and begun == (epoch == 0)
-            and same_structure(history, [record] * epoch)
-        )
+        return bool(begun == (progress["epoch"] == 0))
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one and it began from these very weights."""
@@ -308,28 +268,6 @@ class _Run:
             f"resuming a killed training at epoch {self.progress.epoch + 1}, batch"
             f" {self.progress.batch + 1}"
         )
-
-
-def undecided(progress: Progress, name: str, by: str) -> str | None:
-    """Return what to do where the number that chooses told no epoch from another, None elsewhere.
-
-    `name` is the training's, `by` the number's. A score that is perfect throughout is no reason.
-    """
-    found = [record["validation_f1"] for record in progress.history]
-    if found and not any(found):
-        return (
-            f"{name}: F1 on validation is 0 in every epoch, since no phishing passes the threshold;"
-            f" epoch {progress.best_epoch} is kept, by average precision; set"
-            " evaluate.threshold.f1 to true or training.class_weight to balanced, or train longer"
-        )
-    scores = {record["score"] for record in progress.history}
-    if len(found) > 1 and len(scores) == 1 and min(found) < 1:
-        return (
-            f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
-            f" {progress.best_epoch} is kept, by average precision; set select to"
-            " average_precision or log_loss, or train longer or faster"
-        )
-    return None
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""Where a training stands, epoch by epoch, and what its scores do not tell."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from minnow.training.checkpoints import same_structure
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all that a killed run needs besides weights, optimiser and random
+    state.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int = 0
+    best: tuple[float, float] = (-math.inf, -math.inf)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def is_progress(found: Any, *, epochs: int, batches: int) -> bool:
+    """Say whether a checkpoint's fields are those of a `Progress` within so many epochs and batches
+    of one.
+    """
+    own = vars(Progress())
+    if not isinstance(found, dict) or not same_structure(found | {"history": []}, own):
+        return False
+    if "history" not in found:
+        return False
+    epoch, batch, history = (found[name] for name in ("epoch", "batch", "history"))
+    record = {"epoch": 0, "loss": 0.0, "validation_f1": 0.0, "score": 0.0}
+    return (
+        0 <= epoch <= epochs and 0 <= batch <= batches and same_structure(history, [record] * epoch)
+    )
+
+
+def undecided(progress: Progress, name: str, by: str) -> str | None:
+    """Return what to do where the number that chooses told no epoch from another, None elsewhere.
+
+    `name` is the training's, `by` the number's. A score that is perfect throughout is no reason.
+    """
+    found = [record["validation_f1"] for record in progress.history]
+    if found and not any(found):
+        return (
+            f"{name}: F1 on validation is 0 in every epoch, since no phishing passes the threshold;"
+            f" epoch {progress.best_epoch} is kept, by average precision; set"
+            " evaluate.threshold.f1 to true or training.class_weight to balanced, or train longer"
+        )
+    scores = {record["score"] for record in progress.history}
+    if len(found) > 1 and len(scores) == 1 and min(found) < 1:
+        return (
+            f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
+            f" {progress.best_epoch} is kept, by average precision; set select to"
+            " average_precision or log_loss, or train longer or faster"
+        )
+    return None
