@@ -9,7 +9,7 @@ who has a list of domains can find them again, so it hides nothing.
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -259,9 +259,3 @@ def read_kept(path: Path) -> KeptSet:
 def read_or_empty(path: Path) -> KeptSet:
     """Return the set in a file, or one without runs where there is none."""
     return read_kept(path) if path.exists() else KeptSet.empty()
-
-
-def by_recipe(runs: Sequence[KeptRun]) -> Iterator[tuple[str, list[KeptRun]]]:
-    """Yield each recipe with its runs by seeds."""
-    for recipe in dict.fromkeys(run.recipe for run in runs):
-        yield recipe, [run for run in runs if run.recipe == recipe]

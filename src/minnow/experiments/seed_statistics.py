@@ -1,0 +1,170 @@
+"""Statistics of a recipe over the seeds of its runs: means, claims, parts of the variance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from minnow.evaluation import bootstrap
+from minnow.evaluation.metrics import Array, rounded
+from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds
+from minnow.experiments.margin_statistics import (
+    SCORES,
+    Plan,
+    Scored,
+    TestPart,
+    change_of,
+    rows_report,
+    score_of,
+    scored,
+)
+from minnow.experiments.seed_bootstrap import seeded_mean
+from minnow.experiments.variance_parts import nested_variances
+from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
+
+# What is nested: the seeds of a run, outermost first.
+LEVELS = ("split", "teacher", "student")
+ALL_HOPS = (*HOPS, *AGAINST_BASELINE)
+ONE_TEACHER = "one teacher: no claim"
+# Nearer to 0 than this a variance is rounding.
+NOISE = 1e-12
+
+BySplit = Mapping[int, Mapping[str, Scored]]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """One number of each run: values (runs,), draws by domain (runs, resamples), and the seeds."""
+
+    values: Array
+    draws: Array
+    seeds: Sequence[RunSeeds]
+
+
+def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
+    """Return all that kept margins say, as JSON: `kept_` of each run, `study_` of each recipe over
+    the seeds of its runs.
+    """
+    parts = {seed: TestPart.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
+    scores = {seed: scored(part, plan) for seed, part in parts.items()}
+    recipes = [list(runs) for _, runs in groupby(kept.runs, key=lambda run: run.recipe)]
+    return {
+        "plan": {**vars(plan), "confidence": bootstrap.CONFIDENCE},
+        "kept_scores": [
+            {"column": name, "split_seed": seed, **score_of(each)}
+            for seed, by_column in scores.items()
+            for name, each in by_column.items()
+        ],
+        "kept_changes": [
+            change_of(run, hop, parts[run.seeds.split], scores[run.seeds.split])
+            for run in kept.runs
+            for hop in ALL_HOPS
+        ],
+        "study_test": [rows_report(part) for part in parts.values()],
+        "study_models": [one for runs in recipes for one in models_over_seeds(runs, scores, plan)],
+        "study_hops": [one for runs in recipes for one in hops_over_seeds(runs, scores, plan)],
+        "study_parts": [one for runs in recipes for one in parts_over_seeds(runs, scores)],
+    }
+
+
+def models_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> list[dict[str, Any]]:
+    """Return the mean scores of each model of one recipe."""
+    return [
+        {
+            **counts_of(runs),
+            "model": model,
+            **{score: mean_of(seeded(runs, model, score, scores), plan) for score in SCORES},
+        }
+        for model in JUDGED
+    ]
+
+
+def hops_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> list[dict[str, Any]]:
+    """Return the mean change of F1 of each hop of one recipe, and what it shows."""
+    told = []
+    for hop in ALL_HOPS:
+        mean, counts = mean_of(change_over_seeds(runs, hop, scores), plan), counts_of(runs)
+        shown = claim(mean["low"], mean["high"], margin=plan.margin, teachers=counts["teachers"])
+        told.append({**counts, "before": hop[0], "after": hop[1], "f1": mean, "claim": shown})
+    return told
+
+
+def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str, Any]]:
+    """Return the parts of the variance of each model's F1, and of each hop's change of it; `of`
+    names the model, or both.
+    """
+    models = {(model,): seeded(runs, model, "f1", scores) for model in JUDGED}
+    hops = {hop: change_over_seeds(runs, hop, scores) for hop in ALL_HOPS}
+    return [
+        {"recipe": runs[0].recipe, "of": list(of), **parts_of(numbers)}
+        for of, numbers in (*models.items(), *hops.items())
+    ]
+
+
+def change_over_seeds(runs: Sequence[KeptRun], hop: tuple[str, str], scores: BySplit) -> Seeded:
+    """Return a hop's change of F1 in all runs."""
+    before, after = (seeded(runs, model, "f1", scores) for model in hop)
+    return Seeded(after.values - before.values, after.draws - before.draws, before.seeds)
+
+
+def counts_of(runs: Sequence[KeptRun]) -> dict[str, Any]:
+    """Return the recipe, and how many runs, splits, and teachers in all it has."""
+    seeds = [run.seeds for run in runs]
+    return {
+        "recipe": runs[0].recipe,
+        "runs": len(runs),
+        "splits": len({one.split for one in seeds}),
+        "teachers": len({(one.split, one.teacher) for one in seeds}),
+    }
+
+
+def seeded(runs: Sequence[KeptRun], model: str, score: str, scores: BySplit) -> Seeded:
+    """Return one score of one model in all runs."""
+    found = [scores[run.seeds.split][run.models[model].column] for run in runs]
+    values = np.array([each.point[score] for each in found])
+    draws = np.stack([each.by_domain[score] for each in found])
+    return Seeded(values, draws, [run.seeds for run in runs])
+
+
+def mean_of(numbers: Seeded, plan: Plan) -> dict[str, Any]:
+    """Return the mean over the runs, its interval, and which seeds that holds beside domains."""
+    mean = seeded_mean(numbers.draws, numbers.seeds, seed=plan.seed)
+    low, high = bootstrap.interval(mean.draws)
+    middle = rounded(float(numbers.values.mean()))
+    return {"mean": middle, "low": rounded(low), "high": rounded(high), "holds": mean.holds}
+
+
+def parts_of(numbers: Seeded) -> dict[str, Any]:
+    """Return the standard deviation that domains and each kind of seed add to one run, None where
+    it cannot be seen, and the names of those whose estimated variance was negative and is 0.
+
+    `domains` is the mean variance when domains are drawn. Splits differ in their test domains, so
+    it is taken off what they add.
+    """
+    levels = [np.array([getattr(one, level) for one in numbers.seeds]) for level in LEVELS]
+    domains = float(numbers.draws.var(axis=1, ddof=1).mean())
+    nested = dict(zip(LEVELS, nested_variances(numbers.values, levels), strict=True))
+    if nested["split"] is not None:
+        nested["split"] -= domains
+    variances = {"domains": domains, **nested}
+    parts: dict[str, Any] = {
+        name: None if variance is None else rounded(max(variance, 0.0) ** 0.5)
+        for name, variance in variances.items()
+    }
+    negative = [name for name, each in variances.items() if each is not None and each < -NOISE]
+    return {**parts, "negative": negative}
+
+
+def claim(low: float, high: float, *, margin: float, teachers: int) -> str:
+    """Return what the interval of a change of F1 shows of a recipe; one teacher shows nothing."""
+    if teachers < 2:
+        return ONE_TEACHER
+    if low > 0:
+        return "better"
+    if low > -margin:
+        return "non-inferior"
+    if high < -margin:
+        return "inferior"
+    return "worse, margin open" if high < 0 else "undecided"
