@@ -26,7 +26,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class TestPart:
+class HeldOut:
     """The test rows of one split seed: labels (rows,), each row's domain as a number (rows,), and
     each column of distances from the threshold (rows,).
     """
@@ -37,7 +37,7 @@ class TestPart:
     columns: Mapping[str, Array]
 
     @classmethod
-    def of(cls, kept: KeptSet, split_seed: int) -> "TestPart":
+    def of(cls, kept: KeptSet, split_seed: int) -> "HeldOut":
         """Return the test rows of a split seed, with the columns of its runs."""
         rows = kept.part(split_seed, "test")
         runs = [run for run in kept.runs if run.seeds.split == split_seed]
@@ -74,7 +74,7 @@ def unit_weights(units: Array, *, resamples: int, seed: tuple[int, ...]) -> Iter
         yield counts.astype(np.uint16).take(units, axis=1)
 
 
-def drawn_scores(part: TestPart, units: Array, plan: Plan) -> dict[str, Draws]:
+def drawn_scores(part: HeldOut, units: Array, plan: Plan) -> dict[str, Draws]:
     """Return SCORES of every column in every resample, (resamples,) each; the same resamples for
     all.
     """
@@ -90,7 +90,7 @@ def drawn_scores(part: TestPart, units: Array, plan: Plan) -> dict[str, Draws]:
     }
 
 
-def scored(part: TestPart, plan: Plan) -> dict[str, Scored]:
+def scored(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     """Return every column's scores, as they are and drawn both ways."""
     by_domain = drawn_scores(part, part.domains, plan)
     by_row = drawn_scores(part, np.arange(len(part.labels)), plan)
@@ -125,7 +125,7 @@ def both_intervals(by_domain: Array, by_row: Array) -> dict[str, float]:
 
 
 def change_of(
-    run: KeptRun, hop: tuple[str, str], part: TestPart, scores: Mapping[str, Scored]
+    run: KeptRun, hop: tuple[str, str], part: HeldOut, scores: Mapping[str, Scored]
 ) -> dict[str, Any]:
     """Return what a hop of one run changed, with intervals and p by domain and by row."""
     before, after = (run.models[model].column for model in hop)
@@ -171,7 +171,7 @@ def clustered_p(signs: Array, domains: Array) -> float:
     return float(2 * norm.sf(abs(sums.sum()) / spread)) if spread else 1.0
 
 
-def rows_report(part: TestPart) -> dict[str, Any]:
+def rows_report(part: HeldOut) -> dict[str, Any]:
     """Return how many test rows and domains there are, and what the largest domain's share is."""
     sizes = np.bincount(part.domains)
     return {

@@ -14,7 +14,7 @@ from minnow.experiments.margin_statistics import (
     SCORES,
     Plan,
     Scored,
-    TestPart,
+    HeldOut,
     change_of,
     rows_report,
     score_of,
@@ -47,7 +47,7 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
     """Return all that kept margins say, as JSON: `kept_` of each run, `study_` of each recipe over
     the seeds of its runs.
     """
-    parts = {seed: TestPart.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
+    parts = {seed: HeldOut.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
     scores = {seed: scored(part, plan) for seed, part in parts.items()}
     recipes = [list(runs) for _, runs in groupby(kept.runs, key=lambda run: run.recipe)]
     return {
