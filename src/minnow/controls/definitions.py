@@ -12,6 +12,7 @@ from minnow.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
 FACTS = "facts.json"
 KEPT_SPLITS = ("validation", "test")
@@ -51,13 +52,12 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class Finished:
-    """What a control left: facts; by split ids and labels (rows,), in that order; by model and
-    split logits (rows, labels).
+    """What a control left: facts; by split its rows, with id, label and domain; by model and split
+    logits (rows, labels), in the order of the rows.
     """
 
     facts: Mapping[str, Any]
-    ids: Mapping[str, list[str]]
-    labels: "Mapping[str, np.ndarray[Any, Any]]"
+    rows: "Mapping[str, pl.DataFrame]"
     logits: "Mapping[str, Mapping[str, np.ndarray[Any, Any]]]"
 
 
@@ -74,8 +74,7 @@ def read_control(layout: Layout, name: str) -> Finished:
     tables = {split: read_table(labels_file(folder, split)) for split in KEPT_SPLITS}
     return Finished(
         facts=read_json(folder / FACTS),
-        ids={split: table["id"].to_list() for split, table in tables.items()},
-        labels={split: table["label"].to_numpy() for split, table in tables.items()},
+        rows=tables,
         logits={
             model: {
                 split: read_logits(logits_file(folder, model, split), table["id"].to_list())

@@ -142,9 +142,8 @@ def keep(layout: Layout, name: str, facts: Mapping[str, Any]) -> None:
     scratch = Layout(layout.control_scratch(name))
     with replacing(layout.control(name)) as out:
         for split in KEPT_SPLITS:
-            write_table(
-                labels_file(out, split), read_table(scratch.split(split)).select("id", "label")
-            )
+            rows = read_table(scratch.split(split)).select("id", "label", "domain")
+            write_table(labels_file(out, split), rows)
             for model in named(name).models:
                 target = logits_file(out, model, split)
                 target.parent.mkdir(exist_ok=True)

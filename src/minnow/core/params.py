@@ -123,7 +123,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def _block(annotation: Any) -> type[BaseModel]:
     assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Block | Names | Raw), annotation
+    assert issubclass(annotation, Block | RootModel), annotation
     return annotation
 
 

@@ -74,7 +74,7 @@ def read_logits(path: Path, ids: Sequence[str]) -> Any:
         MinnowError: an id occurs twice, is missing, or stands there without being asked for: such
             logits were computed on other data.
     """
-    table = read_table(path)
+    table = read_table(path).select(pl.col("^(id|logit_[0-9]+)$"))
     if table.schema.get("id") != pl.String or not all(
         dtype.is_numeric() for dtype in table.drop("id").dtypes
     ):

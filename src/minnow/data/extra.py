@@ -41,7 +41,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class ExtraSet:
-    """Rows with columns `id`, `text` and `label`, by id, and the report on how they came about."""
+    """Rows with columns `id`, `text`, `label` and `domain`, by id, and the report on how they came
+    about.
+    """
 
     rows: pl.DataFrame
     report: ExtraReport
@@ -77,14 +79,14 @@ def extra_set(source: Source, seen: Seen, *, file: str, move_scheme: bool) -> Ex
         dropped={"seen in training or validation": report.removed_seen, **report.dropped},
         remedy="give a set with rows of both classes that the models have not seen",
     )
-    return ExtraSet(kept.select("id", "text", "label"), report)
+    return ExtraSet(kept.select("id", "text", "label", "domain"), report)
 
 
 def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return columns `id, label, logit_0, logit_1` in the order of `rows`, whose ids are those of
-    the logits.
+    """Return columns `id, label, domain, logit_0, logit_1` in the order of `rows`, whose ids are
+    those of the logits.
     """
-    return rows.select("id", "label").join(
+    return rows.select("id", "label", "domain").join(
         logits, on="id", how="left", maintain_order="left", validate="1:1"
     )
 

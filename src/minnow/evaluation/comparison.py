@@ -1,6 +1,6 @@
 """Two models on the same rows: is the difference real, and is it small enough?"""
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,12 @@ from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import CONFIDENCE, interval
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.records import Difference, Verdict
+from minnow.evaluation.units import FEW_FLIPS, Rows, Units, clustered_p, equal_units
 
-NON_INFERIOR: Verdict = "non_inferior"
-INFERIOR: Verdict = "inferior"
-INCONCLUSIVE: Verdict = "inconclusive"
-# Below this many changed predictions the bootstrap alone does not decide.
-FEW_FLIPS = 10
+# What a verdict may claim of a difference of F1, each with the chance of a mistake that half of the
+# interval leaves. The second of two such holds where the first does.
+CLAIMS: tuple[Verdict, ...] = ("better", "non_inferior", "inferior", "worse_margin_open")
+MISTAKEN = (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
@@ -29,58 +29,109 @@ class Flips:
 
 @dataclass(frozen=True)
 class Changes:
-    """What changed row by row between two models; `mean_abs_dp` is of their probabilities."""
+    """What changed row by row between two models; `mean_abs_dp` is of their probabilities, `net`
+    (units,) the flips for the better − those for the worse of each unit.
+    """
 
     flips: Flips
     agreement: float
     mcnemar_p: float
+    clustered_p: float
     mean_abs_dp: float
+    net: Array
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """The verdict on a difference of f1, and the rows that would settle it where it is open."""
+    """What may be said of a difference of f1: the claims that its interval allows, the p of every
+    one, and the rows that would settle it where it is open.
+    """
 
-    verdict: Verdict
-    better_than_before: bool
+    allowed: frozenset[Verdict]
+    p: Mapping[Verdict, float]
     rows_needed: int | None
+    more_rows_show: Verdict | None
 
 
-def verdict(low: float, high: float, margin: float) -> Verdict:
-    """Judge an interval of a difference, after − before: its whole lies above −margin, or below, or
-    on both sides.
+# What may be said where no interval can be had.
+NOTHING = Ruling(frozenset(), dict.fromkeys(CLAIMS, 1.0), None, None)
+
+
+def claims(low: float, high: float, margin: float) -> frozenset[Verdict]:
+    """Return what an interval of a difference, after − before, allows to claim."""
+    holds = (low > 0, low > -margin, high < -margin, high < 0)
+    return frozenset(claim for claim, held in zip(CLAIMS, holds, strict=True) if held)
+
+
+def verdict(allowed: frozenset[Verdict]) -> Verdict:
+    """Return the strongest of the claims, `undecided` where there is none."""
+    return next((claim for claim in CLAIMS if claim in allowed), "undecided")
+
+
+def claim_ps(resampled: Array, margin: float) -> dict[Verdict, float]:
+    """Return the one-sided p of each claim: the share of resampled differences that lie on the
+    wrong side of its edge (Efron & Tibshirani 1993, chapter 15), one more than there are.
     """
-    if low > -margin:
-        return NON_INFERIOR
-    return INFERIOR if high < -margin else INCONCLUSIVE
+    values = resampled[~np.isnan(resampled)]
+    beyond = (values <= 0, values <= -margin, values >= -margin, values >= 0)
+    shares = [float((1 + wrong.sum()) / (1 + len(values))) for wrong in beyond]
+    return dict(zip(CLAIMS, shares, strict=True))
 
 
-def rows_needed(
-    difference: float, low: float, high: float, *, margin: float, rows: int
-) -> int | None:
-    """Return the rows at which, in four of five cases, the interval would no longer hold −margin.
-
-    An interval narrows with the root of the rows; the difference is taken to stay what it is. None
-    where that lies so near to −margin that no number of rows could be had.
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, so that all that lie below a level are true but
+    with that chance (Holm 1979, Scandinavian Journal of Statistics 6(2)).
     """
-    distance = difference + margin
-    if abs(distance) < margin / 100:
+    order = np.argsort(ps, kind="stable")
+    times = np.arange(len(ps), 0, -1)
+    corrected = np.empty(len(ps))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(times * np.asarray(ps)[order]))
+    return [float(p) for p in corrected]
+
+
+def corrected(rulings: Sequence[Ruling]) -> list[Ruling]:
+    """Return the rulings that stand in one table, each claim corrected for their number."""
+    by_claim = {claim: holm([each.p[claim] for each in rulings]) for claim in CLAIMS}
+    found = []
+    for place, each in enumerate(rulings):
+        p = {claim: by_claim[claim][place] for claim in CLAIMS}
+        allowed = frozenset(claim for claim in each.allowed if p[claim] <= MISTAKEN)
+        found.append(Ruling(allowed, p, each.rows_needed, each.more_rows_show))
+    return found
+
+
+def rows_needed(difference: float, error: float, *, margin: float, rows: int) -> int | None:
+    """Return the rows, to one digit, at which in four of five cases the interval would no longer
+    hold −margin.
+
+    `error` is the standard error on as many `rows`: it falls with their root, while the difference
+    is taken to stay what it is. None where that lies within one standard error of −margin: then it
+    may as well lie on the other side.
+    """
+    distance = abs(difference + margin)
+    if distance <= error:
         return None
-    reach = difference - low if distance > 0 else high - difference
-    in_four_of_five = 1 + float(norm.ppf(0.8) / norm.ppf((1 + CONFIDENCE) / 2))
-    return math.ceil(rows * (reach / distance * in_four_of_five) ** 2)
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(0.8))
+    return one_digit(rows * (reach * error / distance) ** 2)
 
 
-def unseen_loss(worse: int, *, rows: int, positives: int, f1: float) -> float:
-    """Return the loss of F1 that so few flips for the worse leave possible, in [0, 1].
+def one_digit(number: float) -> int:
+    """Return a positive number to one significant digit, 1 at least."""
+    return max(1, int(float(f"{number:.0e}")))
+
+
+def unseen_loss(worse: int, *, units: float, rows: int, positives: int, f1: float) -> float:
+    """Return the loss of F1 that so few units with a flip for the worse leave possible, in [0, 1].
 
     Where hardly a row flips, the bootstrap knows hardly any flips and gives an interval of no
-    width. The share of rows that flip may yet be as high as the exact binomial bound (Clopper &
-    Pearson 1934). The costliest flip is a phishing row that is lost: (2 − F1) / (2 · positives) at
-    F1 near its precision and recall.
+    width. The share of `units` (equal ones) that flip may yet be as high as the exact binomial
+    bound (Clopper & Pearson 1934). The costliest flip is a phishing row that is lost:
+    (2 − F1) / (2 · positives) at F1 near its precision and recall.
     """
-    share = binomtest(worse, rows).proportion_ci(CONFIDENCE, method="exact").high
-    return float(share * rows * (2 - f1) / (2 * positives))
+    share = binomtest(min(worse, round(units)), round(units)).proportion_ci(
+        CONFIDENCE, method="exact"
+    )
+    return float(share.high * rows * (2 - f1) / (2 * positives))
 
 
 def mcnemar(worse: int, better: int) -> float:
@@ -99,6 +150,12 @@ def flips(before: Array, after: Array, labels: Array) -> Flips:
     return Flips(int(changed.sum()), worse=int(changed.sum()) - better, better=better)
 
 
+def net_flips(before: Array, after: Array, labels: Array, units: Units) -> Array:
+    """Return better − worse flips between two models' predictions (rows,) by unit, (units,)."""
+    moved = (after == labels).astype(np.int64) - (before == labels)
+    return units.sums(moved).round().astype(np.int64)
+
+
 def difference(before: float, after: float, resampled: Array) -> Difference:
     """Return after − before with its interval from paired resamples of that difference."""
     low, high = interval(resampled)
@@ -106,38 +163,35 @@ def difference(before: float, after: float, resampled: Array) -> Difference:
 
 
 def ruling(
-    before: float,
-    after: float,
-    resampled: Array,
-    *,
-    flipped: Flips,
-    labels: Array,
-    margin: float,
+    before: float, after: float, resampled: Array, *, net: Array, rows: Rows, margin: float
 ) -> Ruling:
-    """Return the verdict on a difference of f1 and, where it is open, the rows that would settle
-    it.
+    """Return what may be said of a difference of f1 and, where the margin stays open, the rows that
+    would settle it.
 
-    `flipped` are the flips behind it: with few of them, non-inferior is only said where as many as
-    chance may have kept out of sight would not pass the margin either.
+    `net` are the net flips behind it by unit: with few of them, nothing good is said where as many
+    as chance may have kept out of sight would pass the margin.
     """
-    low, high = interval(resampled)
-    decided, rows = verdict(low, high, margin), len(labels)
-    needed = (
-        rows_needed(after - before, low, high, margin=margin, rows=rows)
-        if decided == INCONCLUSIVE
-        else None
-    )
-    if decided == NON_INFERIOR and flipped.changed < FEW_FLIPS:
-        positives = int((labels == 1).sum())
-        unseen = unseen_loss(flipped.worse, rows=rows, positives=positives, f1=before)
+    allowed, count = claims(*interval(resampled), margin), len(rows.labels)
+    needed, distance = None, after - before + margin
+    if not allowed & {"non_inferior", "inferior"}:
+        error = float(np.nanstd(resampled))
+        needed = rows_needed(after - before, error, margin=margin, rows=count)
+    if "non_inferior" in allowed and np.count_nonzero(net) < FEW_FLIPS:
+        unseen = unseen_loss(
+            int((net < 0).sum()),
+            units=equal_units(rows.units),
+            rows=count,
+            positives=rows.count(1),
+            f1=before,
+        )
         if unseen > margin:
-            decided, needed = INCONCLUSIVE, math.ceil(rows * unseen / margin)
-    return Ruling(decided, better_than_before=low > 0, rows_needed=needed)
+            allowed -= {"better", "non_inferior"}
+            needed = one_digit(count * unseen / margin) if margin else None
+    shown: Verdict = "non_inferior" if distance > 0 else "inferior"
+    return Ruling(allowed, claim_ps(resampled, margin), needed, shown if needed else None)
 
 
-def changes(
-    before: Array, after: Array, labels: Array, *, thresholds: tuple[float, float]
-) -> Changes:
+def changes(before: Array, after: Array, rows: Rows, *, thresholds: tuple[float, float]) -> Changes:
     """Return what changed row by row between two models' margins (rows,), each judged at its own
     threshold.
     """
@@ -145,11 +199,14 @@ def changes(
         metrics.predicted(margins, at)
         for margins, at in zip((before, after), thresholds, strict=True)
     ]
-    counts = flips(guesses[0], guesses[1], labels)
+    counts = flips(guesses[0], guesses[1], rows.labels)
+    net = net_flips(guesses[0], guesses[1], rows.labels, rows.units)
     moved = np.abs(metrics.probability(after) - metrics.probability(before))
     return Changes(
         counts,
-        agreement=rounded(1 - counts.changed / len(labels)),
+        agreement=rounded(1 - counts.changed / len(rows.labels)),
         mcnemar_p=rounded(mcnemar(counts.worse, counts.better)),
+        clustered_p=rounded(clustered_p(net)),
         mean_abs_dp=rounded(moved.mean()),
+        net=net,
     )

@@ -6,23 +6,30 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import binomtest
 
-from minnow.evaluation import bootstrap, calibration, comparison, metrics
-from minnow.evaluation.bootstrap import Ranked, Thresholds
+from minnow.evaluation import bootstrap, calibration, comparison, domain_flips, metrics
+from minnow.evaluation.bootstrap import Ranked
+from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.prevalence import at_prevalences
 from minnow.evaluation.records import (
-    AgainstPipeline,
-    Calibrations,
-    ClassRows,
+    RIVALS,
+    CalibrationError,
     Difference,
     Estimate,
     Estimates,
     Hop,
-    Hops,
-    Intervals,
-    MainEstimates,
     OperatingPoint,
-    OtherRows,
+    Sample,
     Unmeasured,
+)
+from minnow.evaluation.thresholds import Rule, drawn_by_rules
+from minnow.evaluation.units import (
+    Rows,
+    Units,
+    effective_rows,
+    equal_units,
+    sample_of,
+    too_few_units,
 )
 
 # Share of phishing found at these false-positive rates; validation sets the thresholds.
@@ -34,24 +41,25 @@ class Outcome:
     """One model's margins (rows,) on validation and on a test set, and the margin above which it
     says phishing.
 
-    `fpr` is the false-positive rate for which validation set that threshold, if one was wanted.
+    `rule` is what validation was asked for when it set that threshold, None for probability 0.5.
     """
 
     validation: Array
     test: Array
     threshold: float
-    fpr: float | None = None
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
 class Method:
-    """How models are judged: the margin of non-inferiority in f1, and the bootstrap's resamples and
-    seed.
+    """How models are judged: the margin of non-inferiority in f1, the bootstrap's resamples and
+    seed, and the prevalences of phishing that precision is told for.
     """
 
     margin: float
     resamples: int
     seed: int
+    prevalences: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Assessment:
     `resampled` holds each metric of each model in every resample, (resamples,).
     """
 
+    sample: Sample
     models: dict[str, Estimates]
     hops: tuple[Hop, ...]
     resampled: dict[str, dict[str, Array]] = field(compare=False, repr=False)
@@ -71,91 +80,176 @@ class Assessment:
 class Resampled:
     """A model's metrics by name, on the rows as they are and in each resample (resamples,).
 
-    `fixed` are its thresholds as validation sets them, by name.
+    `fixed` are its thresholds as validation sets them, by name. `known` says whether the rows allow
+    an interval.
     """
 
     name: str
     outcome: Outcome
     fixed: Mapping[str, float]
-    point: Mapping[str, float]
+    point: Mapping[str, Array]
     draws: Mapping[str, Array]
+    known: bool
 
 
 def assess(
     outcomes: Mapping[str, Outcome],
     *,
-    validation_labels: Array,
-    labels: Array,
+    validation: Rows,
+    test: Rows,
     hops: Sequence[tuple[str, str]],
     method: Method,
 ) -> Assessment:
-    """Judge all models on the same rows and the same resamples; `labels` (rows,) are the test
-    set's.
-    """
-    ranked = {name: Ranked.of(outcome.test, labels) for name, outcome in outcomes.items()}
-    drawn = drawn_thresholds(
-        outcomes, validation_labels, resamples=method.resamples, seed=method.seed
-    )
-    draws = bootstrap.bootstrap(ranked, drawn, labels, resamples=method.resamples, seed=method.seed)
+    """Judge all models on the same rows and the same resamples of both splits."""
+    sample = sample_of(test)
+    draws = resampled(outcomes, validation, test, method)
     models = {}
     for name, outcome in outcomes.items():
-        fixed = thresholds_of(outcome, validation_labels)
-        point = bootstrap.point(ranked[name], fixed)
-        models[name] = Resampled(name, outcome, fixed, point, draws[name])
+        fixed = thresholds_of(outcome, validation)
+        point = bootstrap.point(outcome.test, test, fixed)
+        models[name] = Resampled(
+            name, outcome, fixed, point, draws[name], known=sample.no_interval is None
+        )
     return Assessment(
-        {name: estimates_of(model, validation_labels, labels) for name, model in models.items()},
-        tuple(hop_between(models[before], models[after], labels, method) for before, after in hops),
+        sample,
+        {name: estimates_of(model, validation, test, method) for name, model in models.items()},
+        hops_between([(models[before], models[after]) for before, after in hops], test, method),
         draws,
     )
 
 
-def hop_between(before: Resampled, after: Resampled, labels: Array, method: Method) -> Hop:
-    """Return what changed between two models on the same rows, from their metrics there and in each
-    resample.
+def resampled(
+    outcomes: Mapping[str, Outcome], validation: Rows, test: Rows, method: Method
+) -> dict[str, dict[str, Array]]:
+    """Return each metric of each model in every resample, (resamples,); validation is resampled
+    too, as it set the thresholds.
     """
-    thresholds = (before.outcome.threshold, after.outcome.threshold)
-    changed = comparison.changes(
-        before.outcome.test, after.outcome.test, labels, thresholds=thresholds
-    )
-    moved = {key: after.draws[key] - drawn for key, drawn in before.draws.items()}
-    differences = {
-        key: comparison.difference(before.point[key], after.point[key], moved[key])
-        for key in ("f1", "roc_auc", "tpr_at_fpr_1pct")
-        if key in moved
+    ranked = {
+        name: Ranked.of(outcome.test, test, (outcome.threshold,))
+        for name, outcome in outcomes.items()
     }
-    decided = comparison.ruling(
-        before.point["f1"],
-        after.point["f1"],
-        moved["f1"],
-        flipped=changed.flips,
-        labels=labels,
-        margin=method.margin,
+    drawn = drawn_by_rules(
+        {name: outcome.validation for name, outcome in outcomes.items()},
+        {name: rules_of(outcome, validation) for name, outcome in outcomes.items()},
+        validation,
+        resamples=method.resamples,
+        seed=method.seed + 1,
     )
+    thresholds = {
+        name: {"decision": outcome.threshold, **drawn[name]} for name, outcome in outcomes.items()
+    }
+    return bootstrap.bootstrap(
+        ranked, thresholds, test.units.count, resamples=method.resamples, seed=method.seed
+    )
+
+
+# Hops
+
+
+def hops_between(
+    pairs: Sequence[tuple[Resampled, Resampled]], rows: Rows, method: Method
+) -> tuple[Hop, ...]:
+    """Return what changed between each two models, verdicts corrected for the number of pairs."""
+    changed = [
+        comparison.changes(
+            before.outcome.test,
+            after.outcome.test,
+            rows,
+            thresholds=(before.outcome.threshold, after.outcome.threshold),
+        )
+        for before, after in pairs
+    ]
+    rulings = [
+        ruling_between(*pair, each.net, rows, margin_of(pair[0], method))
+        for pair, each in zip(pairs, changed, strict=True)
+    ]
+    return tuple(
+        hop_of(*pair, each, said, rows, margin_of(pair[0], method))
+        for pair, each, *said in zip(
+            pairs, changed, rulings, comparison.corrected(rulings), strict=True
+        )
+    )
+
+
+def margin_of(before: Resampled, method: Method) -> float:
+    """Return the loss of f1 that is small enough; a rival is allowed none."""
+    return 0.0 if before.name in RIVALS else method.margin
+
+
+def ruling_between(
+    before: Resampled, after: Resampled, net: Array, rows: Rows, margin: float
+) -> Ruling:
+    """Return what may be said of a difference of f1; nothing where no interval can be had."""
+    if not before.known:
+        return comparison.NOTHING
+    moved = after.draws["f1"] - before.draws["f1"]
+    one, other = (float(model.point["f1"]) for model in (before, after))
+    return comparison.ruling(one, other, moved, net=net, rows=rows, margin=margin)
+
+
+def hop_of(
+    before: Resampled,
+    after: Resampled,
+    changed: Changes,
+    said: Sequence[Ruling],
+    rows: Rows,
+    margin: float,
+) -> Hop:
+    """Return what changed between two models on the same rows; `said` is the ruling before and
+    after its correction.
+    """
+    raw, corrected = said
+    uncorrected = comparison.verdict(raw.allowed)
+    claim = "non_inferior" if uncorrected == "undecided" else uncorrected
+    guesses = domain_flips.Guesses(*(predicted(model) for model in (before, after)), rows)
+    few = "tpr_at_fpr_1pct" in before.fixed and "tpr_at_fpr_1pct" in after.fixed
     return Hop(
         before=before.name,
         after=after.name,
-        f1=differences["f1"],
-        roc_auc=differences["roc_auc"],
-        tpr_at_fpr_1pct=differences.get("tpr_at_fpr_1pct"),
+        f1=change("f1", before, after),
+        roc_auc=change("roc_auc", before, after),
+        tpr_at_fpr_1pct=change("tpr_at_fpr_1pct", before, after) if few else None,
         changed=changed.flips.changed,
         worse=changed.flips.worse,
         better=changed.flips.better,
         agreement=changed.agreement,
         mcnemar_p=changed.mcnemar_p,
+        clustered_p=changed.clustered_p,
         mean_abs_dp=changed.mean_abs_dp,
-        verdict=decided.verdict,
-        better_than_before=decided.better_than_before,
-        rows_needed=decided.rows_needed,
+        verdict=comparison.verdict(corrected.allowed),
+        uncorrected=uncorrected,
+        p=rounded(raw.p[claim]),
+        adjusted_p=rounded(corrected.p[claim]),
+        rows_needed=raw.rows_needed,
+        more_rows_show=raw.more_rows_show,
+        domains=domain_flips.top(guesses),
+        decisive=domain_flips.decisive(guesses, margin),
     )
 
 
-def thresholds_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
+def predicted(model: Resampled) -> Array:
+    """Return a model's predictions on test at its threshold, (rows,)."""
+    return metrics.predicted(model.outcome.test, model.outcome.threshold)
+
+
+def change(key: str, before: Resampled, after: Resampled) -> Difference:
+    """Return after − before of a metric, with its interval; [−1, 1] where none can be had."""
+    one, other = (float(model.point[key]) for model in (before, after))
+    if not before.known:
+        return Difference(rounded(other - one), -1.0, 1.0)
+    return comparison.difference(one, other, after.draws[key] - before.draws[key])
+
+
+# Thresholds
+
+
+def thresholds_of(outcome: Outcome, validation: Rows) -> dict[str, float]:
     """Return the model's thresholds by name, taken on validation; left out where it has too few
     safe rows.
     """
     points = {
         name: metrics.threshold_at_fpr(
-            outcome.validation, validation_labels, fpr, least=metrics.LEAST_FALSE_POSITIVES
+            outcome.validation, validation.labels, fpr, least=metrics.LEAST_FALSE_POSITIVES
         )
         for name, fpr in OPERATING_POINTS.items()
     }
@@ -165,157 +259,109 @@ def thresholds_of(outcome: Outcome, validation_labels: Array) -> dict[str, float
     }
 
 
-def drawn_thresholds(
-    outcomes: Mapping[str, Outcome], validation_labels: Array, *, resamples: int, seed: int
-) -> dict[str, Thresholds]:
-    """Return each model's thresholds, as arrays (resamples,) where validation set them: it is a
-    sample too.
-
-    All models see the same resamples of validation's safe rows, so that their differences stay
-    paired.
+def rules_of(outcome: Outcome, validation: Rows) -> dict[str, Rule]:
+    """Return the rules by which validation sets thresholds of the model, by the threshold's
+    name.
     """
-    safe = {name: outcome.validation[validation_labels == 0] for name, outcome in outcomes.items()}
-    rates = {name: rates_of(outcome, validation_labels) for name, outcome in outcomes.items()}
-    drawn = {name: {key: np.empty(resamples) for key in rates[name]} for name in outcomes}
-    first = 0
-    for weights in bootstrap.draws(
-        np.zeros(int((validation_labels == 0).sum())), resamples=resamples, seed=seed + 1
-    ):
-        these = slice(first, first + len(weights))
-        for name, fprs in rates.items():
-            for key, fpr in fprs.items():
-                drawn[name][key][these] = bootstrap.threshold_draws(safe[name], weights, fpr=fpr)
-        first += len(weights)
-    return {
-        name: {"decision": outcome.threshold, **drawn[name]} for name, outcome in outcomes.items()
-    }
+    fixed = thresholds_of(outcome, validation)
+    rules = {name: Rule(fpr=fpr) for name, fpr in OPERATING_POINTS.items() if name in fixed}
+    return rules if outcome.rule is None else {**rules, "decision": outcome.rule}
 
 
-def rates_of(outcome: Outcome, validation_labels: Array) -> dict[str, float]:
-    """Return the false-positive rates for which validation sets a threshold of the model, by the
-    threshold's name.
-    """
-    fixed = thresholds_of(outcome, validation_labels)
-    rates = {name: fpr for name, fpr in OPERATING_POINTS.items() if name in fixed}
-    return rates if outcome.fpr is None else {**rates, "decision": outcome.fpr}
+# Estimates
 
 
-def estimates_of(model: Resampled, validation_labels: Array, labels: Array) -> Estimates:
+def estimates_of(model: Resampled, validation: Rows, rows: Rows, method: Method) -> Estimates:
     """Return all estimates of a model, with intervals."""
+    tpr, fpr = with_interval("tpr", model, rows), with_interval("fpr", model, rows)
     return Estimates(
-        accuracy=with_interval("accuracy", model, labels),
-        f1=with_interval("f1", model, labels),
-        roc_auc=with_interval("roc_auc", model, labels),
-        average_precision=with_interval("average_precision", model, labels),
-        brier=with_interval("brier", model, labels),
-        ece=with_interval("ece", model, labels),
-        tpr_at_fpr_1pct=operating_point("tpr_at_fpr_1pct", model, validation_labels, labels),
-        tpr_at_fpr_0_1pct=operating_point("tpr_at_fpr_0_1pct", model, validation_labels, labels),
+        accuracy=with_interval("accuracy", model, rows),
+        f1=with_interval("f1", model, rows),
+        roc_auc=with_interval("roc_auc", model, rows),
+        tpr=tpr,
+        fpr=fpr,
+        effective_rows=effective_rows(predicted(model) == rows.labels, rows.units),
+        average_precision=with_interval("average_precision", model, rows),
+        brier=with_interval("brier", model, rows),
+        ece=calibration_error(model),
+        tpr_at_fpr_1pct=operating_point("tpr_at_fpr_1pct", model, validation, rows),
+        tpr_at_fpr_0_1pct=operating_point("tpr_at_fpr_0_1pct", model, validation, rows),
+        at_prevalence=at_prevalences(
+            method.prevalences,
+            (model.point["tpr"], model.point["fpr"]),
+            (tpr, fpr),
+            (model.draws["tpr"], model.draws["fpr"]),
+        ),
     )
 
 
-def with_interval(key: str, model: Resampled, labels: Array) -> Estimate:
-    """Return an estimate with its interval; where every row is right or every one wrong, with the
-    exact one.
+def with_interval(key: str, model: Resampled, rows: Rows) -> Estimate:
+    """Return an estimate with its interval: where every row is right or every one wrong the exact
+    one, of the equal units that the rows weigh as much as; [0, 1] where none can be had.
     """
-    value, draws = model.point[key], model.draws[key]
-    low, high = (
-        bootstrap.interval_around(value, draws) if key == "ece" else bootstrap.interval(draws)
-    )
-    if low == high and key not in ("brier", "ece"):
-        # Of the rows that the share is one of; F1 and the areas have none of their own, all rows
-        # stand in for them.
-        rows = int((labels == 1).sum()) if key in OPERATING_POINTS else len(labels)
-        exact = binomtest(round(value * rows), rows).proportion_ci(
-            bootstrap.CONFIDENCE, method="exact"
-        )
-        low, high = float(exact.low), float(exact.high)
+    value, draws = float(model.point[key]), model.draws[key]
+    if not model.known:
+        return Estimate(rounded(value), 0.0, 1.0)
+    low, high = bootstrap.interval(draws)
+    if low == high and key != "brier":
+        low, high = exact_interval(value, rows.units.part(share_of(key, rows)))
     return Estimate(rounded(value), rounded(low), rounded(high))
 
 
+def share_of(key: str, rows: Rows) -> Array:
+    """Return the rows that a metric is a share of, as a mask (rows,): F1 and the areas have none of
+    their own, all rows stand in for them.
+    """
+    if key == "fpr":
+        return rows.labels == 0
+    found = key == "tpr" or key in OPERATING_POINTS
+    return rows.labels == 1 if found else np.ones(len(rows.labels), dtype=bool)
+
+
+def exact_interval(value: float, units: Units) -> tuple[float, float]:
+    """Return the exact binomial interval of a share of units (Clopper & Pearson 1934)."""
+    trials = max(1, round(equal_units(units)))
+    exact = binomtest(round(value * trials), trials).proportion_ci(
+        bootstrap.CONFIDENCE, method="exact"
+    )
+    return float(exact.low), float(exact.high)
+
+
+def calibration_error(model: Resampled) -> CalibrationError:
+    """Return the calibration error without what chance adds to it."""
+    gaps = model.point["gaps"]
+    value, low, high = calibration.without_chance(gaps, model.draws["gaps"])
+    return CalibrationError(
+        rounded(value),
+        rounded(low) if model.known else 0.0,
+        rounded(high) if model.known else 1.0,
+        measured=rounded(np.abs(gaps).sum()),
+        null=rounded(metrics.calibration_null(model.outcome.test)),
+    )
+
+
 def operating_point(
-    name: str, model: Resampled, validation_labels: Array, labels: Array
+    name: str, model: Resampled, validation: Rows, rows: Rows
 ) -> OperatingPoint | Unmeasured:
     """Return the share of phishing found at a false-positive rate set on validation, and the rate
     that came of it.
     """
     fpr, outcome = OPERATING_POINTS[name], model.outcome
     if name not in model.fixed:
-        safe = int((validation_labels == 0).sum())
         needed = round(metrics.LEAST_FALSE_POSITIVES / fpr)
         return Unmeasured(
-            f"validation has {safe} safe rows; a false-positive rate of {fpr:.1%} needs {needed}"
+            f"validation has {validation.count(0)} safe rows; a false-positive rate of {fpr:.1%}"
+            f" needs {needed}"
         )
-    threshold, estimate = model.fixed[name], with_interval(name, model, labels)
-    on_validation = metrics.false_positive_rate(outcome.validation, validation_labels, threshold)
+    if few := too_few_units(validation.units.part(validation.labels == 0), "safe "):
+        return Unmeasured(f"of validation {few}")
+    threshold, estimate = model.fixed[name], with_interval(name, model, rows)
+    on_validation = metrics.false_positive_rate(outcome.validation, validation.labels, threshold)
     return OperatingPoint(
         estimate.value,
         estimate.low,
         estimate.high,
         threshold=threshold,
         validation_fpr=rounded(on_validation),
-        test_fpr=rounded(metrics.false_positive_rate(outcome.test, labels, threshold)),
+        test_fpr=rounded(metrics.false_positive_rate(outcome.test, rows.labels, threshold)),
     )
-
-
-def intervals_report(assessment: Assessment, labels: Array, method: Method) -> Intervals:
-    """Return every model's estimates on the test split."""
-    return Intervals(
-        confidence=bootstrap.CONFIDENCE,
-        resamples=method.resamples,
-        seed=method.seed,
-        rows=ClassRows(safe=int((labels == 0).sum()), phishing=int((labels == 1).sum())),
-        ece_bins=metrics.ECE_BINS,
-        models=assessment.models,
-    )
-
-
-def hops_report(assessment: Assessment, labels: Array, method: Method) -> Hops:
-    """Return every hop on the test split."""
-    return Hops(bootstrap.CONFIDENCE, method.margin, len(labels), assessment.hops)
-
-
-def calibration_report(
-    outcomes: Mapping[str, Outcome],
-    *,
-    validation_labels: Array,
-    labels: Array,
-    wanted_fpr: float | None,
-) -> Calibrations:
-    """Return what validation set for each model, and what that does on test."""
-    models = {
-        name: calibration.calibrated(
-            validation=(outcome.validation, validation_labels),
-            test=(outcome.test, labels),
-            threshold=outcome.threshold,
-        )
-        for name, outcome in outcomes.items()
-    }
-    return Calibrations(metrics.ECE_BINS, wanted_fpr, models)
-
-
-def unpaired(model: str, one: Assessment, other: Assessment) -> AgainstPipeline:
-    """Return other − one of a model on two test sets, with the interval for two independent
-    samples.
-    """
-
-    def difference(key: str, before: Estimate, after: Estimate) -> Difference:
-        moved = other.resampled[model][key] - one.resampled[model][key]
-        return comparison.difference(before.value, after.value, moved)
-
-    before, after = one.models[model], other.models[model]
-    return AgainstPipeline(
-        f1=difference("f1", before.f1, after.f1),
-        roc_auc=difference("roc_auc", before.roc_auc, after.roc_auc),
-    )
-
-
-def elsewhere(assessment: Assessment, labels: Array) -> OtherRows:
-    """Return what is told of models on other rows than the test split's: the main estimates and the
-    hops.
-    """
-    models = {
-        name: MainEstimates(estimates.accuracy, estimates.f1, estimates.roc_auc)
-        for name, estimates in assessment.models.items()
-    }
-    return OtherRows(len(labels), models, assessment.hops)

@@ -6,6 +6,7 @@ from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.evaluation import calibration, metrics
 from minnow.evaluation.records import Headline
+from minnow.evaluation.thresholds import Rule
 from minnow.layout import Layout
 
 
@@ -29,8 +30,8 @@ def needed_bytes(layout: Layout, model: str) -> int:
     return sum(int(file["bytes"]) for file in read_json(layout.manifest(model))["files"].values())
 
 
-def headline_of(layout: Layout, model: str, fpr: float | None) -> Headline:
-    """Return the flat metrics of one model, at the threshold that `fpr` asks for."""
+def headline_of(layout: Layout, model: str, rule: Rule | None) -> Headline:
+    """Return the flat metrics of one model, at the threshold that a rule asks for."""
     test, validation = (
         (logits(layout, model, split), labels_of(layout, split)) for split in ("test", "validation")
     )
@@ -38,7 +39,7 @@ def headline_of(layout: Layout, model: str, fpr: float | None) -> Headline:
         test=test,
         validation=validation,
         threshold=calibration.decision_threshold(
-            metrics.margins_of(validation[0]), validation[1], fpr
+            metrics.margins_of(validation[0]), validation[1], rule
         ),
         parameters=read_json(layout.manifest(model))["parameters"],
         size=needed_bytes(layout, model),

@@ -20,6 +20,8 @@ from minnow.evaluation.records import Headline
 DECIMALS = 4
 # Bins of the calibration error, each with the same number of rows.
 ECE_BINS = 15
+# Labels drawn in all, and how often for one set of rows, to see what a calibrated model scores.
+NULL_LABELS, NULL_REPEATS = 2_000_000, (20, 1_000)
 EVEN = 0.0
 # False positives that validation must be able to hold for a rate to be reported: fewer say nothing
 # of the threshold.
@@ -104,16 +106,22 @@ def allowed_false_positives(safe_rows: int, fpr: float) -> int:
     return math.floor(safe_rows * fpr + 1e-9)  # 300 · 0.01 is a little less than 3
 
 
-def calibration_bins(margins: Array, labels: Array) -> tuple[Array, Array, Array]:
-    """Return mean probability, share of phishing and number of rows of each non-empty bin, by
-    rising probability.
+def bin_of(margins: Array) -> Array:
+    """Return the bin of the calibration error, from 0, that each row falls in, (rows,).
 
     The ECE_BINS bins have equal mass. Rows of one margin stay together, in the bin where the middle
     of them falls, so that the order of the rows does not matter.
     """
     _, group, counts = np.unique(margins, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
-    bins = np.floor(ECE_BINS * middle / len(margins)).astype(int)[group]
+    return np.asarray(np.floor(ECE_BINS * middle / len(margins)).astype(int)[group])
+
+
+def calibration_bins(margins: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """Return mean probability, share of phishing and number of rows of each non-empty bin, by
+    rising probability.
+    """
+    bins = bin_of(margins)
     rows = np.bincount(bins, minlength=ECE_BINS)
     filled = rows > 0
     mean_of = (
@@ -133,6 +141,27 @@ def expected_calibration_error(margins: Array, labels: Array) -> float:
     """
     expected, observed, rows = calibration_bins(margins, labels)
     return float(np.abs(expected - observed) @ rows / len(labels))
+
+
+def calibration_null(margins: Array, *, seed: int = 0) -> float:
+    """Return the calibration error that a perfectly calibrated model would score on as many rows,
+    on average, because labels are few: labels are drawn from the probabilities.
+    """
+    generator, edges = np.random.default_rng(seed), np.sort(margins)
+    probabilities = probability(edges).astype(np.float32)
+    starts = np.flatnonzero(np.diff(bin_of(edges), prepend=-1))
+    expected = np.add.reduceat(probabilities, starts, dtype=np.float64)
+    repeats = int(np.clip(NULL_LABELS // len(margins), *NULL_REPEATS))
+    found = [
+        np.abs(
+            np.add.reduceat(
+                generator.random(len(edges), np.float32) < probabilities, starts, dtype=np.int64
+            )
+            - expected
+        ).sum()
+        for _ in range(repeats)
+    ]
+    return float(np.mean(found) / len(margins))
 
 
 def brier(margins: Array, labels: Array) -> float:

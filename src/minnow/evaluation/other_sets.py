@@ -1,110 +1,110 @@
 """All models judged together: on the test split, on further sets, and beside controls."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from minnow.controls import definitions
 from minnow.controls.definitions import Finished
 from minnow.core.tables import read_logits, read_table
 from minnow.errors import MinnowError
-from minnow.evaluation import calibration, evidence, inputs, metrics, results
+from minnow.evaluation import calibration, evidence, findings, inputs, metrics, results
 from minnow.evaluation.evidence import Assessment, Method, Outcome
+from minnow.evaluation.params import Unit
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
+from minnow.evaluation.thresholds import Rule
+from minnow.evaluation.units import Rows
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 
-def outcome_of(layout: Layout, model: str, fpr: float | None) -> Outcome:
-    """Return a model's margins and its decision threshold, which validation sets; `fpr` None is
-    probability 0.5.
+@dataclass(frozen=True)
+class Judging:
+    """A checkout whose models are judged: how, by which units, and with thresholds by which
+    rule.
     """
-    validation, test = (
-        metrics.margins_of(inputs.logits(layout, model, split)) for split in ("validation", "test")
-    )
-    threshold = calibration.decision_threshold(
-        validation, inputs.labels_of(layout, "validation"), fpr
-    )
-    return Outcome(validation, test, threshold, fpr)
+
+    layout: Layout
+    method: Method
+    unit: Unit | None = None
+    rule: Rule | None = None
+
+    def rows(self, split: str) -> Rows:
+        """Return labels and units of a split."""
+        return Rows.of(read_table(self.layout.split(split)), self.unit)
+
+    def outcome(self, model: str) -> Outcome:
+        """Return a model's margins and its decision threshold, which validation sets."""
+        validation, test = (
+            metrics.margins_of(inputs.logits(self.layout, model, split))
+            for split in ("validation", "test")
+        )
+        labels = inputs.labels_of(self.layout, "validation")
+        threshold = calibration.decision_threshold(validation, labels, self.rule)
+        return Outcome(validation, test, threshold, self.rule)
+
+    def assess(self, outcomes: Mapping[str, Outcome], test: Rows) -> Assessment:
+        """Judge all models and all hops on some rows; thresholds are those of this checkout's
+        validation.
+        """
+        return evidence.assess(
+            outcomes,
+            validation=self.rows("validation"),
+            test=test,
+            hops=(*HOPS, *AGAINST_BASELINE),
+            method=self.method,
+        )
 
 
-def assess_pipeline(
-    layout: Layout, outcomes: Mapping[str, Outcome], labels: metrics.Array, method: Method
-) -> Assessment:
-    """Judge all models and all hops on rows with these labels; thresholds are those of this
-    checkout's validation.
-    """
-    return evidence.assess(
-        outcomes,
-        validation_labels=inputs.labels_of(layout, "validation"),
-        labels=labels,
-        hops=(*HOPS, *AGAINST_BASELINE),
-        method=method,
-    )
-
-
-def on_extra_sets(
-    layout: Layout, outcomes: Mapping[str, Outcome], method: Method
-) -> dict[str, ExtraResult]:
+def on_extra_sets(judging: Judging, outcomes: Mapping[str, Outcome]) -> dict[str, ExtraResult]:
     """Return by further test set how it came about, and what all models are worth on it."""
-    facts_by_set = results.read_record(dict[str, ExtraFacts], layout.extra_report(BASELINE))
+    path = judging.layout.extra_report(BASELINE)
     return {
-        name: on_extra_set(layout, name, facts, outcomes, method)
-        for name, facts in facts_by_set.items()
+        name: on_extra_set(judging, name, facts, outcomes)
+        for name, facts in results.read_record(dict[str, ExtraFacts], path).items()
     }
 
 
 def on_extra_set(
-    layout: Layout,
-    name: str,
-    facts: ExtraFacts,
-    outcomes: Mapping[str, Outcome],
-    method: Method,
+    judging: Judging, name: str, facts: ExtraFacts, outcomes: Mapping[str, Outcome]
 ) -> ExtraResult:
     """Return how a further test set came about, and what all models are worth on it."""
+    layout = judging.layout
     table = read_table(layout.extra_set(BASELINE, name))
-    ids, labels = table["id"].to_list(), np.asarray(table["label"].to_numpy())
+    ids = table["id"].to_list()
     moved = {
-        # the columns of a set's logits are the label, then the logits
         model: replace(
-            outcome,
-            test=metrics.margins_of(read_logits(layout.extra_set(model, name), ids)[:, 1:]),
+            outcome, test=metrics.margins_of(read_logits(layout.extra_set(model, name), ids))
         )
         for model, outcome in outcomes.items()
     }
-    rows = evidence.elsewhere(assess_pipeline(layout, moved, labels, method), labels)
+    rows = findings.elsewhere(judging.assess(moved, Rows.of(table, judging.unit)))
     return ExtraResult(**vars(rows), **vars(facts))
 
 
 def on_controls(
-    layout: Layout,
+    judging: Judging,
     names: Sequence[str],
     outcomes: Mapping[str, Outcome],
     assessment: Assessment,
-    method: Method,
 ) -> dict[str, ControlResult]:
     """Return by control its facts, and its models against those of this pipeline.
 
     A control on this pipeline's own splits is compared row by row; `assessment` is this
     pipeline's, against whose models one on another split is set, as against another sample.
     """
-    return {name: beside_control(layout, name, outcomes, assessment, method) for name in names}
+    return {name: beside_control(judging, name, outcomes, assessment) for name in names}
 
 
 def beside_control(
-    layout: Layout,
-    name: str,
-    outcomes: Mapping[str, Outcome],
-    assessment: Assessment,
-    method: Method,
+    judging: Judging, name: str, outcomes: Mapping[str, Outcome], assessment: Assessment
 ) -> ControlResult:
     """Return a control's facts, and its models against those of this pipeline.
 
     Raises:
         MinnowError: it was made from other rows than this pipeline's.
     """
-    control, fpr = definitions.read_control(layout, name), outcomes["student"].fpr
-    theirs = {model: of_control(control, model, fpr) for model in control.logits}
+    layout, method = judging.layout, judging.method
+    control = definitions.read_control(layout, name)
+    theirs = {model: of_control(control, model, judging.rule) for model in control.logits}
     own_split = "teacher" in theirs
     if own_split:
         compared, hops = theirs, [("teacher", "student")]
@@ -113,35 +113,32 @@ def beside_control(
         require_same_rows(control, layout, name)
         compared = {name: theirs["student"], "student": outcomes["student"]}
         hops = [(name, "student")]
-    labels = control.labels["test"]
-    assessed = evidence.assess(
-        compared,
-        validation_labels=control.labels["validation"],
-        labels=labels,
-        hops=hops,
-        method=method,
+    validation, test = (
+        Rows.of(control.rows[split], judging.unit) for split in ("validation", "test")
     )
+    assessed = evidence.assess(compared, validation=validation, test=test, hops=hops, method=method)
     against = {
-        model: evidence.unpaired(model, assessment, assessed) for model in theirs if own_split
+        model: findings.unpaired(model, assessment, assessed) for model in theirs if own_split
     }
-    rows = evidence.elsewhere(assessed, labels)
+    rows = findings.elsewhere(assessed)
     return ControlResult(**vars(rows), facts=control.facts, against_pipeline=against)
 
 
 def require_same_rows(control: Finished, layout: Layout, name: str) -> None:
     """Refuse a control that was made from other rows than this pipeline's."""
-    if any(control.ids[split] != inputs.ids_of(layout, split) for split in control.ids):
+    if any(rows["id"].to_list() != inputs.ids_of(layout, s) for s, rows in control.rows.items()):
         raise MinnowError(
             f"{layout.control(name)} belongs to other rows; run `dvc repro` so that it is made anew"
         )
 
 
-def of_control(control: Finished, model: str, fpr: float | None) -> Outcome:
+def of_control(control: Finished, model: str, rule: Rule | None) -> Outcome:
     """Return the margins of a control's model on its own splits, and the threshold that its
     validation sets.
     """
     validation, test = (
         metrics.margins_of(control.logits[model][split]) for split in ("validation", "test")
     )
-    threshold = calibration.decision_threshold(validation, control.labels["validation"], fpr)
-    return Outcome(validation, test, threshold, fpr)
+    labels = control.rows["validation"]["label"].to_numpy()
+    threshold = calibration.decision_threshold(validation, labels, rule)
+    return Outcome(validation, test, threshold, rule)

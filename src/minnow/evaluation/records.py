@@ -1,20 +1,20 @@
-"""What evaluation says of models, as frozen records: estimates, hops, slices, calibration.
+"""What evaluation says of models, as frozen records: estimates, hops, calibration.
 
 A record is a frozen dataclass whose fields are the keys of its JSON. Light: no numpy.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict
 
-# A slice is hurt where its flips are less likely than this, were either direction equally likely.
-BEYOND_CHANCE = 0.05
 # The whole way, by which it is judged whom compression hurts.
 WHOLE_WAY = ("teacher", "quantized")
-Verdict = Literal["non_inferior", "inferior", "inconclusive"]
-Measure = Literal["f1", "recall", "specificity"]
+# What a model is compared with rather than made from: nothing is lost on the way, so no margin is
+# allowed.
+RIVALS = ("baseline", "no_teacher")
+Verdict = Literal["better", "non_inferior", "worse_margin_open", "inferior", "undecided"]
 # Bytes by model and part; `total` is all that the model needs to run.
 Sizes = Mapping[str, Mapping[str, int]]
 
@@ -56,6 +56,28 @@ class Estimate(Strict):
 
 
 @dataclass(frozen=True)
+class CalibrationError(Estimate):
+    """The calibration error without what chance adds to it: `measured` is as the rows show it, and
+    `null` what a perfectly calibrated model would score on as many rows.
+    """
+
+    measured: float
+    null: float
+
+
+@dataclass(frozen=True)
+class AtPrevalence(Strict):
+    """What a threshold is worth where the share `prevalence` of all URLs is phishing, by its rates
+    on test: `alarms_per_million` are safe URLs called phishing among a million URLs.
+    """
+
+    prevalence: float
+    precision: Estimate
+    f1: Estimate
+    alarms_per_million: Estimate
+
+
+@dataclass(frozen=True)
 class OperatingPoint(Estimate):
     """The share of phishing found above the threshold that validation set for a false-positive
     rate, and the rates that came of it.
@@ -79,11 +101,18 @@ Measured = OperatingPoint | Estimate | Unmeasured
 
 @dataclass(frozen=True)
 class MainEstimates(Strict):
-    """What is estimated of a model on rows other than those of the test split."""
+    """What is estimated of a model on rows other than those of the test split.
+
+    `tpr` and `fpr` are at its threshold: the shares of phishing and of safe rows called phishing.
+    `effective_rows` are the independent rows that would know its accuracy as well.
+    """
 
     accuracy: Estimate
     f1: Estimate
     roc_auc: Estimate
+    tpr: Estimate
+    fpr: Estimate
+    effective_rows: int
 
 
 @dataclass(frozen=True)
@@ -92,9 +121,10 @@ class Estimates(MainEstimates):
 
     average_precision: Estimate
     brier: Estimate
-    ece: Estimate
+    ece: CalibrationError
     tpr_at_fpr_1pct: OperatingPoint | Unmeasured
     tpr_at_fpr_0_1pct: OperatingPoint | Unmeasured
+    at_prevalence: tuple[AtPrevalence, ...]
 
 
 @dataclass(frozen=True)
@@ -111,13 +141,36 @@ class ClassRows(Strict):
 
 
 @dataclass(frozen=True)
+class Domains(Strict):
+    """The registered domains of some rows: how many, the largest and its share of the rows, and as
+    how many domains of equal size they weigh.
+    """
+
+    count: int
+    largest: str
+    largest_share: float
+    equal: float
+
+
+@dataclass(frozen=True)
+class Sample(ClassRows):
+    """The rows that models are judged on. `domains` is None where each row is a unit of its own,
+    `no_interval` says why no interval can be had, where none can: [0, 1] then stands for it, and
+    [-1, 1] for that of a difference.
+    """
+
+    domains: Domains | None
+    no_interval: str | None
+
+
+@dataclass(frozen=True)
 class Intervals(Strict):
     """metrics/evidence/intervals.json: every model's estimates on the test split."""
 
     confidence: float
     resamples: int
     seed: int
-    rows: ClassRows
+    rows: Sample
     ece_bins: int
     models: Mapping[str, Estimates]
 
@@ -132,12 +185,33 @@ class Difference(Strict):
 
 
 @dataclass(frozen=True)
+class DomainFlips(Strict):
+    """Flips of one domain's rows, for the worse and for the better."""
+
+    domain: str
+    worse: int
+    better: int
+
+
+@dataclass(frozen=True)
+class Decisive(DomainFlips):
+    """The domain that decides a hop: it holds more than half of the net flips, or without it the
+    verdict would be `verdict_without`, None where it would be the same.
+    """
+
+    verdict_without: Verdict | None
+
+
+@dataclass(frozen=True)
 class Hop(Strict):
     """What changed between two models on the same rows.
 
-    Of `changed` predictions, `worse` went from right to wrong and `better` from wrong to right.
-    `mean_abs_dp` is the mean change of a probability. The verdict is on the loss of f1;
-    `rows_needed` would settle it where it is open, None where no such number is known.
+    Of `changed` predictions, `worse` went from right to wrong and `better` from wrong to right;
+    `domains` hold most of them, net. `mcnemar_p` takes rows for independent, `clustered_p` domains.
+    `mean_abs_dp` is the mean change of a probability. The verdict is on the change of f1, corrected
+    for the number of hops beside it; `uncorrected` is that of its interval alone. `p` is of what
+    the latter claims, `adjusted_p` the same corrected. About `rows_needed` would show
+    `more_rows_show`, None where no such number can be told.
     """
 
     before: str
@@ -150,10 +224,16 @@ class Hop(Strict):
     better: int
     agreement: float
     mcnemar_p: float
+    clustered_p: float
     mean_abs_dp: float
     verdict: Verdict
-    better_than_before: bool
+    uncorrected: Verdict
+    p: float
+    adjusted_p: float
     rows_needed: int | None
+    more_rows_show: Verdict | None
+    domains: tuple[DomainFlips, ...]
+    decisive: Decisive | None
 
 
 @dataclass(frozen=True)
@@ -170,9 +250,12 @@ class Hops(Strict):
 
 @dataclass(frozen=True)
 class Quality(Strict):
-    """How well probabilities fit; `nll` in nats."""
+    """How well probabilities fit; `nll` in nats. `ece_null` is what a perfectly calibrated model
+    would score on as many rows.
+    """
 
     ece: float
+    ece_null: float
     brier: float
     nll: float
 
@@ -218,65 +301,11 @@ class Calibrations(Strict):
 
 
 @dataclass(frozen=True)
-class SliceHop(Strict):
-    """What a hop did to a slice: the change of its score, and the flips behind it."""
-
-    before: str
-    after: str
-    change: float
-    worse: int
-    better: int
-    mcnemar_p: float
-
-
-@dataclass(frozen=True)
-class SliceScore(Strict):
-    """Test rows that share a `value` of a trait, `slice`, and each model's score on them.
-
-    `small` says that the rows which its `measure` counts are fewer than `Slices.small_below`,
-    `hurt` that compression is shown to hurt it.
-    """
-
-    slice: str
-    value: str
-    rows: int
-    safe: int
-    phishing: int
-    small: bool
-    measure: Measure
-    models: Mapping[str, float]
-    hops: tuple[SliceHop, ...]
-    hurt: bool
-
-
-@dataclass(frozen=True)
-class Slices(Strict):
-    """metrics/evidence/slices.json: whom compression hurts."""
-
-    small_below: int
-    slices: tuple[SliceScore, ...]
-
-    @property
-    def watched(self) -> list[SliceScore]:
-        """The slices that are large enough to be judged, with the whole way measured."""
-        return [one for one in self.slices if not one.small and between(one.hops, *WHOLE_WAY)]
-
-    @property
-    def hurt(self) -> list[tuple[SliceScore, SliceHop]]:
-        """The slices that are shown to be hurt and the whole way there, the greatest loss first."""
-        pairs = [
-            (one, hop)
-            for one in self.slices
-            if one.hurt and (hop := between(one.hops, *WHOLE_WAY)) is not None
-        ]
-        return sorted(pairs, key=lambda pair: (pair[1].change, pair[0].slice, pair[0].value))
-
-
-@dataclass(frozen=True)
 class OtherRows(Strict):
     """What models are worth on rows other than those of the test split."""
 
     rows: int
+    sample: Sample
     models: Mapping[str, MainEstimates]
     hops: tuple[Hop, ...]
 
@@ -314,7 +343,16 @@ class ControlResult(OtherRows):
     against_pipeline: Mapping[str, AgainstPipeline]
 
 
-HopT = TypeVar("HopT", Hop, SliceHop)
+class Step(Protocol):
+    """A hop of any kind."""
+
+    @property
+    def before(self) -> str: ...
+    @property
+    def after(self) -> str: ...
+
+
+HopT = TypeVar("HopT", bound=Step)
 
 
 def between(hops: Iterable[HopT], before: str, after: str) -> HopT | None:

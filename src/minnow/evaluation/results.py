@@ -23,8 +23,8 @@ from minnow.evaluation.records import (
     Hops,
     Intervals,
     Sizes,
-    Slices,
 )
+from minnow.evaluation.slice_records import Slices
 from minnow.layout import Layout
 
 

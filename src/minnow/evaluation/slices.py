@@ -1,23 +1,25 @@
 """Whom does compression hurt? Each model on slices of the test rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 import polars as pl
+from scipy.stats import false_discovery_control
 
-from minnow.evaluation.comparison import Flips, flips, mcnemar
+from minnow.evaluation.comparison import flips, mcnemar, net_flips
 from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array, predicted, rounded
-from minnow.evaluation.records import (
+from minnow.evaluation.records import WHOLE_WAY, between
+from minnow.evaluation.slice_records import (
     BEYOND_CHANCE,
-    WHOLE_WAY,
     Measure,
     SliceHop,
     Slices,
     SliceScore,
-    between,
 )
+from minnow.evaluation.units import Rows, Units, clustered_p, domains_of, effective_rows
 from minnow.text.traits import traits
 
 # The rows that a measure counts: with fewer, a single one moves it by more than a point.
@@ -51,73 +53,101 @@ def cut(test: pl.DataFrame, train_domains: pl.Series) -> list[Slice]:
 
 def report(
     slices: Sequence[Slice],
-    labels: Array,
+    rows: Rows,
     outcomes: Mapping[str, Outcome],
     hops: Sequence[tuple[str, str]],
 ) -> Slices:
     """Return each model's score on each slice and what each hop did to it.
 
-    `labels` are (rows,). A hop is left out where one of its models is.
+    A hop is left out where one of its models is.
     """
     guesses = {
         model: predicted(outcome.test, outcome.threshold) for model, outcome in outcomes.items()
     }
     known = [hop for hop in hops if guesses.keys() >= set(hop)]
-    return Slices(SMALL_BELOW, tuple(scored(one, labels, guesses, known) for one in slices))
+    found = [scored(one, rows, guesses, known) for one in slices]
+    return Slices(SMALL_BELOW, judged(found))
 
 
 def scored(
-    one: Slice, labels: Array, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
+    one: Slice, rows: Rows, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
 ) -> SliceScore:
     """Return one slice's rows, and its models and hops by the measure that its classes allow."""
-    actual = labels[one.rows]
+    actual, units = rows.labels[one.rows], rows.units.part(one.rows)
     here = {model: all_guesses[one.rows] for model, all_guesses in guesses.items()}
     phishing = int((actual == 1).sum())
     classes = {"safe": len(actual) - phishing, "phishing": phishing}
     measure = measure_for(**classes)
     scores = {model: score(measure, some, actual) for model, some in here.items()}
-    small = classes[COUNTED[measure]] < SMALL_BELOW
-    changes = tuple(
-        turned(
-            before,
-            after,
-            rounded(scores[after] - scores[before]),
-            flips(here[before], here[after], actual),
-        )
-        for before, after in hops
-    )
-    whole_way = between(changes, *WHOLE_WAY)
+    last = here[WHOLE_WAY[1] if WHOLE_WAY[1] in here else list(here)[-1]]
     return SliceScore(
         slice=one.name,
         value=one.value,
         rows=len(actual),
+        effective_rows=effective_rows(last == actual, units),
+        domains=domains_of(units),
         safe=classes["safe"],
         phishing=phishing,
-        small=small,
+        small=classes[COUNTED[measure]] < SMALL_BELOW,
         measure=measure,
         models={model: rounded(value) for model, value in scores.items()},
-        hops=changes,
-        hurt=whole_way is not None and not small and beyond_chance(whole_way),
+        hops=tuple(
+            SliceHop(
+                before,
+                after,
+                change=rounded(scores[after] - scores[before]),
+                **tests(here[before], here[after], actual, units),
+                adjusted_p=None,
+            )
+            for before, after in hops
+        ),
+        hurt=False,
     )
 
 
-def turned(before: str, after: str, change: float, flipped: Flips) -> SliceHop:
-    """Return what a hop did to a slice, from the change of its score and the flips behind it."""
-    return SliceHop(
-        before=before,
-        after=after,
-        change=change,
-        worse=flipped.worse,
-        better=flipped.better,
-        mcnemar_p=rounded(mcnemar(flipped.worse, flipped.better)),
-    )
+class Tests(TypedDict):
+    """Flips, and how likely so unequal ones are."""
+
+    worse: int
+    better: int
+    mcnemar_p: float
+    clustered_p: float
 
 
-def beyond_chance(hop: SliceHop) -> bool:
-    """Return whether a hop is shown to lower a slice's score: by the p before it was rounded."""
-    return (
-        hop.change < 0 and hop.worse > hop.better and mcnemar(hop.worse, hop.better) < BEYOND_CHANCE
-    )
+def tests(before: Array, after: Array, labels: Array, units: Units) -> Tests:
+    """Return the flips between two models' predictions (rows,), and their p by row and by unit."""
+    flipped = flips(before, after, labels)
+    return {
+        "worse": flipped.worse,
+        "better": flipped.better,
+        "mcnemar_p": rounded(mcnemar(flipped.worse, flipped.better)),
+        "clustered_p": rounded(clustered_p(net_flips(before, after, labels, units))),
+    }
+
+
+def judged(scores: Sequence[SliceScore]) -> tuple[SliceScore, ...]:
+    """Return the slices with each hop's p corrected for the number of slices that are large enough,
+    and whether the whole way hurts them.
+
+    The correction keeps the share of false ones among those called hurt below BEYOND_CHANCE
+    (Benjamini & Hochberg 1995, Journal of the Royal Statistical Society B 57(1)).
+    """
+    large = [place for place, one in enumerate(scores) if not one.small]
+    found = list(scores)
+    for number in range(len(scores[0].hops) if large else 0):
+        ps = [scores[place].hops[number].clustered_p for place in large]
+        for place, p in zip(large, false_discovery_control(ps), strict=True):
+            hops = list(found[place].hops)
+            hops[number] = replace(hops[number], adjusted_p=rounded(p))
+            found[place] = replace(found[place], hops=tuple(hops))
+    return tuple(replace(one, hurt=is_hurt(between(one.hops, *WHOLE_WAY))) for one in found)
+
+
+def is_hurt(hop: SliceHop | None) -> bool:
+    """Return whether a hop is shown to lower a slice's score."""
+    if hop is None or hop.adjusted_p is None:
+        return False
+    return hop.change < 0 and hop.worse > hop.better and hop.adjusted_p < BEYOND_CHANCE
 
 
 def measure_for(safe: int, phishing: int) -> Measure:

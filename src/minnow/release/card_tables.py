@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.records import WHOLE_WAY, ExtraResult, Headline, Slices, SliceScore
+from minnow.evaluation.records import WHOLE_WAY, ExtraResult, Headline
+from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import BASELINE
 from minnow.report.formatting import NONE, count, megabytes, number, percent, signed
 from minnow.report.markdown import code, estimate, markdown_table

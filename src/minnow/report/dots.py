@@ -5,8 +5,8 @@ and their bits. Pure.
 from collections.abc import Sequence
 from typing import Any
 
-from minnow.evaluation.records import SliceScore
 from minnow.evaluation.results import SensitivePart
+from minnow.evaluation.slice_records import SliceScore
 from minnow.layout import JUDGED
 from minnow.report.charts import (
     AREAS,

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minnow.evaluation.records import Hop, Hops, Sizes, SliceScore
+from minnow.evaluation.records import Hop, Hops, Sizes
 from minnow.evaluation.results import SensitivePart
+from minnow.evaluation.slice_records import SliceScore
 from minnow.layout import HOPS, JUDGED
 from minnow.report import changes, charts, curves, dots, size_bars, svg
 from minnow.report import confusion as confusions

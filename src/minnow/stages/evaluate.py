@@ -22,33 +22,41 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.evaluation import evidence, inputs, other_sets, plots, results, slices
+    from minnow.evaluation import evidence, findings, inputs, other_sets, plots, results, slices
+    from minnow.evaluation.thresholds import rule_of
 
-    settings, fpr = params.evaluate, params.evaluate.threshold.fpr
+    settings = params.evaluate
+    rule = rule_of(settings.threshold, settings.prevalence)
     for model in (BASELINE, "student", "quantized"):
-        headline = inputs.headline_of(layout, model, fpr)
+        headline = inputs.headline_of(layout, model, rule)
         write_json(layout.metrics(model), results.as_json(headline))
-    method = evidence.Method(settings.margin, settings.resamples, settings.seed)
-    outcomes = {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
-    labels, validation_labels = (inputs.labels_of(layout, name) for name in ("test", "validation"))
-    assessment = other_sets.assess_pipeline(layout, outcomes, labels, method)
+    method = evidence.Method(
+        settings.margin, settings.resamples, settings.seed, tuple(settings.prevalence.root)
+    )
+    judging = other_sets.Judging(layout, method, settings.unit, rule)
+    outcomes = {model: judging.outcome(model) for model in JUDGED}
+    test = judging.rows("test")
+    assessment = judging.assess(outcomes, test)
     train_domains = read_table(layout.split("train"))["domain"]
     by_slice = slices.report(
-        slices.cut(read_table(layout.split("test")), train_domains), labels, outcomes, HOPS
+        slices.cut(read_table(layout.split("test")), train_domains), test, outcomes, HOPS
     )
     found = results.Evidence(
-        intervals=evidence.intervals_report(assessment, labels, method),
-        hops=evidence.hops_report(assessment, labels, method),
-        calibration=evidence.calibration_report(
-            outcomes, validation_labels=validation_labels, labels=labels, wanted_fpr=fpr
+        intervals=findings.intervals_report(assessment, method),
+        hops=findings.hops_report(assessment, method),
+        calibration=findings.calibration_report(
+            outcomes,
+            validation=judging.rows("validation"),
+            test=test,
+            wanted_fpr=settings.threshold.fpr,
         ),
         slices=by_slice,
         sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},
-        extra=other_sets.on_extra_sets(layout, outcomes, method),
-        controls=other_sets.on_controls(layout, params.controls.root, outcomes, assessment, method),
+        extra=other_sets.on_extra_sets(judging, outcomes),
+        controls=other_sets.on_controls(judging, params.controls.root, outcomes, assessment),
     )
     results.write_evidence(layout, found)
-    tables = plots.plot_tables(outcomes, labels, found.sizes, slices.slices_table(by_slice))
+    tables = plots.plot_tables(outcomes, test.labels, found.sizes, slices.slices_table(by_slice))
     with replacing(layout.evaluation_plots) as folder:
         for name, table in tables.items():
             write_table(folder / layout.evaluation_plot(name).name, table)

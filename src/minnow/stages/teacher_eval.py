@@ -5,7 +5,7 @@ from typing import Annotated
 
 from minnow.core.files import write_json
 from minnow.core.params import StageParams
-from minnow.evaluation.params import ThresholdParams
+from minnow.evaluation.params import Prevalences, ThresholdParams
 from minnow.layout import Layout
 
 
@@ -13,6 +13,7 @@ class Params(StageParams):
     """What `teacher_eval` reads of params.yaml."""
 
     threshold: Annotated[ThresholdParams, "evaluate.threshold"]
+    prevalence: Annotated[Prevalences, "evaluate.prevalence"]
 
 
 def main(root: Path) -> None:
@@ -20,6 +21,8 @@ def main(root: Path) -> None:
     params, layout = Params.load(root), Layout(root)
     from minnow.evaluation import inputs
     from minnow.evaluation.results import as_json
+    from minnow.evaluation.thresholds import rule_of
 
-    headline = inputs.headline_of(layout, "teacher", params.threshold.fpr)
+    rule = rule_of(params.threshold, params.prevalence)
+    headline = inputs.headline_of(layout, "teacher", rule)
     write_json(layout.metrics("teacher"), as_json(headline))

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minnow.errors import MinnowError
-from minnow.evaluation.records import Estimate, Headline, Hop, between
+from minnow.evaluation.records import Estimate, Headline, between
 from minnow.evaluation.results import Evidence, read_evidence, read_headline
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
@@ -126,14 +126,9 @@ def judge_hops(committed: CheckoutResults, rebuilt: CheckoutResults) -> Iterator
     """Yield a judgement for the verdict on every hop."""
     for hop in committed.evidence.hops.hops:
         again = between(rebuilt.evidence.hops.hops, hop.before, hop.after)
-        verdicts = hop_verdict(hop), "" if again is None else hop_verdict(again)
+        verdicts = hop.verdict, "" if again is None else again.verdict
         contradicts = any(
             one in KEPT and other in LOST for one, other in (verdicts, verdicts[::-1])
         )
         name = f"{hop.before} → {hop.after}"
         yield Judgement(name, "verdict", *verdicts, again is not None and not contradicts)
-
-
-def hop_verdict(hop: Hop) -> str:
-    """Return what is said of a hop."""
-    return "better" if hop.better_than_before else hop.verdict

@@ -1,0 +1,97 @@
+"""Which domains a hop's flips stand in, and whether one of them decides what is said of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from minnow.evaluation.bootstrap import CONFIDENCE
+from minnow.evaluation.comparison import claims, verdict
+from minnow.evaluation.metrics import Array
+from minnow.evaluation.records import Decisive, DomainFlips, Verdict
+from minnow.evaluation.units import Rows
+
+# Domains that are listed of a hop, and net flips below which one is no block worth to be named.
+SHOWN, LEAST_NET = 5, 3
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Two models' predictions on the same rows, each (rows,)."""
+
+    before: Array
+    after: Array
+    rows: Rows
+
+
+def by_domain(guesses: Guesses) -> tuple[Array, Array]:
+    """Return the flips for the worse and those for the better of each unit, each (units,)."""
+    labels, units = guesses.rows.labels, guesses.rows.units
+    right, now = guesses.before == labels, guesses.after == labels
+    worse, better = (units.sums(moved).astype(np.int64) for moved in (right & ~now, now & ~right))
+    return worse, better
+
+
+def top(guesses: Guesses) -> tuple[DomainFlips, ...]:
+    """Return the domains with most net flips, at most SHOWN of those with LEAST_NET or more;
+    nothing where the rows have no domains.
+    """
+    worse, better = by_domain(guesses)
+    return tuple(
+        DomainFlips(guesses.rows.units.name(unit), int(worse[unit]), int(better[unit]))
+        for unit in largest(guesses, better - worse)
+    )
+
+
+def largest(guesses: Guesses, net: Array) -> list[int]:
+    """Return the units of the most net flips, `net` (units,) of them, the most first."""
+    if guesses.rows.units.names is None:
+        return []
+    order = np.argsort(-np.abs(net), kind="stable")[:SHOWN]
+    return [int(unit) for unit in order if abs(net[unit]) >= LEAST_NET]
+
+
+def decisive(guesses: Guesses, margin: float) -> Decisive | None:
+    """Return the domain that decides: it holds more than half of all net flips, or the verdict
+    would be another without it. None where no domain does.
+    """
+    worse, better = by_domain(guesses)
+    net, whole = better - worse, influence(guesses)
+    said = verdict_of(*whole, margin)
+    for unit in largest(guesses, net):
+        rest = influence(guesses, without=unit)
+        other = verdict_of(*rest, margin)
+        if other != said or 2 * net[unit] * np.sign(net.sum()) > abs(net.sum()):
+            return Decisive(
+                guesses.rows.units.name(unit),
+                int(worse[unit]),
+                int(better[unit]),
+                other if other != said else None,
+            )
+    return None
+
+
+def influence(guesses: Guesses, without: int | None = None) -> tuple[float, float]:
+    """Return the difference of F1, after − before, and its standard error by unit, without one.
+
+    F1 = 2 TP / (P + C), of found, phishing and called rows; a unit moves it by
+    (2 tp − F1 (p + c)) / (P + C) (the delta method), and the variance is the sum of the squares of
+    what the units move the difference by.
+    """
+    labels, units = guesses.rows.labels, guesses.rows.units
+    kept = np.ones(units.count, dtype=bool)
+    if without is not None:
+        kept[without] = False
+    phishing, scores, moves = units.sums(labels)[kept], [], []
+    for guess in (guesses.before, guesses.after):
+        found, called = units.sums(guess & labels)[kept], units.sums(guess)[kept]
+        size = max(phishing.sum() + called.sum(), 1)
+        scores.append(2 * found.sum() / size)
+        moves.append((2 * found - scores[-1] * (phishing + called)) / size)
+    return float(scores[1] - scores[0]), float(np.sqrt(((moves[1] - moves[0]) ** 2).sum()))
+
+
+def verdict_of(change: float, error: float, margin: float) -> Verdict:
+    """Return the verdict on a difference with a normal interval of this standard error."""
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error
+    return verdict(claims(change - reach, change + reach, margin))
