@@ -111,7 +111,7 @@ def distances(margins: Array, threshold: float) -> Array:
     return np.asarray(kept)
 
 
-def facts_of(table: pl.DataFrame, split: str, split_seed: int) -> pl.DataFrame:
+def row_facts(table: pl.DataFrame, split: str, split_seed: int) -> pl.DataFrame:
     """Return FACTS and the split's column for a prepared split with `id`, `domain` and `label`."""
     numbers = {
         "id": [int(row, 16) for row in table["id"].to_list()],
@@ -136,7 +136,7 @@ def with_run(
 ) -> KeptSet:
     """Return the set with one run more, or with that run replaced.
 
-    `facts` are its rows, as `facts_of` returns them, and `columns` the distances (rows,) by model,
+    `facts` are its rows, as `row_facts` returns them, and `columns` the distances (rows,) by model,
     float16. Equal columns are stored once: students of one teacher share its column.
 
     Raises:

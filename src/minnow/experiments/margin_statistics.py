@@ -1,18 +1,23 @@
 """Statistics of kept margins, by row and by domain: each model, and each hop of each run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+import polars as pl
 
 from minnow.evaluation import bootstrap, comparison, metrics
-from minnow.evaluation.bootstrap import CHUNK, Ranked
+from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.results import as_json
+from minnow.evaluation.units import Rows, Units, clustered_p, sample_of
 from minnow.experiments.kept_margins import KeptRun, KeptSet
 
 SCORES = ("f1", "accuracy", "roc_auc")
+# Distances from the threshold are above 0 where the model says phishing.
+AT = {"decision": metrics.EVEN}
+
 Draws = Mapping[str, Array]
 
 
@@ -27,24 +32,25 @@ class Plan:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The test rows of one split seed: labels (rows,), each row's domain as a number (rows,), and
-    each column of distances from the threshold (rows,).
-    """
+    """The test rows of one split seed, and distances from the threshold (rows,) by column."""
 
     split_seed: int
-    labels: Array
-    domains: Array
+    rows: Rows
     columns: Mapping[str, Array]
 
     @classmethod
     def of(cls, kept: KeptSet, split_seed: int) -> "HeldOut":
         """Return the test rows of a split seed, with the columns of its runs."""
-        rows = kept.part(split_seed, "test")
+        table = kept.part(split_seed, "test")
         runs = [run for run in kept.runs if run.seeds.split == split_seed]
         names = sorted({model.column for run in runs for model in run.models.values()})
-        _, domains = np.unique(rows["domain"].to_numpy(), return_inverse=True)
-        columns = {name: rows[name].to_numpy().astype(np.float64) for name in names}
-        return cls(split_seed, rows["label"].to_numpy().astype(np.int64), domains, columns)
+        columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
+        units = Units.domains(table["domain"].cast(pl.String))
+        return cls(split_seed, Rows(table["label"].to_numpy().astype(np.int64), units), columns)
+
+    def by_row(self) -> Rows:
+        """Return the same rows, each a unit of its own."""
+        return Rows(self.rows.labels, Units.rows(len(self.rows.labels)))
 
 
 @dataclass(frozen=True)
@@ -58,50 +64,29 @@ class Scored:
     by_row: Draws
 
 
-# Drawing
-
-
-def unit_weights(units: Array, *, resamples: int, seed: tuple[int, ...]) -> Iterator[Array]:
-    """Yield how often each row is drawn, (some resamples, rows), where units are drawn with
-    replacement, as many as there are; `units` (rows,) numbers each row's unit from 0.
-    """
-    generator = np.random.default_rng(seed)
-    size, at_once = int(units.max()) + 1, max(1, CHUNK // len(units))
-    for first in range(0, resamples, at_once):
-        some = min(at_once, resamples - first)
-        drawn = generator.integers(size, size=(some, size))
-        counts = np.stack([np.bincount(row, minlength=size) for row in drawn])
-        yield counts.astype(np.uint16).take(units, axis=1)
-
-
-def drawn_scores(part: HeldOut, units: Array, plan: Plan) -> dict[str, Draws]:
-    """Return SCORES of every column in every resample, (resamples,) each; the same resamples for
-    all.
-    """
-    ranked = {name: Ranked.of(margins, part.labels) for name, margins in part.columns.items()}
-    found: dict[str, list[Draws]] = {name: [] for name in ranked}
-    seed = (plan.seed, part.split_seed)  # what two splits draw is independent
-    for weights in unit_weights(units, resamples=plan.resamples, seed=seed):
-        for name, model in ranked.items():
-            found[name].append(bootstrap.estimates(model, weights, {"decision": metrics.EVEN}))
-    return {
-        name: {score: np.concatenate([each[score] for each in drawn]) for score in SCORES}
-        for name, drawn in found.items()
-    }
-
-
 def scored(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     """Return every column's scores, as they are and drawn both ways."""
-    by_domain = drawn_scores(part, part.domains, plan)
-    by_row = drawn_scores(part, np.arange(len(part.labels)), plan)
-    points = {
-        name: bootstrap.point(Ranked.of(margins, part.labels), {"decision": metrics.EVEN})
-        for name, margins in part.columns.items()
-    }
-    return {name: Scored(points[name], by_domain[name], by_row[name]) for name in part.columns}
+    by_domain, by_row = (drawn_scores(part, rows, plan) for rows in (part.rows, part.by_row()))
+    found = {}
+    for name, margins in part.columns.items():
+        point = bootstrap.point(margins, part.rows, AT)
+        values = {score: float(point[score]) for score in SCORES}
+        found[name] = Scored(values, by_domain[name], by_row[name])
+    return found
 
 
-# One run
+def drawn_scores(part: HeldOut, rows: Rows, plan: Plan) -> dict[str, dict[str, Array]]:
+    """Return the scores of every column in every resample of the rows' units; the same resamples
+    for all.
+    """
+    drawn = bootstrap.bootstrap(
+        {name: Ranked.of(margins, rows) for name, margins in part.columns.items()},
+        dict.fromkeys(part.columns, AT),
+        rows.units.count,
+        resamples=plan.resamples,
+        seed=plan.seed + part.split_seed,  # what two splits draw is independent
+    )
+    return {name: {score: found[score] for score in SCORES} for name, found in drawn.items()}
 
 
 def score_of(scores: Scored) -> dict[str, dict[str, float]]:
@@ -129,55 +114,36 @@ def change_of(
 ) -> dict[str, Any]:
     """Return what a hop of one run changed, with intervals and p by domain and by row."""
     before, after = (run.models[model].column for model in hop)
-    one, other = scores[before], scores[after]
-    signs = flip_signs(part.columns[before], part.columns[after], part.labels)
-    worse, better = int((signs < 0).sum()), int((signs > 0).sum())
+    rows = part.rows
+    guesses = [metrics.predicted(part.columns[column]) for column in (before, after)]
+    flips = comparison.flips(guesses[0], guesses[1], rows.labels)
+    net = comparison.net_flips(guesses[0], guesses[1], rows.labels, rows.units)
     return {
         "recipe": run.recipe,
         "seeds": vars(run.seeds),
         "before": hop[0],
         "after": hop[1],
-        **{score: moved(one, other, score) for score in SCORES},
-        "worse": worse,
-        "better": better,
-        "p_by_domain": rounded(clustered_p(signs, part.domains)),
-        "p_by_row": rounded(comparison.mcnemar(worse, better)),
+        **{score: score_change(scores[before], scores[after], score) for score in SCORES},
+        "worse": flips.worse,
+        "better": flips.better,
+        "p_by_domain": rounded(clustered_p(net)),
+        "p_by_row": rounded(comparison.mcnemar(flips.worse, flips.better)),
     }
 
 
-def moved(before: Scored, after: Scored, score: str) -> dict[str, float]:
+def score_change(before: Scored, after: Scored, score: str) -> dict[str, float]:
     """Return the difference of a score, after − before, with both intervals."""
-    drawn = (
-        getattr(after, way)[score] - getattr(before, way)[score] for way in ("by_domain", "by_row")
-    )
+    by_domain = after.by_domain[score] - before.by_domain[score]
+    by_row = after.by_row[score] - before.by_row[score]
     difference = rounded(after.point[score] - before.point[score])
-    return {"difference": difference, **both_intervals(*drawn)}
-
-
-def flip_signs(before: Array, after: Array, labels: Array) -> Array:
-    """Return (rows,): 1 where a row turned from wrong to right, −1 from right to wrong, else 0."""
-    right = [(metrics.predicted(margins) == labels).astype(np.int64) for margins in (before, after)]
-    return np.asarray(right[1] - right[0])
-
-
-def clustered_p(signs: Array, domains: Array) -> float:
-    """Return the two-sided p of so unequal flips, where the rows of a domain flip together.
-
-    z = Σ s_d / √Σ s_d² with s_d a domain's sum of signs: McNemar's statistic where each domain has
-    one row (Durkalski et al. 2003, doi 10.1002/sim.1438).
-    """
-    sums = np.bincount(domains, weights=signs)
-    spread = float(np.sqrt((sums**2).sum()))
-    return float(2 * norm.sf(abs(sums.sum()) / spread)) if spread else 1.0
+    return {"difference": difference, **both_intervals(by_domain, by_row)}
 
 
 def rows_report(part: HeldOut) -> dict[str, Any]:
-    """Return how many test rows and domains there are, and what the largest domain's share is."""
-    sizes = np.bincount(part.domains)
-    return {
-        "split_seed": part.split_seed,
-        "rows": len(part.labels),
-        "phishing": int(part.labels.sum()),
-        "domains": len(sizes),
-        "largest_share": rounded(sizes.max() / sizes.sum()),
-    }
+    """Return how many test rows stand in how many domains, and whether they allow an interval.
+
+    The largest domain has no name here, since only its digest is known.
+    """
+    sample = as_json(sample_of(part.rows))
+    del sample["domains"]["largest"]
+    return {"split_seed": part.split_seed, **sample}

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minnow.evaluation import bootstrap
+from minnow.evaluation import bootstrap, comparison
 from minnow.evaluation.metrics import Array, rounded
 from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds
 from minnow.experiments.margin_statistics import (
     SCORES,
+    HeldOut,
     Plan,
     Scored,
-    HeldOut,
     change_of,
     rows_report,
     score_of,
@@ -27,7 +27,7 @@ from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
 # What is nested: the seeds of a run, outermost first.
 LEVELS = ("split", "teacher", "student")
 ALL_HOPS = (*HOPS, *AGAINST_BASELINE)
-ONE_TEACHER = "one teacher: no claim"
+ONE_TEACHER = "one_teacher"
 # Nearer to 0 than this a variance is rounding.
 NOISE = 1e-12
 
@@ -86,8 +86,8 @@ def hops_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> lis
     told = []
     for hop in ALL_HOPS:
         mean, counts = mean_of(change_over_seeds(runs, hop, scores), plan), counts_of(runs)
-        shown = claim(mean["low"], mean["high"], margin=plan.margin, teachers=counts["teachers"])
-        told.append({**counts, "before": hop[0], "after": hop[1], "f1": mean, "claim": shown})
+        said = shown(mean["low"], mean["high"], margin=plan.margin, teachers=counts["teachers"])
+        told.append({**counts, "before": hop[0], "after": hop[1], "f1": mean, "shown": said})
     return told
 
 
@@ -98,7 +98,7 @@ def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str,
     models = {(model,): seeded(runs, model, "f1", scores) for model in JUDGED}
     hops = {hop: change_over_seeds(runs, hop, scores) for hop in ALL_HOPS}
     return [
-        {"recipe": runs[0].recipe, "of": list(of), **parts_of(numbers)}
+        {"recipe": runs[0].recipe, "of": list(of), **spread_parts(numbers)}
         for of, numbers in (*models.items(), *hops.items())
     ]
 
@@ -136,7 +136,7 @@ def mean_of(numbers: Seeded, plan: Plan) -> dict[str, Any]:
     return {"mean": middle, "low": rounded(low), "high": rounded(high), "holds": mean.holds}
 
 
-def parts_of(numbers: Seeded) -> dict[str, Any]:
+def spread_parts(numbers: Seeded) -> dict[str, Any]:
     """Return the standard deviation that domains and each kind of seed add to one run, None where
     it cannot be seen, and the names of those whose estimated variance was negative and is 0.
 
@@ -157,14 +157,10 @@ def parts_of(numbers: Seeded) -> dict[str, Any]:
     return {**parts, "negative": negative}
 
 
-def claim(low: float, high: float, *, margin: float, teachers: int) -> str:
-    """Return what the interval of a change of F1 shows of a recipe; one teacher shows nothing."""
+def shown(low: float, high: float, *, margin: float, teachers: int) -> str:
+    """Return what the interval of a change of F1 shows of a recipe: a verdict, or ONE_TEACHER,
+    which shows nothing of others.
+    """
     if teachers < 2:
         return ONE_TEACHER
-    if low > 0:
-        return "better"
-    if low > -margin:
-        return "non-inferior"
-    if high < -margin:
-        return "inferior"
-    return "worse, margin open" if high < 0 else "undecided"
+    return comparison.verdict(comparison.claims(low, high, margin))

@@ -4,12 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minnow.experiments.run_tables import NAMES
-from minnow.experiments.seed_statistics import LEVELS
+from minnow.experiments.seed_statistics import LEVELS, ONE_TEACHER
 from minnow.report.markdown import markdown_table
 
 Rows = Sequence[Mapping[str, Any]]
 # What an interval holds beside domains, by the seeds that were drawn.
-HOLDS = {"teachers": "teachers and students", "students": "students of one teacher", "none": "none"}
+HOLDS = {"teachers": "teachers, students", "students": "students of one teacher", "none": "none"}
+# What is shown of a recipe.
+SHOWN = {
+    "better": "better",
+    "non_inferior": "non-inferior",
+    "worse_margin_open": "worse, margin open",
+    "inferior": "inferior",
+    "undecided": "undecided",
+    ONE_TEACHER: "no claim: one teacher",
+}
 
 
 def kept_changes(found: Rows) -> str:
@@ -60,7 +69,7 @@ def study_hops(found: Rows) -> str:
             f"{each['f1']['mean']:+.4f}",
             signed(each["f1"]),
             HOLDS[each["f1"]["holds"]],
-            each["claim"],
+            SHOWN[each["shown"]],
         ]
         for each in found
     ]
@@ -97,16 +106,22 @@ def part_text(name: str, parts: Mapping[str, Any], total: float) -> str:
 
 
 def study_test(found: Rows) -> str:
-    """Return a row for each split: its test rows and their domains."""
+    """Return a row for each split: its test rows, their domains, and why no interval can be had of
+    them, where none can.
+    """
     rows = [
         [
             str(each["split_seed"]),
-            *(f"{each[count]:,}" for count in ("rows", "phishing", "domains")),
-            f"{each['largest_share']:.1%}",
+            *(f"{n:,}" for n in (each["safe"] + each["phishing"], each["phishing"])),
+            f"{each['domains']['count']:,}",
+            f"{each['domains']['largest_share']:.1%}",
+            f"{each['domains']['equal']:,.0f}",
+            each["no_interval"] or "",
         ]
         for each in found
     ]
-    head = ["split seed", "test rows", "phishing", "domains", "rows of the largest domain"]
+    domains = ["domains", "rows in the largest", "equal domains"]
+    head = ["split seed", "test rows", "phishing", *domains, "no interval"]
     return markdown_table(head, rows)
 
 

@@ -22,8 +22,8 @@ from minnow.experiments.kept_margins import (
     KeptRun,
     RunSeeds,
     distances,
-    facts_of,
     read_or_empty,
+    row_facts,
     with_run,
     write_kept,
 )
@@ -69,7 +69,7 @@ def keep_run(layout: Layout, path: Path, recipe: str) -> str:
     document = read_params(layout.params)
     run = KeptRun(recipe, seeds_of(document), params_digest(document), thresholds(layout))
     facts = [
-        facts_of(read_table(layout.split(split)), split, run.seeds.split) for split in KEPT_SPLITS
+        row_facts(read_table(layout.split(split)), split, run.seeds.split) for split in KEPT_SPLITS
     ]
     columns = {model: kept_column(layout, model, run.models[model]) for model in JUDGED}
     write_kept(path, with_run(read_or_empty(path), run, pl.concat(facts), columns))

@@ -15,7 +15,7 @@ from minnow.experiments.seed_statistics import study_report
 from minnow.layout import Layout
 
 
-class Judging(StageParams):
+class StatisticsParams(StageParams):
     """What of params.yaml says how margins are judged."""
 
     evaluate: Annotated[EvaluateParams, "evaluate"]
@@ -40,7 +40,7 @@ def main(root: Path, name: str = "") -> None:
 
 def write_statistics(layout: Layout, name: str) -> str:
     """Write the statistics of one data set, and return a line that says where."""
-    settings = Judging.load(layout.root).evaluate
+    settings = StatisticsParams.load(layout.root).evaluate
     plan = Plan(settings.margin, settings.resamples, settings.seed)
     kept = read_kept(layout.kept_margins(name))
     target = layout.results / f"{name}_study.json"

@@ -44,7 +44,9 @@ def main(
     require_name("STUDY", name)
     require_name("RECIPE", recipe)
     plan = planned(
-        number("SPLITS", splits), number("TEACHERS", teachers), number("STUDENTS", students)
+        seed_count("SPLITS", splits),
+        seed_count("TEACHERS", teachers),
+        seed_count("STUDENTS", students),
     )
     layout = Layout(root)
     path = layout.kept_margins(name)
@@ -63,7 +65,7 @@ def main(
         print("", getattr(study_tables, part)(found[part]), sep="\n")
 
 
-def number(what: str, given: str) -> int:
+def seed_count(what: str, given: str) -> int:
     """Return how many seeds are asked for.
 
     Raises:
