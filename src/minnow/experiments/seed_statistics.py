@@ -1,6 +1,6 @@
 """Statistics of a recipe over the seeds of its runs: means, claims, parts of the variance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from minnow.evaluation import bootstrap, comparison
+from minnow.evaluation.comparison import Ruling, corrected
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.units import too_few
 from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds
 from minnow.experiments.margin_statistics import (
     SCORES,
@@ -27,7 +29,7 @@ from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
 # What is nested: the seeds of a run, outermost first.
 LEVELS = ("split", "teacher", "student")
 ALL_HOPS = (*HOPS, *AGAINST_BASELINE)
-ONE_TEACHER = "one_teacher"
+ONE_TEACHER, FEW_DOMAINS = "one_teacher", "few_domains"
 # Nearer to 0 than this a variance is rounding.
 NOISE = 1e-12
 
@@ -49,6 +51,7 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
     """
     parts = {seed: HeldOut.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
     scores = {seed: scored(part, plan) for seed, part in parts.items()}
+    few = [seed for seed, part in parts.items() if too_few(part.rows)]
     recipes = [list(runs) for _, runs in groupby(kept.runs, key=lambda run: run.recipe)]
     return {
         "plan": {**vars(plan), "confidence": bootstrap.CONFIDENCE},
@@ -64,7 +67,7 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
         ],
         "study_test": [rows_report(part) for part in parts.values()],
         "study_models": [one for runs in recipes for one in models_over_seeds(runs, scores, plan)],
-        "study_hops": [one for runs in recipes for one in hops_over_seeds(runs, scores, plan)],
+        "study_hops": [one for runs in recipes for one in hops_over_seeds(runs, scores, plan, few)],
         "study_parts": [one for runs in recipes for one in parts_over_seeds(runs, scores)],
     }
 
@@ -81,14 +84,40 @@ def models_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> l
     ]
 
 
-def hops_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> list[dict[str, Any]]:
-    """Return the mean change of F1 of each hop of one recipe, and what it shows."""
-    told = []
-    for hop in ALL_HOPS:
-        mean, counts = mean_of(change_over_seeds(runs, hop, scores), plan), counts_of(runs)
-        said = shown(mean["low"], mean["high"], margin=plan.margin, teachers=counts["teachers"])
-        told.append({**counts, "before": hop[0], "after": hop[1], "f1": mean, "shown": said})
+def hops_over_seeds(
+    runs: Sequence[KeptRun], scores: BySplit, plan: Plan, few: Collection[int]
+) -> list[dict[str, Any]]:
+    """Return the mean change of F1 of each hop of one recipe, and what it shows: corrected for the
+    number of hops, and `alone`. `few` are the split seeds with too few domains for an interval.
+    """
+    changes = [change_over_seeds(runs, hop, scores) for hop in ALL_HOPS]
+    alone = [ruling_of(change, plan) for change in changes]
+    counts, told = counts_of(runs), []
+    barred = no_claim(runs, counts["teachers"], few)
+    for hop, change, one, both in zip(ALL_HOPS, changes, alone, corrected(alone), strict=True):
+        said = {
+            "shown": barred or comparison.verdict(both.allowed),
+            "alone": barred or comparison.verdict(one.allowed),
+        }
+        names = {"before": hop[0], "after": hop[1]}
+        told.append({**counts, **names, "f1": mean_of(change, plan), **said})
     return told
+
+
+def ruling_of(change: Seeded, plan: Plan) -> Ruling:
+    """Return what may be claimed of a change of F1 over seeds and domains, each with its p."""
+    draws = seeded_mean(change.draws, change.seeds, seed=plan.seed).draws
+    allowed = comparison.claims(*bootstrap.interval(draws), plan.margin)
+    return Ruling(allowed, comparison.claim_ps(draws, plan.margin), None, None)
+
+
+def no_claim(runs: Sequence[KeptRun], teachers: int, few: Collection[int]) -> str:
+    """Return why nothing can be claimed of a recipe, or nothing: one teacher tells nothing of
+    others, and few domains nothing of more.
+    """
+    if any(run.seeds.split in few for run in runs):
+        return FEW_DOMAINS
+    return ONE_TEACHER if teachers < 2 else ""
 
 
 def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str, Any]]:
@@ -155,12 +184,3 @@ def spread_parts(numbers: Seeded) -> dict[str, Any]:
     }
     negative = [name for name, each in variances.items() if each is not None and each < -NOISE]
     return {**parts, "negative": negative}
-
-
-def shown(low: float, high: float, *, margin: float, teachers: int) -> str:
-    """Return what the interval of a change of F1 shows of a recipe: a verdict, or ONE_TEACHER,
-    which shows nothing of others.
-    """
-    if teachers < 2:
-        return ONE_TEACHER
-    return comparison.verdict(comparison.claims(low, high, margin))

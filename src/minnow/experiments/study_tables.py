@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minnow.experiments.run_tables import NAMES
-from minnow.experiments.seed_statistics import LEVELS, ONE_TEACHER
+from minnow.experiments.seed_statistics import FEW_DOMAINS, LEVELS, ONE_TEACHER
+from minnow.layout import BASELINE
 from minnow.report.markdown import markdown_table
 
 Rows = Sequence[Mapping[str, Any]]
@@ -18,6 +19,15 @@ SHOWN = {
     "inferior": "inferior",
     "undecided": "undecided",
     ONE_TEACHER: "no claim: one teacher",
+    FEW_DOMAINS: "no claim: too few domains",
+}
+# The same of a rival, which has no margin.
+AGAINST = {
+    "better": "better",
+    "non_inferior": "not shown better",
+    "worse_margin_open": "worse",
+    "inferior": "worse",
+    "undecided": "not shown better",
 }
 
 
@@ -69,13 +79,22 @@ def study_hops(found: Rows) -> str:
             f"{each['f1']['mean']:+.4f}",
             signed(each["f1"]),
             HOLDS[each["f1"]["holds"]],
-            SHOWN[each["shown"]],
+            shown_text(each),
         ]
         for each in found
     ]
-    counts = ["splits", "teachers", "students"]
+    counts = ["splits", "teachers", "runs"]
     ends = ["change of F1", "95 %", "seeds in it", "shown"]
     return markdown_table(["recipe", "hop", *counts, *ends], rows)
+
+
+def shown_text(hop: Mapping[str, Any]) -> str:
+    """Return what a hop shows, and in brackets what it would show if it stood alone, where that is
+    more.
+    """
+    words = {**SHOWN, **AGAINST} if hop["before"] == BASELINE else SHOWN
+    said, alone = words[hop["shown"]], words[hop["alone"]]
+    return said if said == alone else f"{said} (alone: {alone})"
 
 
 def study_parts(found: Rows) -> str:
