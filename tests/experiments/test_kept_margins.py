@@ -107,7 +107,7 @@ def test_without_its_only_run_a_set_is_empty() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (pl.col("label") == 0, "have another label or domain"),
+        (1 - pl.col("label"), "have another label or domain"),
         (pl.col("domain") + "x", "have another label or domain"),
         (pl.col("id").str.replace("^0", "f"), "stand in another split"),
     ],

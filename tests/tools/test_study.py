@@ -80,8 +80,9 @@ def test_a_second_call_runs_what_is_missing_alone(repository: Path, capsys: Any)
     layout.kept_margins("mine").unlink()
     again = study.run_experiment(repository, "mine-default-d0-t0-s0", RunSeeds(0, 0, 0))
     assert study.fetch(repository, again, repository / "fetched").split("test").is_file()
-    edit(repository, distill__temperature=4.0)
-    study.require_same_params(layout, layout.kept_margins("mine"), "default")
+    shutil.rmtree(repository / ".dvc" / "cache" / "files")
+    with pytest.raises(MinnowError, match=rf"{again} has no data/\S+ in DVC's cache; `dvc exp rem"):
+        study.fetch(repository, again, repository / "again")
 
 
 @pytest.mark.pipeline
@@ -118,8 +119,3 @@ def test_a_number_of_seeds_that_is_none_is_refused(tmp_path: Path, given: str) -
 def test_a_study_without_a_plain_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(MinnowError, match=r"STUDY is .*such as psu"):
         study.main(tmp_path, name)
-
-
-def test_an_experiment_that_dvc_has_lost_is_named(repository: Path) -> None:
-    with pytest.raises(MinnowError, match="there is no experiment"):
-        study.fetch(repository, "nothing-of-that-name", repository / "there")
