@@ -8,8 +8,8 @@ from scipy.optimize import minimize_scalar
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import CONFIDENCE, Ranked
+from minnow.evaluation.calibration_records import Calibration, Decision, Quality, QualityChange
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.records import Calibration, Decision, Quality, QualityChange
 from minnow.evaluation.thresholds import Rule, threshold_draws
 from minnow.evaluation.units import Rows, Units
 

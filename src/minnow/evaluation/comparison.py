@@ -172,7 +172,7 @@ def ruling(
     as chance may have kept out of sight would pass the margin.
     """
     allowed, count = claims(*interval(resampled), margin), len(rows.labels)
-    needed, distance = None, after - before + margin
+    p, needed, distance = claim_ps(resampled, margin), None, after - before + margin
     if not allowed & {"non_inferior", "inferior"}:
         error = float(np.nanstd(resampled))
         needed = rows_needed(after - before, error, margin=margin, rows=count)
@@ -186,9 +186,10 @@ def ruling(
         )
         if unseen > margin:
             allowed -= {"better", "non_inferior"}
+            p |= {"better": 1.0, "non_inferior": 1.0}
             needed = one_digit(count * unseen / margin) if margin else None
     shown: Verdict = "non_inferior" if distance > 0 else "inferior"
-    return Ruling(allowed, claim_ps(resampled, margin), needed, shown if needed else None)
+    return Ruling(allowed, p, needed, shown if needed else None)
 
 
 def changes(before: Array, after: Array, rows: Rows, *, thresholds: tuple[float, float]) -> Changes:

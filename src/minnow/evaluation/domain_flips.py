@@ -9,7 +9,7 @@ from minnow.evaluation.bootstrap import CONFIDENCE
 from minnow.evaluation.comparison import claims, verdict
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.records import Decisive, DomainFlips, Verdict
-from minnow.evaluation.units import Rows
+from minnow.evaluation.units import FEW_FLIPS, Rows
 
 # Domains that are listed of a hop, and net flips below which one is no block worth to be named.
 SHOWN, LEAST_NET = 5, 3
@@ -52,8 +52,8 @@ def largest(guesses: Guesses, net: Array) -> list[int]:
 
 
 def decisive(guesses: Guesses, margin: float) -> Decisive | None:
-    """Return the domain that decides: it holds more than half of all net flips, or the verdict
-    would be another without it. None where no domain does.
+    """Return the domain that decides: it holds more than half of all net flips, where these are
+    FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
     """
     worse, better = by_domain(guesses)
     net, whole = better - worse, influence(guesses)
@@ -61,7 +61,7 @@ def decisive(guesses: Guesses, margin: float) -> Decisive | None:
     for unit in largest(guesses, net):
         rest = influence(guesses, without=unit)
         other = verdict_of(*rest, margin)
-        if other != said or 2 * net[unit] * np.sign(net.sum()) > abs(net.sum()):
+        if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(
                 guesses.rows.units.name(unit),
                 int(worse[unit]),
@@ -69,6 +69,11 @@ def decisive(guesses: Guesses, margin: float) -> Decisive | None:
                 other if other != said else None,
             )
     return None
+
+
+def holds_most(net: Array, unit: int) -> bool:
+    """Return whether a unit has more than half of all net flips, `net` (units,)."""
+    return bool(2 * net[unit] * np.sign(net.sum()) > abs(net.sum()))
 
 
 def influence(guesses: Guesses, without: int | None = None) -> tuple[float, float]:

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import binomtest
 
-from minnow.evaluation import bootstrap, calibration, comparison, domain_flips, metrics
+from minnow.evaluation import bootstrap, calibration, metrics
 from minnow.evaluation.bootstrap import Ranked
-from minnow.evaluation.comparison import Changes, Ruling
+from minnow.evaluation.hops import hops_between
 from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.outcomes import Method, Outcome, Resampled, predicted
 from minnow.evaluation.prevalence import at_prevalences
 from minnow.evaluation.records import (
-    RIVALS,
     CalibrationError,
-    Difference,
     Estimate,
     Estimates,
     Hop,
@@ -37,32 +36,6 @@ OPERATING_POINTS = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One model's margins (rows,) on validation and on a test set, and the margin above which it
-    says phishing.
-
-    `rule` is what validation was asked for when it set that threshold, None for probability 0.5.
-    """
-
-    validation: Array
-    test: Array
-    threshold: float
-    rule: Rule | None = None
-
-
-@dataclass(frozen=True)
-class Method:
-    """How models are judged: the margin of non-inferiority in f1, the bootstrap's resamples and
-    seed, and the prevalences of phishing that precision is told for.
-    """
-
-    margin: float
-    resamples: int
-    seed: int
-    prevalences: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
 class Assessment:
     """What a set of models is worth on one test set: estimates with intervals per model, and hops
     between models.
@@ -74,22 +47,6 @@ class Assessment:
     models: dict[str, Estimates]
     hops: tuple[Hop, ...]
     resampled: dict[str, dict[str, Array]] = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """A model's metrics by name, on the rows as they are and in each resample (resamples,).
-
-    `fixed` are its thresholds as validation sets them, by name. `known` says whether the rows allow
-    an interval.
-    """
-
-    name: str
-    outcome: Outcome
-    fixed: Mapping[str, float]
-    point: Mapping[str, Array]
-    draws: Mapping[str, Array]
-    known: bool
 
 
 def assess(
@@ -141,103 +98,6 @@ def resampled(
     return bootstrap.bootstrap(
         ranked, thresholds, test.units.count, resamples=method.resamples, seed=method.seed
     )
-
-
-# Hops
-
-
-def hops_between(
-    pairs: Sequence[tuple[Resampled, Resampled]], rows: Rows, method: Method
-) -> tuple[Hop, ...]:
-    """Return what changed between each two models, verdicts corrected for the number of pairs."""
-    changed = [
-        comparison.changes(
-            before.outcome.test,
-            after.outcome.test,
-            rows,
-            thresholds=(before.outcome.threshold, after.outcome.threshold),
-        )
-        for before, after in pairs
-    ]
-    rulings = [
-        ruling_between(*pair, each.net, rows, margin_of(pair[0], method))
-        for pair, each in zip(pairs, changed, strict=True)
-    ]
-    return tuple(
-        hop_of(*pair, each, said, rows, margin_of(pair[0], method))
-        for pair, each, *said in zip(
-            pairs, changed, rulings, comparison.corrected(rulings), strict=True
-        )
-    )
-
-
-def margin_of(before: Resampled, method: Method) -> float:
-    """Return the loss of f1 that is small enough; a rival is allowed none."""
-    return 0.0 if before.name in RIVALS else method.margin
-
-
-def ruling_between(
-    before: Resampled, after: Resampled, net: Array, rows: Rows, margin: float
-) -> Ruling:
-    """Return what may be said of a difference of f1; nothing where no interval can be had."""
-    if not before.known:
-        return comparison.NOTHING
-    moved = after.draws["f1"] - before.draws["f1"]
-    one, other = (float(model.point["f1"]) for model in (before, after))
-    return comparison.ruling(one, other, moved, net=net, rows=rows, margin=margin)
-
-
-def hop_of(
-    before: Resampled,
-    after: Resampled,
-    changed: Changes,
-    said: Sequence[Ruling],
-    rows: Rows,
-    margin: float,
-) -> Hop:
-    """Return what changed between two models on the same rows; `said` is the ruling before and
-    after its correction.
-    """
-    raw, corrected = said
-    uncorrected = comparison.verdict(raw.allowed)
-    claim = "non_inferior" if uncorrected == "undecided" else uncorrected
-    guesses = domain_flips.Guesses(*(predicted(model) for model in (before, after)), rows)
-    few = "tpr_at_fpr_1pct" in before.fixed and "tpr_at_fpr_1pct" in after.fixed
-    return Hop(
-        before=before.name,
-        after=after.name,
-        f1=change("f1", before, after),
-        roc_auc=change("roc_auc", before, after),
-        tpr_at_fpr_1pct=change("tpr_at_fpr_1pct", before, after) if few else None,
-        changed=changed.flips.changed,
-        worse=changed.flips.worse,
-        better=changed.flips.better,
-        agreement=changed.agreement,
-        mcnemar_p=changed.mcnemar_p,
-        clustered_p=changed.clustered_p,
-        mean_abs_dp=changed.mean_abs_dp,
-        verdict=comparison.verdict(corrected.allowed),
-        uncorrected=uncorrected,
-        p=rounded(raw.p[claim]),
-        adjusted_p=rounded(corrected.p[claim]),
-        rows_needed=raw.rows_needed,
-        more_rows_show=raw.more_rows_show,
-        domains=domain_flips.top(guesses),
-        decisive=domain_flips.decisive(guesses, margin),
-    )
-
-
-def predicted(model: Resampled) -> Array:
-    """Return a model's predictions on test at its threshold, (rows,)."""
-    return metrics.predicted(model.outcome.test, model.outcome.threshold)
-
-
-def change(key: str, before: Resampled, after: Resampled) -> Difference:
-    """Return after − before of a metric, with its interval; [−1, 1] where none can be had."""
-    one, other = (float(model.point[key]) for model in (before, after))
-    if not before.known:
-        return Difference(rounded(other - one), -1.0, 1.0)
-    return comparison.difference(one, other, after.draws[key] - before.draws[key])
 
 
 # Thresholds

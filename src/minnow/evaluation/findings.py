@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from minnow.evaluation import bootstrap, calibration, comparison, metrics
-from minnow.evaluation.evidence import Assessment, Method, Outcome
+from minnow.evaluation.calibration_records import Calibrations
+from minnow.evaluation.evidence import Assessment
+from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import (
     AgainstPipeline,
-    Calibrations,
     Difference,
     Estimate,
     Hops,

@@ -8,7 +8,8 @@ from minnow.controls.definitions import Finished
 from minnow.core.tables import read_logits, read_table
 from minnow.errors import MinnowError
 from minnow.evaluation import calibration, evidence, findings, inputs, metrics, results
-from minnow.evaluation.evidence import Assessment, Method, Outcome
+from minnow.evaluation.evidence import Assessment
+from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.params import Unit
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
 from minnow.evaluation.thresholds import Rule

@@ -8,8 +8,8 @@ import polars as pl
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from minnow.evaluation import metrics
-from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.outcomes import Outcome
 from minnow.layout import HOPS
 
 # Points kept of a curve: more than a screen shows.

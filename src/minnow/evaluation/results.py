@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from minnow.core.files import read_json, replacing, write_json
 from minnow.errors import MinnowError
+from minnow.evaluation.calibration_records import Calibrations
 from minnow.evaluation.records import (
-    Calibrations,
     ClassRows,
     ControlResult,
     ExtraResult,

@@ -9,8 +9,8 @@ import polars as pl
 from scipy.stats import false_discovery_control
 
 from minnow.evaluation.comparison import flips, mcnemar, net_flips
-from minnow.evaluation.evidence import Outcome
 from minnow.evaluation.metrics import Array, predicted, rounded
+from minnow.evaluation.outcomes import Outcome
 from minnow.evaluation.records import WHOLE_WAY, between
 from minnow.evaluation.slice_records import (
     BEYOND_CHANCE,

@@ -5,7 +5,7 @@ from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
-from minnow.evaluation.records import Headline
+from minnow.evaluation.records import RIVALS, Headline
 from minnow.layout import SPLITS
 from minnow.report import verdicts
 from minnow.report.markdown import markdown_table
@@ -110,16 +110,28 @@ def hop_cells(hop: Mapping[str, Any]) -> list[str]:
     """Return a hop's cells."""
     change = hop["f1"]
     p = "< 0.001" if hop["mcnemar_p"] < 0.001 else f"{hop['mcnemar_p']:.3f}"
-    if hop["before"] in verdicts.RIVALS:
-        beaten = "worse" if change["high"] < 0 else "open"
-        verdict, _ = verdicts.AGAINST_RIVAL["beats" if hop["better_than_before"] else beaten]
-    elif hop["better_than_before"]:
-        verdict = "better"
-    else:
-        verdict = hop["verdict"].replace("_", "-")
-        if hop["rows_needed"] is not None:
-            verdict += f" (needs {hop['rows_needed']:,} rows)"
-    return [*f1_change(change), str(hop["worse"]), str(hop["better"]), p, verdict]
+    return [*f1_change(change), str(hop["worse"]), str(hop["better"]), p, hop_verdict(hop)]
+
+
+def hop_verdict(hop: Mapping[str, Any]) -> str:
+    """Return a hop's verdict, and the rows that would settle an open one; also of runs before
+    verdicts had more than three words.
+    """
+    before = "better" if hop.get("better_than_before") else hop["verdict"]
+    if hop["before"] in RIVALS:
+        lost = hop["f1"]["high"] < 0 and before != "undecided"
+        beaten = "worse" if lost else "open"
+        return verdicts.AGAINST_RIVAL["beats" if before == "better" else beaten][0]
+    verdict = {"worse_margin_open": "worse, margin open"}.get(before, before.replace("_", "-"))
+    if before == "better" or hop["rows_needed"] is None:
+        return verdict
+    shown = str(hop.get("more_rows_show", "")).replace("_", "-")
+    settled = (
+        f"{hop['rows_needed']:,} rows show {shown}"
+        if shown
+        else f"needs {hop['rows_needed']:,} rows"
+    )
+    return f"{verdict} ({settled})"
 
 
 def f1_change(f1: Mapping[str, float]) -> list[str]:

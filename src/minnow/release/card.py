@@ -35,6 +35,7 @@ from minnow.release.card_tables import (
     MODEL_NAMES,
     extra_table,
     hurt_table,
+    rare_table,
     sizes_table,
     weak_table,
 )
@@ -47,6 +48,7 @@ from minnow.report.formatting import (
     number,
     p_value,
     percent,
+    sample_words,
     signed,
 )
 from minnow.report.markdown import estimate, markdown_table
@@ -62,7 +64,7 @@ ESTIMATES = {
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
     "tpr_at_fpr_1pct": "phishing found at 1 % false positives",
-    "ece": "calibration error, before the temperature",
+    "ece": "calibration error without what chance adds, before the temperature",
 }
 # ISO 639-2 for what has no linguistic content: URLs are no language.
 LANGUAGE = "zxx"
@@ -199,6 +201,9 @@ def metric_figures(results: Results) -> Figures:
         "confidence": percent(intervals.confidence, 0),
         "resamples": f"{intervals.resamples:,}",
         "rows": f"{intervals.rows.total:,}",
+        "unit": "domain" if intervals.rows.domains else "row",
+        "sample": sample_words(intervals.rows),
+        "worth": count(models[FINAL].effective_rows),
         "reasons": reasons(models),
         "verdict": verdicts.sentence(hops),
         "from_teacher": hop_words(hops, BEFORE),
@@ -227,8 +232,9 @@ def hop_words(hops: Hops, before: str) -> str:
     return (
         f"F1 {signed(hop.f1.difference)} ({confidence} interval {interval_text(hop.f1)})."
         f" {verdicts.meaning(hop, hops.margin, hops.rows)} {count(hop.worse)} rows that were right"
-        f" are wrong now, and {count(hop.better)} the other way round (McNemar's exact"
-        f" {p_value(hop.mcnemar_p)}); the two agree on {percent(hop.agreement)} of the rows."
+        f" are wrong now, and {count(hop.better)} the other way round (by domain"
+        f" {p_value(hop.clustered_p)}; by row, McNemar's exact {p_value(hop.mcnemar_p)}); the two"
+        f" agree on {percent(hop.agreement)} of the rows."
     )
 
 
@@ -263,6 +269,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
         "temperature": f"{settings.temperature:g}",
         "ece_before": number(fitted.test.before.ece),
         "ece_after": number(fitted.test.after.ece),
+        "ece_null": number(fitted.test.after.ece_null),
         "bins": str(calibrations.ece_bins),
         "margin": f"{settings.threshold:g}",
         "probability": f"{settings.threshold_probability:.4f}",
@@ -274,6 +281,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
         "false_alarms": percent(fitted.decision.test_fpr, 2),
         "found": percent(fitted.decision.test_tpr, 2),
         "share": percent(validation.phishing / validation.total, 0),
+        "rare": rare_table(results.evidence.intervals.models),
     }
 
 

@@ -56,6 +56,26 @@ def extra_table(extra: Mapping[str, ExtraResult]) -> str:
     return markdown_table(["F1 on", "rows", *MODEL_NAMES], rows) if rows else ""
 
 
+def rare_table(models: Mapping[str, Estimates]) -> str:
+    """Return what the models' thresholds are worth where phishing is rare, nothing where no
+    prevalence is asked for.
+    """
+    final = models[FINAL].at_prevalence
+    rows = [
+        [
+            f"{100 * each.prevalence:g} %",
+            *(number(models[model].at_prevalence[place].precision.value, 3) for model in COLUMNS),
+            f"{number(each.precision.low, 3)} to {number(each.precision.high, 3)}",
+            number(each.f1.value, 3),
+            count(each.alarms_per_million.value),
+        ]
+        for place, each in enumerate(final)
+    ]
+    names = [f"precision, {name}" for name in MODEL_NAMES]
+    header = ["phishing", *names, "its interval", "F1, quantized", "its false alarms in a million"]
+    return markdown_table(header, rows) if rows else ""
+
+
 def sizes_table(headline: Mapping[str, Headline], rows_of_test: int) -> str:
     """Return our sizes beside those of the notebook that this task is known from."""
     ours = {model: megabytes(headline[model].size_mb) for model in (BEFORE, "student", FINAL)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY, read_json
 from minnow.core.made import Made
-from minnow.evaluation.records import Calibration
+from minnow.evaluation.calibration_records import Calibration
 from minnow.evaluation.results import Foreign, from_json, read_record
 from minnow.layout import Layout
 from minnow.report.markdown import code

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minnow.evaluation.records import Difference
+from minnow.evaluation.records import Difference, Estimate, Sample
 from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
-from minnow.text.display import plain
+from minnow.text.display import defanged, plain
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
+NO_INTERVAL = "no interval"
 
 
 def number(value: float | None, decimals: int = 4) -> str:
@@ -24,8 +25,37 @@ def signed(value: float, decimals: int = 4) -> str:
 
 
 def interval_text(change: Difference, decimals: int = 4) -> str:
-    """Return an interval of differences, `low to high`."""
+    """Return an interval of differences, `low to high`; that none can be had, where it is all
+    there is.
+    """
+    if (change.low, change.high) == (-1, 1):
+        return NO_INTERVAL
     return f"{signed(change.low, decimals)} to {signed(change.high, decimals)}"
+
+
+def bounds(metric: Estimate, decimals: int = 4, between: str = " to ") -> str:
+    """Return an estimate's interval; that none can be had, where it is all there is."""
+    if (metric.low, metric.high) == (0, 1):
+        return NO_INTERVAL
+    return f"{number(metric.low, decimals)}{between}{number(metric.high, decimals)}"
+
+
+def sample_words(sample: Sample) -> str:
+    """Return in a few sentences how rows lie in their domains, and why no interval can be had,
+    where none can.
+    """
+    domains = sample.domains
+    lie = (
+        ["Each row is taken for independent of all others."]
+        if domains is None
+        else [
+            f"The {count(sample.total)} rows stand in {count(domains.count)} domains; the largest,"
+            f" {defanged(domains.largest)}, has {percent(domains.largest_share)} of them. They"
+            f" weigh as much as {count(domains.equal)} domains of equal size."
+        ]
+    )
+    why = [f"No interval can be had: {sample.no_interval}."] if sample.no_interval else []
+    return " ".join(lie + why)
 
 
 def percent(share: float | None, decimals: int = 1) -> str:

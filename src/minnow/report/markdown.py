@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from minnow.errors import shortened
 from minnow.evaluation.records import Measured, Unmeasured
-from minnow.report.formatting import NONE, number
+from minnow.report.formatting import NONE, bounds, number
 
 
 def code(text: str) -> str:
@@ -26,4 +26,4 @@ def estimate(metric: Measured) -> str:
     """Return `value (low to high)`, or a dash where the value could not be measured."""
     if isinstance(metric, Unmeasured):
         return NONE
-    return f"{number(metric.value)} ({number(metric.low)} to {number(metric.high)})"
+    return f"{number(metric.value)} ({bounds(metric)})"

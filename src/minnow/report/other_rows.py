@@ -12,6 +12,7 @@ from minnow.report.formatting import (
     flattened,
     models_in_order,
     percent,
+    sample_words,
     signed,
     words,
 )
@@ -47,6 +48,7 @@ def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
     models = result.models
     names = [*models_in_order(models), *sorted(set(models) - set(JUDGED))]
     shown = [(key, name) for key, name, _ in ESTIMATES if key in ("f1", "accuracy", "roc_auc")]
+    shown += [("tpr", "Phishing found"), ("fpr", "Safe URLs called phishing")]
     return {
         "models": [words(name) for name in names],
         "metrics": [
@@ -57,6 +59,7 @@ def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
             }
             for key, title in shown
         ],
+        "sample": sample_words(result.sample),
         "hops": hop_cards(result.hops, margin, result.rows),
     }
 

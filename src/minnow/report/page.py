@@ -19,6 +19,7 @@ from minnow.report import (
     formatting,
     mistakes,
     other_rows,
+    probabilities,
     sections,
     verdicts,
 )
@@ -89,6 +90,8 @@ def content(findings: Findings) -> dict[str, Any]:
         "intervals": intervals,
         "confidence": f"{100 * intervals.confidence:g} %",
         "rows": formatting.count(hops.rows),
+        "sample": formatting.sample_words(intervals.rows),
+        "rare": probabilities.prevalence_table(estimated),
         "models": sections.models_table(estimated, findings.headline),
         "reasons": sections.unmeasured_reasons(estimated),
         "margin": formatting.short(margin),
@@ -96,7 +99,7 @@ def content(findings: Findings) -> dict[str, Any]:
         "figures": drawings.drawn(
             findings.plots, hops, evidence.sizes, slices.slices, findings.sensitivity.parts
         ),
-        "calibration": sections.calibration_table(evidence.calibration),
+        "calibration": probabilities.calibration_table(evidence.calibration),
         "slices": sections.slice_groups(slices.slices),
         "hurt": sections.hurt_slices(slices),
         "chance_of_slices": verdicts.chance_of_slices(len(slices.watched)),

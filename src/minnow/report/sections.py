@@ -6,22 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minnow.evaluation.records import (
-    Calibration,
-    Calibrations,
+    CalibrationError,
     Difference,
+    DomainFlips,
     Estimate,
     Estimates,
     Headline,
     Hop,
     Measured,
     OperatingPoint,
-    SliceHop,
-    Slices,
-    SliceScore,
     Unmeasured,
     between,
 )
 from minnow.evaluation.results import PartInBits, Sensitivity
+from minnow.evaluation.slice_records import SliceHop, Slices, SliceScore
 from minnow.layout import BASELINE, HOPS, JUDGED
 from minnow.report import formatting, verdicts
 from minnow.report.formatting import (
@@ -36,7 +34,7 @@ from minnow.report.formatting import (
     signed,
     words,
 )
-from minnow.text.display import plain
+from minnow.text.display import defanged, plain
 
 # Slices named as hurt most.
 SHOWN_HURT = 6
@@ -53,7 +51,7 @@ ESTIMATES = (
     ),
     ("tpr_at_fpr_0_1pct", "Phishing found at 0.1 % false alarms", "likewise"),
     ("brier", "Brier score", "less is better"),
-    ("ece", "Calibration error", "less is better"),
+    ("ece", "Calibration error", "without what chance adds; last lines: with it, and that alone"),
 )
 
 
@@ -67,7 +65,7 @@ def tiles(final: Headline, f1: Estimate, hops: Sequence[Hop]) -> list[dict[str, 
             f"{megabytes(final.size_mb)} MB",
             f"{final.compression_x:.1f} times smaller than the teacher’s",
         ),
-        ("F1", number(f1.value, 3), f"{number(f1.low, 3)} to {number(f1.high, 3)}"),
+        ("F1", number(f1.value, 3), formatting.bounds(f1, 3)),
     ]
     for before, title in (
         ("teacher", "F1 against the teacher"),
@@ -107,6 +105,9 @@ def models_table(
         }
         for key, name, note in ESTIMATES
     ]
+    effective = [{"value": count(estimated[model].effective_rows), "below": []} for model in models]
+    note = "independent rows that would know accuracy as well"
+    rows.append({"name": "Rows, effectively", "note": note, "cells": effective})
     for name, note, spell in HEADLINE:
         cells = [{"value": spell(headline[model]), "below": []} for model in models]
         rows.append({"name": name, "note": note, "cells": cells})
@@ -119,7 +120,9 @@ def estimate_cell(metric: Measured) -> dict[str, Any]:
     """
     if isinstance(metric, Unmeasured):
         return {"value": NONE, "below": []}
-    below = [f"{number(metric.low, 3)}–{number(metric.high, 3)}"]
+    below = [formatting.bounds(metric, 3, "–")]
+    if isinstance(metric, CalibrationError):
+        below += [f"{number(metric.measured, 3)} with", f"{number(metric.null, 3)} alone"]
     if isinstance(metric, OperatingPoint):
         below.append(f"at {percent(metric.test_fpr, 2)}")
     return {"value": number(metric.value, 3), "below": below}
@@ -166,58 +169,24 @@ def hop_facts(hop: Hop) -> list[tuple[str, str]]:
         ("F1", change(hop.f1)),
         ("ROC AUC", change(hop.roc_auc)),
         *([("Found at 1 %", change(few))] if few else []),
-        ("Flips", f"{count(hop.worse)} to wrong, {count(hop.better)} to right"),
+        ("Flips", flips_text(hop)),
+        *([("Most of them", "; ".join(map(domain_text, hop.domains)))] if hop.domains else []),
         ("Agreement", f"{percent(hop.agreement, 2)} of rows"),
-        ("McNemar", formatting.p_value(hop.mcnemar_p)),
+        ("By row", f"McNemar’s {formatting.p_value(hop.mcnemar_p)}"),
+        ("By domain", formatting.p_value(hop.clustered_p)),
+        ("Verdict", f"{formatting.p_value(hop.p)}, corrected {number(hop.adjusted_p)}"),
         ("Mean |Δp|", number(hop.mean_abs_dp)),
     ]
 
 
-CALIBRATION: tuple[tuple[str, str, Callable[[Calibration], str]], ...] = (
-    ("Temperature", "fitted on validation", lambda model: number(model.temperature, 2)),
-    ("Calibration error", "test, before → after", lambda model: before_after(model, "ece")),
-    ("Brier score", "test, before → after", lambda model: before_after(model, "brier")),
-    ("Log loss", "test, before → after", lambda model: before_after(model, "nll")),
-    (
-        "Threshold",
-        "probability before temperature",
-        lambda model: number(model.decision.probability_before_temperature, 3),
-    ),
-    (
-        "False alarms on validation",
-        "share of safe rows",
-        lambda model: percent(model.decision.validation_fpr, 2),
-    ),
-    (
-        "False alarms on test",
-        "share of safe rows",
-        lambda model: percent(model.decision.test_fpr, 2),
-    ),
-    (
-        "Phishing found on test",
-        "share of phishing rows",
-        lambda model: percent(model.decision.test_tpr, 2),
-    ),
-)
+def flips_text(flips: DomainFlips | Hop) -> str:
+    """Return how many rows turned which way."""
+    return f"{count(flips.worse)} to wrong, {count(flips.better)} to right"
 
 
-def calibration_table(report: Calibrations) -> dict[str, Any]:
-    """Return temperatures, what they did on test, and the decision thresholds: a row per figure, a
-    cell per model.
-    """
-    models = models_in_order(report.models)
-    rows = [
-        {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
-        for name, note, spell in CALIBRATION
-    ]
-    wanted = None if report.wanted_fpr is None else f"{100 * report.wanted_fpr:g} %"
-    return {"models": models, "rows": rows, "wanted_fpr": wanted}
-
-
-def before_after(model: Calibration, key: str) -> str:
-    """Return a figure on test before and after the temperature."""
-    before, after = (getattr(side, key) for side in (model.test.before, model.test.after))
-    return f"{number(before, 3)} → {number(after, 3)}"
+def domain_text(flips: DomainFlips) -> str:
+    """Return a domain, which nobody can follow by mistake, and its flips."""
+    return f"{defanged(flips.domain, 40)}: {flips_text(flips)}"
 
 
 def hurt_slices(slices: Slices) -> list[dict[str, str]]:
@@ -228,7 +197,8 @@ def hurt_slices(slices: Slices) -> list[dict[str, str]]:
             "text": (
                 f"{measure_name(one)} {signed(hop.change)};"
                 f" of its {count(one.rows)} rows {count(hop.worse)} turned wrong and"
-                f" {count(hop.better)} right"
+                f" {count(hop.better)} right; p by domain {number(hop.clustered_p)}, corrected"
+                f" {number(hop.adjusted_p)}"
             ),
         }
         for one, hop in slices.hurt[:SHOWN_HURT]
@@ -253,11 +223,22 @@ def slice_row(one: SliceScore) -> dict[str, Any]:
     return {
         "value": plain(one.value, 40),
         "rows": count(one.rows),
+        "domains": domains_text(one),
         "small": one.small,
         "measure": measure_name(one),
         "scores": [number(one.models.get(model), 3) for model in JUDGED],
         "changes": [change_cell(between(one.hops, *hop)) for hop in HOPS],
     }
+
+
+def domains_text(one: SliceScore) -> str:
+    """Return a slice's domains, the largest one's share, and its effective rows."""
+    if one.domains is None:
+        return ""
+    largest = percent(one.domains.largest_share, 0)
+    return (
+        f"{count(one.domains.count)} domains, {largest} in one; worth {count(one.effective_rows)}"
+    )
 
 
 def change_cell(hop: SliceHop | None) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.records import BEYOND_CHANCE, WHOLE_WAY, Hop, Hops, between
+from minnow.evaluation.records import RIVALS, WHOLE_WAY, Hop, Hops, between
+from minnow.evaluation.slice_records import BEYOND_CHANCE
 from minnow.layout import BASELINE
 from minnow.report.formatting import capital, count, number, short
+from minnow.text.display import defanged
 
 # How a sentence speaks of the models.
 SUBJECTS = {
@@ -14,14 +16,13 @@ SUBJECTS = {
     "quantized": "the quantized student",
     "no_teacher": "the student without teacher",
 }
-# What a model is compared with rather than made from: nothing is lost on the way, so no margin is
-# allowed.
-RIVALS = (BASELINE, "no_teacher")
 # A hop's verdict in a word or three, and the role of its colour.
 WORDS = {
+    "better": ("better", "good"),
     "non_inferior": ("within the margin", "good"),
+    "worse_margin_open": ("worse, margin open", "bad"),
     "inferior": ("beyond the margin", "bad"),
-    "inconclusive": ("cannot be told", "open"),
+    "undecided": ("undecided", "open"),
 }
 AGAINST_RIVAL = {
     "beats": ("beats it", "good"),
@@ -36,12 +37,10 @@ def subject(model: str) -> str:
 
 
 def against_rival(hop: Hop) -> str:
-    """Return `beats` or `worse` where the whole interval of the difference of f1 says so, else
-    `open`.
-    """
-    if hop.better_than_before:
-        return "beats"
-    return "worse" if hop.f1.high < 0 else "open"
+    """Return `beats` or `worse` where the verdict says so, else `open`."""
+    if hop.verdict in ("inferior", "worse_margin_open"):
+        return "worse"
+    return "beats" if hop.verdict == "better" else "open"
 
 
 def sentence(report: Hops) -> str:
@@ -87,66 +86,109 @@ def cost(hop: Hop | None, margin: float, rows: int) -> str:
     """Return what the whole way from teacher to quantized student cost, as a clause."""
     if hop is None:
         return ""
-    who = subject("quantized")
-    if hop.better_than_before:
-        return f"{who} is better than the teacher"
+    who, allowed = subject("quantized"), f"the margin of {short(margin)}"
     return {
-        "non_inferior": f"{who} keeps the teacher’s F1 within the margin of {short(margin)}",
-        "inferior": (
-            f"{who} loses more of the teacher’s F1 than the margin of {short(margin)} allows"
+        "better": f"{who} is better than the teacher",
+        "non_inferior": f"{who} keeps the teacher’s F1 within {allowed}",
+        "inferior": f"{who} loses more of the teacher’s F1 than {allowed} allows",
+        "worse_margin_open": (
+            f"{who} loses some of the teacher’s F1, and {count(rows)} test rows cannot tell whether"
+            f" it is more than {allowed}"
         ),
-        "inconclusive": (
-            f"{count(rows)} test rows cannot tell whether {who} keeps the teacher’s F1 within the"
-            f" margin of {short(margin)}"
+        "undecided": (
+            f"{count(rows)} test rows cannot tell whether {who} keeps the teacher’s F1 within"
+            f" {allowed}"
         ),
     }[hop.verdict]
 
 
 def label(hop: Hop) -> tuple[str, str]:
     """Return a hop's verdict in a word or three, and the role of its colour."""
-    if hop.before in RIVALS:
-        return AGAINST_RIVAL[against_rival(hop)]
-    return ("better", "good") if hop.better_than_before else WORDS[hop.verdict]
+    return AGAINST_RIVAL[against_rival(hop)] if hop.before in RIVALS else WORDS[hop.verdict]
 
 
 def meaning(hop: Hop, margin: float, rows: int) -> str:
-    """Return in a sentence or two what a hop's figures mean."""
-    f1, after, before = hop.f1, capital(subject(hop.after)), subject(hop.before)
-    if hop.before in RIVALS:
-        return {
-            "beats": f"{after} beats {before}: the whole interval lies above zero.",
-            "worse": f"{after} is worse than {before}: the whole interval lies below zero.",
-            "open": f"{after} is not shown to beat {before}: the interval holds zero.",
-        }[against_rival(hop)]
-    if hop.better_than_before:
-        return f"{after} is better than {before}: the whole interval lies above zero."
+    """Return in a few sentences what a hop's figures mean."""
+    said = against(hop) if hop.before in RIVALS else at_margin(hop, margin, rows)
+    return " ".join(filter(None, (said, rows_wanted(hop), by_itself(hop), one_domain(hop))))
+
+
+def against(hop: Hop) -> str:
+    """Return what a hop from a rival means."""
+    after, before = capital(subject(hop.after)), subject(hop.before)
+    return {
+        "beats": f"{after} beats {before}: the whole interval lies above zero.",
+        "worse": f"{after} is worse than {before}: the whole interval lies below zero.",
+        "open": f"{after} is not shown to beat {before}.",
+    }[against_rival(hop)]
+
+
+def at_margin(hop: Hop, margin: float, rows: int) -> str:
+    """Return what a hop between a model and what was made of it means."""
+    after, before = capital(subject(hop.after)), subject(hop.before)
+    allowed = f"the margin of {short(margin)}"
     at_all = (
         f"If {subject(hop.after)} loses any F1, then"
-        if f1.high >= 0
+        if hop.f1.high >= 0
         else f"{after} loses some F1, but"
     )
     return {
-        "non_inferior": f"{at_all} less than the margin of {short(margin)}.",
-        "inferior": (
-            f"{after} loses at least {number(-f1.high)} of F1, more than the margin of"
-            f" {short(margin)}."
+        "better": f"{after} is better than {before}: the whole interval lies above zero.",
+        "non_inferior": f"{at_all} less than {allowed}.",
+        "inferior": f"{after} loses at least {number(-hop.f1.high)} of F1, more than {allowed}.",
+        "worse_margin_open": (
+            f"{after} loses some F1: the whole interval lies below zero. With {count(rows)} rows it"
+            f" stays open whether the loss is below {allowed}."
         ),
-        "inconclusive": (
-            f"With {count(rows)} rows it stays open whether the loss of F1 is below the margin of "
-            f"{short(margin)}.{rows_wanted(hop.rows_needed)}"
+        "undecided": (
+            f"With {count(rows)} rows it stays open whether the loss of F1 is below {allowed}."
         ),
     }[hop.verdict]
 
 
-def rows_wanted(rows: int | None) -> str:
-    """Return how many rows would settle an open verdict, after a blank; nothing where no such
-    number is known.
+def rows_wanted(hop: Hop) -> str:
+    """Return how many rows would settle an open verdict, and how; nothing where no such number is
+    known.
     """
-    if rows is None:
+    if hop.rows_needed is None or hop.verdict not in ("undecided", "worse_margin_open"):
+        return ""
+    kept = hop.more_rows_show == "non_inferior"
+    shown = (
+        ("better" if kept else "worse")
+        if hop.before in RIVALS
+        else ("non-inferior" if kept else "inferior")
+    )
+    return (
+        f"About {count(hop.rows_needed)} rows would show it {shown} in 4 of 5 cases, if the"
+        " difference stayed what it is."
+    )
+
+
+def by_itself(hop: Hop) -> str:
+    """Return what the hop's interval alone would say, where the correction takes it back."""
+    if hop.verdict == hop.uncorrected:
         return ""
     return (
-        f" About {count(rows)} rows would settle it in 4 of 5 cases, if the difference stayed what"
-        " it is."
+        f"By its interval alone it would be “{WORDS[hop.uncorrected][0]}”; among so many verdicts"
+        f" in one table, that may be chance (p {number(hop.p)}, corrected"
+        f" {number(hop.adjusted_p)})."
+    )
+
+
+def one_domain(hop: Hop) -> str:
+    """Return that one domain decides the hop, nothing where none does."""
+    one = hop.decisive
+    if one is None:
+        return ""
+    without = (
+        f", and without it the verdict would be “{WORDS[one.verdict_without][0]}”"
+        if one.verdict_without
+        else ""
+    )
+    return (
+        f"One domain decides: {defanged(one.domain)} has {count(one.worse)} of the"
+        f" {count(hop.worse)} flips to wrong and {count(one.better)} of the {count(hop.better)} to"
+        f" right{without}."
     )
 
 
@@ -157,7 +199,7 @@ def chance_of_slices(watched_slices: int) -> str:
     looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
     return (
         f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than"
-        f" right and McNemar’s exact test gives p < {BEYOND_CHANCE}. Even where compression does no"
-        f" harm, chance does this to up to one slice in {2 / BEYOND_CHANCE:.0f}, and to more where"
-        " rows of one domain flip together."
+        f" right, and p by domain, corrected for the number of slices, lies below {BEYOND_CHANCE}:"
+        f" of the slices that are named, one in {1 / BEYOND_CHANCE:.0f} on average may be there by"
+        " chance (the false discovery rate)."
     )

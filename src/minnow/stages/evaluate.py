@@ -22,7 +22,8 @@ class Params(StageParams):
 def main(root: Path) -> None:
     """Write the metrics of all models but the teacher's, the evidence, and the plots' tables."""
     params, layout = Params.load(root), Layout(root)
-    from minnow.evaluation import evidence, findings, inputs, other_sets, plots, results, slices
+    from minnow.evaluation import findings, inputs, other_sets, plots, results, slices
+    from minnow.evaluation.outcomes import Method
     from minnow.evaluation.thresholds import rule_of
 
     settings = params.evaluate
@@ -30,7 +31,7 @@ def main(root: Path) -> None:
     for model in (BASELINE, "student", "quantized"):
         headline = inputs.headline_of(layout, model, rule)
         write_json(layout.metrics(model), results.as_json(headline))
-    method = evidence.Method(
+    method = Method(
         settings.margin, settings.resamples, settings.seed, tuple(settings.prevalence.root)
     )
     judging = other_sets.Judging(layout, method, settings.unit, rule)
