@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from helpers.study import kept_set
 from minnow.experiments import seed_statistics, study_tables
 from minnow.experiments.kept_margins import KeptSet, RunSeeds
-from minnow.experiments.margin_statistics import HeldOut, Plan, scored
+from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores
 from minnow.experiments.seed_statistics import Seeded, spread_parts, study_report
 from minnow.layout import JUDGED
 
@@ -47,7 +47,7 @@ def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:
     wrong = ((margins > 0) != part.rows.labels).astype(float)
     residual = part.rows.units.sums(wrong - wrong.mean())
     wanted = (residual**2).sum() ** 0.5 / len(wrong)
-    drawn = scored(part, Plan(0.005, 2000, 0))[name].by_domain["accuracy"]
+    drawn = column_scores(part, Plan(0.005, 2000, 0))[name].by_domain["accuracy"]
     assert drawn.std() == pytest.approx(wanted, rel=0.08)
 
 
@@ -88,8 +88,11 @@ def test_a_clear_lead_is_better_and_a_clear_loss_is_inferior(report: dict[str, A
     assert shown["teacher", "student"] in ("inferior", "worse_margin_open", "undecided")
 
 
-def test_one_teacher_shows_nothing_however_many_students() -> None:
-    report = study_report(kept_set([RunSeeds(0, 0, student) for student in range(3)]), PLAN)
+@pytest.mark.parametrize("splits", [1, 2])
+def test_one_teacher_shows_nothing_however_many_students(splits: int) -> None:
+    """One in each split is one, too: nothing shows how two of the same split differ."""
+    seeds = [RunSeeds(split, split, 10 * split + s) for split in range(splits) for s in range(3)]
+    report = study_report(kept_set(seeds), PLAN)
     assert {each["shown"] for each in report["study_hops"]} == {"one_teacher"}
     assert {each["f1"]["holds"] for each in report["study_hops"]} == {"students"}
     assert "no claim: one teacher" in study_tables.study_hops(report["study_hops"])

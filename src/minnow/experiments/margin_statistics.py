@@ -64,7 +64,7 @@ class Scored:
     by_row: Draws
 
 
-def scored(part: HeldOut, plan: Plan) -> dict[str, Scored]:
+def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     """Return every column's scores, as they are and drawn both ways."""
     by_domain, by_row = (drawn_scores(part, rows, plan) for rows in (part.rows, part.by_row()))
     found = {}

@@ -18,9 +18,9 @@ from minnow.experiments.margin_statistics import (
     Plan,
     Scored,
     change_of,
+    column_scores,
     rows_report,
     score_of,
-    scored,
 )
 from minnow.experiments.seed_bootstrap import seeded_mean
 from minnow.experiments.variance_parts import nested_variances
@@ -50,7 +50,7 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
     the seeds of its runs.
     """
     parts = {seed: HeldOut.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
-    scores = {seed: scored(part, plan) for seed, part in parts.items()}
+    scores = {seed: column_scores(part, plan) for seed, part in parts.items()}
     few = [seed for seed, part in parts.items() if too_few(part.rows)]
     recipes = [list(runs) for _, runs in groupby(kept.runs, key=lambda run: run.recipe)]
     return {
@@ -92,15 +92,16 @@ def hops_over_seeds(
     """
     changes = [change_over_seeds(runs, hop, scores) for hop in ALL_HOPS]
     alone = [ruling_of(change, plan) for change in changes]
-    counts, told = counts_of(runs), []
-    barred = no_claim(runs, counts["teachers"], few)
+    told = []
     for hop, change, one, both in zip(ALL_HOPS, changes, alone, corrected(alone), strict=True):
+        mean = mean_of(change, plan)
+        barred = no_claim(change, mean["holds"], few)
         said = {
             "shown": barred or comparison.verdict(both.allowed),
             "alone": barred or comparison.verdict(one.allowed),
         }
         names = {"before": hop[0], "after": hop[1]}
-        told.append({**counts, **names, "f1": mean_of(change, plan), **said})
+        told.append({**counts_of(runs), **names, "f1": mean, **said})
     return told
 
 
@@ -111,13 +112,13 @@ def ruling_of(change: Seeded, plan: Plan) -> Ruling:
     return Ruling(allowed, comparison.claim_ps(draws, plan.margin), None, None)
 
 
-def no_claim(runs: Sequence[KeptRun], teachers: int, few: Collection[int]) -> str:
-    """Return why nothing can be claimed of a recipe, or nothing: one teacher tells nothing of
-    others, and few domains nothing of more.
+def no_claim(change: Seeded, holds: str, few: Collection[int]) -> str:
+    """Return why nothing can be claimed of a change, or nothing: an interval without teachers tells
+    nothing of other teachers, and few domains nothing of more.
     """
-    if any(run.seeds.split in few for run in runs):
+    if any(one.split in few for one in change.seeds):
         return FEW_DOMAINS
-    return ONE_TEACHER if teachers < 2 else ""
+    return "" if holds == "teachers" else ONE_TEACHER
 
 
 def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str, Any]]:

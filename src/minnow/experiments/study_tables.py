@@ -8,9 +8,9 @@ from minnow.experiments.seed_statistics import FEW_DOMAINS, LEVELS, ONE_TEACHER
 from minnow.layout import BASELINE
 from minnow.report.markdown import markdown_table
 
-Rows = Sequence[Mapping[str, Any]]
+Entries = Sequence[Mapping[str, Any]]
 # What an interval holds beside domains, by the seeds that were drawn.
-HOLDS = {"teachers": "teachers, students", "students": "students of one teacher", "none": "none"}
+HOLDS = {"teachers": "teachers, students", "students": "students", "none": "none"}
 # What is shown of a recipe.
 SHOWN = {
     "better": "better",
@@ -31,7 +31,7 @@ AGAINST = {
 }
 
 
-def kept_changes(found: Rows) -> str:
+def kept_changes(found: Entries) -> str:
     """Return a row for each hop of each run: its change of F1 with intervals and p, both ways."""
     rows = [
         [
@@ -39,7 +39,7 @@ def kept_changes(found: Rows) -> str:
             hop_name(each),
             *(str(each["seeds"][level]) for level in LEVELS),
             f"{each['f1']['difference']:+.4f}",
-            *(signed(each["f1"], f"{way}_") for way in ("by_domain", "by_row")),
+            *(change_interval(each["f1"], f"{way}_") for way in ("by_domain", "by_row")),
             str(each["worse"]),
             str(each["better"]),
             *(p_text(each[f"p_by_{way}"]) for way in ("domain", "row")),
@@ -51,7 +51,7 @@ def kept_changes(found: Rows) -> str:
     return markdown_table(["recipe", "hop", *seeds, "change of F1", *ways], rows)
 
 
-def study_models(found: Rows) -> str:
+def study_models(found: Entries) -> str:
     """Return a row for each model of each recipe: mean scores over its runs, with intervals."""
     titles = {"f1": "F1", "accuracy": "accuracy", "roc_auc": "ROC AUC"}
     rows = [
@@ -69,7 +69,7 @@ def study_models(found: Rows) -> str:
     return markdown_table(["recipe", "model", "runs", *titles.values()], rows)
 
 
-def study_hops(found: Rows) -> str:
+def study_hops(found: Entries) -> str:
     """Return a row for each hop of each recipe: the mean change of F1, and what it shows."""
     rows = [
         [
@@ -77,7 +77,7 @@ def study_hops(found: Rows) -> str:
             hop_name(each),
             *(str(each[count]) for count in ("splits", "teachers", "runs")),
             f"{each['f1']['mean']:+.4f}",
-            signed(each["f1"]),
+            change_interval(each["f1"]),
             HOLDS[each["f1"]["holds"]],
             shown_text(each),
         ]
@@ -97,7 +97,7 @@ def shown_text(hop: Mapping[str, Any]) -> str:
     return said if said == alone else f"{said} (alone: {alone})"
 
 
-def study_parts(found: Rows) -> str:
+def study_parts(found: Entries) -> str:
     """Return a row for each F1 and each change of it: the standard deviation that domains and each
     kind of seed add to one run, and their shares of the variance.
     """
@@ -124,7 +124,7 @@ def part_text(name: str, parts: Mapping[str, Any], total: float) -> str:
     return f"{parts[name]:.4f} ({parts[name] ** 2 / total:.0%})" if total else "0.0000"
 
 
-def study_test(found: Rows) -> str:
+def study_test(found: Entries) -> str:
     """Return a row for each split: its test rows, their domains, and why no interval can be had of
     them, where none can.
     """
@@ -149,7 +149,7 @@ def hop_name(hop: Mapping[str, Any]) -> str:
     return f"{NAMES[hop['before']]} → {NAMES[hop['after']]}"
 
 
-def signed(ends: Mapping[str, float], way: str = "") -> str:
+def change_interval(ends: Mapping[str, float], way: str = "") -> str:
     """Return an interval of a change."""
     return f"[{ends[f'{way}low']:+.4f}, {ends[f'{way}high']:+.4f}]"
 
