@@ -29,8 +29,9 @@ from minnow.core.files import MANIFEST, read_json, write_json  # noqa: E402
 from minnow.core.params import RuntimeParams  # noqa: E402
 from minnow.core.tables import read_logits, read_table  # noqa: E402
 from minnow.evaluation import evidence, inputs, metrics, other_sets  # noqa: E402
-from minnow.evaluation.evidence import Method, Outcome  # noqa: E402
+from minnow.evaluation.outcomes import Method, Outcome  # noqa: E402
 from minnow.evaluation.results import as_json  # noqa: E402
+from minnow.evaluation.units import Rows  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
 from minnow.models.batching import encode  # noqa: E402
@@ -78,7 +79,7 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
     tables = {split: read_table(clone.split(split)) for split in SPLITS}
     labels = {split: np.asarray(table["label"].to_numpy()) for split, table in tables.items()}
     probe = tables["validation"]["text"].to_list()[:PROBE_ROWS]
-    outcomes, rows = {"teacher": other_sets.outcome_of(clone, "teacher", None)}, []
+    outcomes, rows = {"teacher": other_sets.Judging(clone, METHOD).outcome("teacher")}, []
     with tempfile.TemporaryDirectory() as folder:
         for scheme, packed in WAYS:
             name = "student" if scheme is None else f"{scheme}, embeddings {packed}"
@@ -105,8 +106,8 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
             rows.append({**row, "name": name, "validation_f1": chosen_by})
     assessment = evidence.assess(
         outcomes,
-        validation_labels=labels["validation"],
-        labels=labels["test"],
+        validation=Rows.of(tables["validation"], None),
+        test=Rows.of(tables["test"], None),
         hops=[("teacher", row["name"]) for row in rows],
         method=METHOD,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from minnow.evaluation import bootstrap, calibration, metrics
-from minnow.evaluation.bootstrap import Ranked
+from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.hops import hops_between
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Outcome, Resampled, predicted
@@ -92,7 +92,7 @@ def resampled(
         resamples=method.resamples,
         seed=method.seed + 1,
     )
-    thresholds = {
+    thresholds: dict[str, Thresholds] = {
         name: {"decision": outcome.threshold, **drawn[name]} for name, outcome in outcomes.items()
     }
     return bootstrap.bootstrap(
@@ -173,9 +173,9 @@ def share_of(key: str, rows: Rows) -> Array:
     their own, all rows stand in for them.
     """
     if key == "fpr":
-        return rows.labels == 0
+        return np.asarray(rows.labels == 0)
     found = key == "tpr" or key in OPERATING_POINTS
-    return rows.labels == 1 if found else np.ones(len(rows.labels), dtype=bool)
+    return np.asarray(rows.labels == 1) if found else np.ones(len(rows.labels), dtype=bool)
 
 
 def exact_interval(value: float, units: Units) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def hop_of(
     raw, corrected = said
     uncorrected = comparison.verdict(raw.allowed)
     claim = "non_inferior" if uncorrected == "undecided" else uncorrected
-    guesses = domain_flips.Guesses(*(predicted(model) for model in (before, after)), rows)
+    guesses = domain_flips.Guesses(predicted(before), predicted(after), rows)
     few = "tpr_at_fpr_1pct" in before.fixed and "tpr_at_fpr_1pct" in after.fixed
     return Hop(
         before=before.name,

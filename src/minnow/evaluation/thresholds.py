@@ -53,7 +53,7 @@ def threshold_draws(rule: Rule, ranked: Ranked, weights: Array) -> Array:
         at = (2 * found / np.maximum(counts.positive + found + safe_above, 1)).argmax(axis=0)
     else:
         at = _of_precision(rule, found / counts.positive, safe_above / counts.negative)
-    return metrics.written(ranked.margins[at])
+    return metrics.written(np.asarray(ranked.margins[at]))
 
 
 def _of_precision(rule: Rule, tpr: Array, fpr: Array) -> Array:
@@ -65,7 +65,9 @@ def _of_precision(rule: Rule, tpr: Array, fpr: Array) -> Array:
     hits, alarms = rule.prevalence * tpr, (1 - rule.prevalence) * fpr
     precision = hits / np.maximum(hits + alarms, np.finfo(float).tiny)
     reached = precision >= rule.precision
-    return np.where(reached.any(axis=0), reached.argmax(axis=0), precision.argmax(axis=0))
+    return np.asarray(
+        np.where(reached.any(axis=0), reached.argmax(axis=0), precision.argmax(axis=0))
+    )
 
 
 def drawn_by_rules(

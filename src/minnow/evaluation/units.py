@@ -47,9 +47,9 @@ class Units:
     def domains(cls, domains: pl.Series) -> "Units":
         """Rows of one domain are a unit, and a row without domain is one of its own."""
         alone = domains.fill_null("") == ""
-        keys = domains.to_frame("d").with_row_index("row")
+        rows = domains.to_frame("d").with_row_index("row")
         own = pl.format("\n{}", pl.col("row"))
-        keys = keys.select(pl.when(pl.lit(alone)).then(own).otherwise(pl.col("d")).alias("d"))["d"]
+        keys = rows.select(pl.when(pl.lit(alone)).then(own).otherwise(pl.col("d")).alias("d"))["d"]
         names = keys.unique().sort()
         numbers = pl.Series(range(len(names)), dtype=pl.Int32)
         of = keys.replace_strict(names, numbers, return_dtype=pl.Int32).to_numpy()

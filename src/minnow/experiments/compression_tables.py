@@ -109,7 +109,7 @@ def over_seeds(models: Sequence[Mapping[str, Any]]) -> list[str]:
     hops = [against(each, "teacher") for each in models]
     changes = [hop["f1"]["difference"] for hop in hops]
     change = f"{mean(changes):+.4f} ({min(changes):+.4f} to {max(changes):+.4f})"
-    kept = sum(hop["verdict"] == "non_inferior" for hop in hops)
+    kept = sum(hop["verdict"] in ("better", "non_inferior") for hop in hops)
     f1 = spread("f1", [each["estimates"]["f1"]["value"] for each in models])
     return [f"{models[0]['bytes'] / 1e6:.2f}", f1, change, f"{kept} of {len(hops)}"]
 

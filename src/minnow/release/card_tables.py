@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.records import WHOLE_WAY, ExtraResult, Headline
+from minnow.evaluation.records import WHOLE_WAY, Estimates, ExtraResult, Headline
 from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import BASELINE
 from minnow.report.formatting import NONE, count, megabytes, number, percent, signed

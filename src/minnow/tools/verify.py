@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minnow.errors import MinnowError
-from minnow.evaluation.records import Estimate, Headline, between
+from minnow.evaluation.records import CalibrationError, Estimate, Headline, between
 from minnow.evaluation.results import Evidence, read_evidence, read_headline
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
@@ -23,6 +23,7 @@ TOLERANCE = {
     "precision": 0.02,  # at one threshold they trade against each other
     "recall": 0.02,
     "validation_f1": 0.02,
+    "ece": 0.01,  # its interval is that of the error without chance
     "size_mb": 0.01,  # scales compress differently
     "compression_x": 0.05,
 }
@@ -117,7 +118,7 @@ def passes(metric: str, committed: Value, rebuilt: Value, interval: object) -> b
     """Return whether a rebuilt metric may stand for the committed one."""
     if rebuilt is None or committed is None:
         return rebuilt == committed
-    if isinstance(interval, Estimate):
+    if isinstance(interval, Estimate) and not isinstance(interval, CalibrationError):
         return rebuilt == committed or interval.low <= rebuilt <= interval.high
     return abs(rebuilt - committed) <= TOLERANCE.get(metric, 0.0)
 
