@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from minnow.errors import MinnowError
 from minnow.evaluation import calibration, metrics
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.thresholds import Rule
 
 
 def example(rows: int, *, sharpened: float, seed: int = 0) -> tuple[Array, Array]:
@@ -57,7 +58,7 @@ def test_the_default_threshold_is_probability_one_half() -> None:
 
 def test_a_wanted_rate_is_kept_on_validation_and_reported_on_test() -> None:
     validation, test = example(3_000, sharpened=1.0), example(3_000, sharpened=1.0, seed=1)
-    threshold = calibration.decision_threshold(*validation, 0.05)
+    threshold = calibration.decision_threshold(*validation, Rule(fpr=0.05))
     found = calibration.calibrated(validation=validation, test=test, threshold=threshold).decision
     assert 0.045 < found.validation_fpr <= 0.05
     assert found.test_fpr == pytest.approx(0.05, abs=0.02)
@@ -71,11 +72,11 @@ def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
     with pytest.raises(
         MinnowError, match=rf"validation has {safe} safe rows.*set \S+ or more"
     ) as refusal:
-        calibration.decision_threshold(margins, labels, 0.001)
+        calibration.decision_threshold(margins, labels, Rule(fpr=0.001))
     rate = float(str(refusal.value).split("; set ")[1].split()[0])
     assert (
         metrics.false_positive_rate(
-            margins, labels, calibration.decision_threshold(margins, labels, rate)
+            margins, labels, calibration.decision_threshold(margins, labels, Rule(fpr=rate))
         )
         <= rate
     )
@@ -85,7 +86,7 @@ def test_too_few_safe_rows_are_refused_with_a_rate_that_does(safe: int) -> None:
 def test_where_no_rate_does_none_is_named(safe: int) -> None:
     margins, labels = np.arange(safe + 2.0), np.array([1, 1, *[0] * safe])
     with pytest.raises(MinnowError, match=rf"has {safe} safe rows.*allows 0; set null$"):
-        calibration.decision_threshold(margins, labels, 0.5)
+        calibration.decision_threshold(margins, labels, Rule(fpr=0.5))
 
 
 def test_quality_is_by_its_own_measures_and_of_each_split() -> None:
@@ -100,3 +101,30 @@ def test_quality_is_by_its_own_measures_and_of_each_split() -> None:
     assert whole.validation == calibration.quality_change(*validation, temperature)
     assert whole.test == calibration.quality_change(*test, temperature)
     assert whole.validation != whole.test
+
+
+@pytest.mark.parametrize("rows", [500, 4_000])
+def test_what_a_calibrated_model_scores_is_what_drawn_labels_give(rows: int) -> None:
+    margins = np.random.default_rng(0).normal(size=rows) * 2
+    draw, scores = np.random.default_rng(1), []
+    for _ in range(200):
+        labels = (draw.random(rows) < metrics.probability(margins)).astype(np.int64)
+        scores.append(metrics.expected_calibration_error(margins, labels))
+    assert metrics.calibration_null(margins) == pytest.approx(np.mean(scores), rel=0.05)
+    assert calibration.quality(margins, labels).ece_null == round(
+        metrics.calibration_null(margins), 4
+    )
+
+
+def test_a_calibration_error_by_hand() -> None:
+    """Without noise it is as measured; where noise alone measures as much, it is 0."""
+    gaps = np.array([0.03, -0.02])
+    assert calibration.without_chance(gaps, np.tile(gaps, (50, 1))) == pytest.approx(
+        (0.05, 0.05, 0.05)
+    )
+    noise = np.random.default_rng(0).normal(size=(400, 2)) * 0.1
+    value, low, high = calibration.without_chance(gaps, gaps + noise)
+    assert (value, low) == (0.0, 0.0)
+    assert high > 0
+    none = calibration.without_chance(np.zeros(2), np.zeros((50, 2)))
+    assert none == (0.0, 0.0, 0.0)

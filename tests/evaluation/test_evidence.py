@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from minnow.evaluation import evidence, metrics
-from minnow.evaluation.evidence import Assessment, Method, Outcome
+from minnow.evaluation import evidence, findings, metrics
+from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.records import Difference, Estimate, Unmeasured
+from minnow.evaluation.outcomes import Method, Outcome
+from minnow.evaluation.records import Difference, Estimate, Estimates, Unmeasured
+from minnow.evaluation.thresholds import Rule
+from minnow.evaluation.units import Rows, Units
 from minnow.layout import HOPS
 
 
@@ -22,13 +25,17 @@ def outcome(validation_labels: Array, labels: Array, *, skill: float, seed: int)
     return Outcome(margins[0], margins[1], 0.0)
 
 
+def alone(labels: Array) -> Rows:
+    return Rows(labels, Units.rows(len(labels)))
+
+
 def judged(
     outcomes: dict[str, Outcome], validation_labels: Array, labels: Array, seed: int = 0
 ) -> Assessment:
     return evidence.assess(
         outcomes,
-        validation_labels=validation_labels,
-        labels=labels,
+        validation=alone(validation_labels),
+        test=alone(labels),
         hops=HOPS,
         method=Method(margin=0.005, resamples=1000, seed=seed),
     )
@@ -53,9 +60,13 @@ def test_every_interval_holds_its_estimate(found: Assessment) -> None:
         measured = {
             key: estimate
             for key, estimate in vars(estimates).items()
-            if not isinstance(estimate, Unmeasured)
+            if isinstance(estimate, Estimate)
         }
-        assert set(vars(estimates)) - set(measured) == {"tpr_at_fpr_0_1pct"}
+        assert set(vars(estimates)) - set(measured) == {
+            "tpr_at_fpr_0_1pct",
+            "at_prevalence",
+            "effective_rows",
+        }
         for key, estimate in measured.items():
             assert estimate.low <= estimate.value <= estimate.high, (name, key)
             assert estimate.low < estimate.high
@@ -90,11 +101,7 @@ def test_the_rate_on_test_is_the_one_that_came_of_the_threshold(found: Assessmen
 def test_a_model_compared_with_its_copy_differs_by_nothing_at_all(found: Assessment) -> None:
     hop = next(hop for hop in found.hops if (hop.before, hop.after) == ("teacher", "quantized"))
     assert hop.f1 == hop.roc_auc == Difference(0.0, 0.0, 0.0)
-    assert (hop.verdict, hop.better_than_before, hop.mcnemar_p) == (
-        "non_inferior",
-        False,
-        1.0,
-    )
+    assert (hop.verdict, hop.mcnemar_p, hop.clustered_p) == ("non_inferior", 1.0, 1.0)
     assert (hop.agreement, hop.changed, hop.mean_abs_dp, hop.rows_needed) == (
         1.0,
         0,
@@ -105,11 +112,12 @@ def test_a_model_compared_with_its_copy_differs_by_nothing_at_all(found: Assessm
 
 def test_a_clearly_worse_model_is_inferior_and_the_way_back_is_better(found: Assessment) -> None:
     there, back = found.hops[:2]
-    assert (there.verdict, there.better_than_before) == ("inferior", False)
-    assert (back.verdict, back.better_than_before) == ("non_inferior", True)
+    assert (there.verdict, there.uncorrected) == ("inferior", "inferior")
+    assert (back.verdict, back.uncorrected) == ("better", "better")
     assert there.f1.difference == -back.f1.difference
     assert (there.worse, there.better) == (back.better, back.worse)
-    assert there.mcnemar_p < 0.001
+    assert max(there.mcnemar_p, there.clustered_p) < 0.001
+    assert (there.p, there.adjusted_p) == (0.001, 0.003), "as small as 1,000 resamples can say"
 
 
 def test_a_paired_interval_is_narrower_than_two_apart() -> None:
@@ -156,14 +164,20 @@ def test_an_interval_at_a_threshold_knows_that_validation_is_a_sample_too() -> N
 def judge_alone(
     outcomes: dict[str, Outcome], validation_labels: Array, labels: Array
 ) -> Assessment:
-    method = Method(margin=0.005, resamples=1000, seed=0)
+    method = Method(margin=0.005, resamples=1000, seed=0, prevalences=(0.02,))
     return evidence.assess(
-        outcomes, validation_labels=validation_labels, labels=labels, hops=(), method=method
+        outcomes,
+        validation=alone(validation_labels),
+        test=alone(labels),
+        hops=(),
+        method=method,
     )
 
 
 def test_a_wanted_rate_widens_the_interval_of_f1() -> None:
-    fixed, wanted = (Outcome(TEACHER.validation, TEACHER.test, 1.0, fpr) for fpr in (None, 0.01))
+    fixed, wanted = (
+        Outcome(TEACHER.validation, TEACHER.test, 1.0, rule) for rule in (None, Rule(fpr=0.01))
+    )
     narrow, wide = (
         judge_alone({"teacher": each}, VALIDATION, TEST).models["teacher"].f1
         for each in (fixed, wanted)
@@ -182,6 +196,8 @@ def test_a_calibration_error_lies_in_its_interval_for_a_calibrated_model_too() -
             .ece
         )
         assert 0 <= found.low <= found.value <= found.high
+        assert found.value < found.measured
+        assert found.null == pytest.approx(found.measured, rel=0.8)
 
 
 def test_all_right_is_no_proof_of_perfection() -> None:
@@ -202,8 +218,8 @@ def test_few_rows_without_a_flip_do_not_show_non_inferiority() -> None:
     same = Outcome(TEACHER.validation, TEACHER.test[few], 0.0)
     models = dict.fromkeys(("teacher", "student", "quantized"), same)
     hop = judged(models, VALIDATION, TEST[few]).hops[0]
-    assert (hop.changed, hop.f1.low, hop.verdict) == (0, 0.0, "inconclusive")
-    assert 600 < hop.rows_needed < 1_200
+    assert (hop.changed, hop.f1.low, hop.verdict) == (0, 0.0, "undecided")
+    assert (hop.rows_needed, hop.more_rows_show) == (800, "non_inferior")
 
 
 def test_another_test_set_is_another_sample() -> None:
@@ -212,7 +228,7 @@ def test_another_test_set_is_another_sample() -> None:
     other = judge_alone(
         {"teacher": outcome(VALIDATION, labels, skill=2.5, seed=78)}, VALIDATION, labels
     )
-    found = evidence.unpaired("teacher", one, other).f1
+    found = findings.unpaired("teacher", one, other).f1
     wanted = other.models["teacher"].f1.value - one.models["teacher"].f1.value
     assert found.difference == pytest.approx(wanted, abs=1e-4)
     assert found.low > 0
@@ -230,8 +246,91 @@ def test_thresholds_move_accuracy_and_flips() -> None:
 
 
 def test_calibration_covers_every_model() -> None:
-    found = evidence.calibration_report(
-        MODELS, validation_labels=VALIDATION, labels=TEST, wanted_fpr=None
+    found = findings.calibration_report(
+        MODELS, validation=alone(VALIDATION), test=alone(TEST), wanted_fpr=None
     )
     assert set(found.models) == set(MODELS)
     assert found.models["teacher"] == found.models["quantized"] != found.models["student"]
+
+
+def domains_of(rows: int, size: int) -> Units:
+    """Domains of so many rows each."""
+    of = (np.arange(rows) // size).astype(np.int32)
+    return Units(of, int(of[-1]) + 1, of.astype(str))
+
+
+def in_domains(outcome_: Outcome, test: Rows, hops: tuple[tuple[str, str], ...] = ()) -> Assessment:
+    return evidence.assess(
+        {"teacher": outcome_, "student": outcome_},
+        validation=alone(VALIDATION),
+        test=test,
+        hops=hops,
+        method=Method(margin=0.005, resamples=1000, seed=0, prevalences=(0.02,)),
+    )
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+def test_intervals_by_domain_know_that_rows_go_together() -> None:
+    """Every row eight times, in a domain of its own: as much is known as of each once."""
+    eight = np.repeat(np.arange(200), 8)
+    margins, labels = TEACHER.test[:200], TEST[:200]
+    once = in_domains(Outcome(TEACHER.validation, margins, 0.0), alone(labels)).models["teacher"]
+    outcome_ = Outcome(TEACHER.validation, margins[eight], 0.0)
+    by_row = in_domains(outcome_, alone(labels[eight])).models["teacher"]
+    test = Rows(labels[eight], domains_of(1_600, 8))
+    by_domain = in_domains(outcome_, test).models["teacher"]
+    assert (by_domain.f1, by_domain.accuracy) == (once.f1, once.accuracy)
+    assert width(by_domain.f1) > 2 * width(by_row.f1)
+    assert (by_domain.effective_rows, by_row.effective_rows) == (200, 1_600)
+    (rare, by_row_rare) = by_domain.at_prevalence[0], by_row.at_prevalence[0]
+    assert rare.precision.value == by_row_rare.precision.value
+    assert width(rare.precision) > 2 * width(by_row_rare.precision)
+
+
+def test_where_few_domains_hold_the_rows_there_is_no_interval_and_no_verdict() -> None:
+    found = in_domains(TEACHER, Rows(TEST, domains_of(800, 100)), (("teacher", "student"),))
+    assert found.sample.no_interval is not None
+    assert "8 domains and weigh as much as 8 equal ones" in found.sample.no_interval
+    teacher, (hop,) = found.models["teacher"], found.hops
+    for metric in (teacher.f1, teacher.roc_auc, teacher.tpr, teacher.ece):
+        assert (metric.low, metric.high) == (0.0, 1.0)
+    assert (hop.f1.low, hop.f1.high, hop.verdict) == (-1.0, 1.0, "undecided")
+    assert (hop.p, hop.adjusted_p, hop.clustered_p, hop.rows_needed) == (1.0, 1.0, 1.0, None)
+
+
+def test_a_rate_set_by_few_domains_of_validation_is_unmeasured() -> None:
+    found = evidence.assess(
+        {"teacher": TEACHER},
+        validation=Rows(VALIDATION, domains_of(1_200, 150)),
+        test=alone(TEST),
+        hops=(),
+        method=Method(margin=0.005, resamples=1000, seed=0),
+    )
+    point = found.models["teacher"].tpr_at_fpr_1pct
+    assert isinstance(point, Unmeasured)
+    assert "of validation the" in point.reason
+    assert "stand in 8 domains" in point.reason
+
+
+def test_every_value_can_be_written_where_a_class_is_all_but_missing() -> None:
+    labels = np.zeros(400, dtype=np.int64)
+    labels[:30] = 1
+    of = np.concatenate([np.zeros(25), np.arange(1, 376)]).astype(np.int32)
+    found = in_domains(
+        Outcome(TEACHER.validation, TEACHER.test[:400], 0.0),
+        Rows(labels, Units(of, 376, of.astype(str))),
+    )
+    assert found.sample.no_interval is not None
+    assert "phishing rows stand in 6 domains" in found.sample.no_interval
+    written = [each for each in flat(found.models["teacher"]) if each is not None]
+    assert np.isfinite(written).all()
+
+
+def flat(estimates: Estimates) -> list[float]:
+    """All numbers of estimates."""
+    groups = [*vars(estimates).values()]
+    parts = [each for each in groups if isinstance(each, Estimate)]
+    return [number for part in parts for number in vars(part).values()]

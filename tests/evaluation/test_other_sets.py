@@ -13,9 +13,11 @@ from minnow.core.files import write_json
 from minnow.core.tables import read_table, write_logits, write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics, other_sets
-from minnow.evaluation.evidence import Method, Outcome
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.other_sets import Judging
+from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import ControlResult
+from minnow.evaluation.thresholds import Rule
 from minnow.layout import JUDGED, Layout
 
 FACTS = {
@@ -32,7 +34,9 @@ SKILL = {"baseline": 0.5, "teacher": 1.5, "student": 1.4, "quantized": 1.3}
 
 def table(rows: int, seed: int) -> pl.DataFrame:
     labels = np.random.default_rng(seed).integers(0, 2, rows)
-    return pl.DataFrame({"id": [f"{seed}-{row:04}" for row in range(rows)], "label": labels})
+    ids = [f"{seed}-{row:04}" for row in range(rows)]
+    domains = [f"d{row // 2}.org" for row in range(rows)]
+    return pl.DataFrame({"id": ids, "label": labels, "domain": domains})
 
 
 def logits(labels: Array, skill: float, seed: int) -> Array:
@@ -59,14 +63,18 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
+def judging(layout: Layout, fpr: float | None = None) -> Judging:
+    return Judging(layout, METHOD, None, None if fpr is None else Rule(fpr=fpr))
+
+
 def outcomes(layout: Layout, fpr: float | None = None) -> dict[str, Outcome]:
-    return {model: other_sets.outcome_of(layout, model, fpr) for model in JUDGED}
+    return {model: judging(layout, fpr).outcome(model) for model in JUDGED}
 
 
 def test_margins_are_joined_by_id(layout: Layout) -> None:
     labels = read_table(layout.split("test"))["label"].to_numpy()
     wanted = metrics.margins_of(logits(labels, SKILL["student"], 12))
-    assert np.array_equal(other_sets.outcome_of(layout, "student", None).test, wanted)
+    assert np.array_equal(judging(layout).outcome("student").test, wanted)
 
 
 def test_each_model_gets_the_threshold_of_its_own_validation(layout: Layout) -> None:
@@ -85,12 +93,14 @@ def test_a_further_set_is_judged_with_this_pipelines_thresholds(layout: Layout) 
         values = logits(labels, SKILL[model], 50 + number)
         write_shuffled(layout.extra_set(model, "feed"), rows, values)
         stored = read_table(layout.extra_set(model, "feed"))
-        joined = stored.join(rows, on="id").select("id", "label", "logit_0", "logit_1")
+        joined = stored.join(rows, on="id").select("id", "label", "domain", "logit_0", "logit_1")
         write_table(layout.extra_set(model, "feed"), joined)
         write_json(layout.extra_report(model), {"feed": FACTS})
     models = outcomes(layout, 0.05)
-    found = other_sets.on_extra_sets(layout, models, METHOD)["feed"]
+    found = other_sets.on_extra_sets(judging(layout, 0.05), models)["feed"]
     assert (found.rows, found.removed_seen) == (250, 3)
+    assert found.sample.domains is not None
+    assert (found.sample.total, found.sample.domains.count) == (250, 125)
     for number, model in enumerate(JUDGED):
         margins = metrics.margins_of(logits(labels, SKILL[model], 50 + number))
         wanted = metrics.classification(margins, labels, models[model].threshold)
@@ -112,11 +122,9 @@ def keep_control(
 
 
 def controlled(layout: Layout, names: list[str]) -> dict[str, ControlResult]:
-    models = outcomes(layout)
-    assessment = other_sets.assess_pipeline(
-        layout, models, read_table(layout.split("test"))["label"].to_numpy(), METHOD
-    )
-    return other_sets.on_controls(layout, names, models, assessment, METHOD)
+    models, judge = outcomes(layout), judging(layout)
+    assessment = judge.assess(models, judge.rows("test"))
+    return other_sets.on_controls(judge, names, models, assessment)
 
 
 def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layout) -> None:
@@ -126,7 +134,7 @@ def test_the_student_without_a_teacher_is_compared_on_the_same_rows(layout: Layo
     assert set(found.models) == {"no_teacher", "student"}
     assert [(hop.before, hop.after) for hop in found.hops] == [("no_teacher", "student")]
     wanted = metrics.classification(
-        other_sets.outcome_of(layout, "student", None).test, rows["test"]["label"].to_numpy()
+        judging(layout).outcome("student").test, rows["test"]["label"].to_numpy()
     )
     assert found.models["student"].f1.value == wanted.f1
 
@@ -140,9 +148,11 @@ def test_another_split_is_judged_by_itself(layout: Layout) -> None:
     )
     found = controlled(layout, ["random_split"])["random_split"]
     assert (found.rows, set(found.models)) == (110, {"teacher", "student"})
+    assert found.sample.domains is not None
+    assert found.sample.domains.count == 55
     moved = found.against_pipeline["teacher"].f1
     assert moved.low < moved.difference < moved.high
-    ours = other_sets.outcome_of(layout, "teacher", None).test
+    ours = judging(layout).outcome("teacher").test
     labels = read_table(layout.split("test"))["label"].to_numpy()
     difference = found.models["teacher"].f1.value - metrics.classification(ours, labels).f1
     assert moved.difference == pytest.approx(difference, abs=1e-4)

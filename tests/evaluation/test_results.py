@@ -12,9 +12,9 @@ from helpers import results as made_up
 from helpers.paths import ROOT
 from minnow.core.files import read_json, write_json
 from minnow.errors import MinnowError
-from minnow.evaluation import records, results
+from minnow.evaluation import results
+from minnow.evaluation.calibration_records import Calibrations
 from minnow.evaluation.records import (
-    Calibrations,
     ControlResult,
     Estimate,
     Estimates,
@@ -24,11 +24,10 @@ from minnow.evaluation.records import (
     Hops,
     Intervals,
     OperatingPoint,
-    SliceHop,
-    Slices,
     Unmeasured,
 )
 from minnow.evaluation.results import DataReport, Sensitivity
+from minnow.evaluation.slice_records import SliceHop, Slices, SliceScore
 from minnow.layout import Layout
 
 FILES: dict[str, tuple[Any, Any]] = {
@@ -129,10 +128,11 @@ def test_evidence_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_who_is_hurt_comes_by_loss_and_who_is_watched_is_large() -> None:
-    def lost(value: str, change: float, *, hurt: bool, small: bool = False) -> records.SliceScore:
-        hop = SliceHop("teacher", "quantized", change, worse=12, better=3, mcnemar_p=0.0352)
+    def lost(value: str, change: float, *, hurt: bool, small: bool = False) -> SliceScore:
+        p = {"mcnemar_p": 0.0352, "clustered_p": 0.0201, "adjusted_p": 0.0402}
+        hop = SliceHop("teacher", "quantized", change, worse=12, better=3, **p)
         content = made_up.one_slice("s", value, 500)
-        one = results.from_json(records.SliceScore, content, "x")
+        one = results.from_json(SliceScore, content, "x")
         return replace(one, hops=(hop,), hurt=hurt, small=small)
 
     slices = Slices(

@@ -8,13 +8,18 @@ from sklearn.metrics import f1_score, recall_score
 
 from helpers.urls import NOTHING, with_domains
 from minnow.data import synthetic
-from minnow.evaluation import comparison, slices
-from minnow.evaluation.evidence import Outcome
+from minnow.evaluation import comparison, slices, units
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.records import SliceHop, Slices, SliceScore
+from minnow.evaluation.outcomes import Outcome
+from minnow.evaluation.slice_records import SliceHop, Slices, SliceScore
+from minnow.evaluation.units import Rows, Units
 from minnow.text.traits import traits
 
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
+
+
+def alone(labels: Array) -> Rows:
+    return Rows(labels, Units.rows(len(labels)))
 
 
 def test_slices_are_the_values_that_any_row_has() -> None:
@@ -55,17 +60,28 @@ CUT = [
 def hop(before: str, after: str, change: float, worse: int, better: int) -> SliceHop:
     """With so few flips p is 0.5 for two of a kind, else 1."""
     p = 0.5 if {worse, better} == {0, 2} else 1.0
-    return SliceHop(before, after, change, worse=worse, better=better, mcnemar_p=p)
+    return SliceHop(
+        before,
+        after,
+        change,
+        worse=worse,
+        better=better,
+        mcnemar_p=p,
+        clustered_p=1.0,
+        adjusted_p=None,
+    )
 
 
 def test_a_report_by_hand() -> None:
-    found = slices.report(CUT, LABELS, OUTCOMES, HOPS)
+    found = slices.report(CUT, alone(LABELS), OUTCOMES, HOPS)
     assert found.small_below == 100
     both, safe, phishing = found.slices
     assert both == SliceScore(
         slice="path",
         value="with path",
         rows=3,
+        effective_rows=3,
+        domains=None,
         safe=1,
         phishing=2,
         small=True,
@@ -107,7 +123,9 @@ def test_scores_are_scikit_learns() -> None:
         for number in range(1, 10)
     ]
     cut += [slices.Slice("one class", str(label), labels == label) for label in (0, 1)]
-    for part, each in zip(cut, slices.report(cut, labels, outcomes, HOPS).slices, strict=True):
+    for part, each in zip(
+        cut, slices.report(cut, alone(labels), outcomes, HOPS).slices, strict=True
+    ):
         for name, score in each.models.items():
             guesses = (margins[name] > thresholds[name])[part.rows].astype(int)
             actual = labels[part.rows]
@@ -145,7 +163,7 @@ def test_a_slice_is_small_by_the_rows_that_its_measure_counts(
     labels = np.repeat([0, 1], [safe, phishing])
     cut = [slices.Slice("path", "with path", np.ones(len(labels), dtype=bool))]
     teacher = Outcome(labels - 0.5, labels - 0.5, 0.0)
-    (each,) = slices.report(cut, labels, {"teacher": teacher}, HOPS).slices
+    (each,) = slices.report(cut, alone(labels), {"teacher": teacher}, HOPS).slices
     assert (each.small, each.models, each.hops) == (small, {"teacher": 1.0}, ())
 
 
@@ -158,7 +176,9 @@ def test_flips_of_a_trait_add_up() -> None:
         for name in ("teacher", "student", "quantized")
     }
     outcomes = {name: Outcome(each, each, 0.5) for name, each in margins.items()}
-    found = slices.report(slices.cut(with_domains(*texts), NOTHING), actual, outcomes, HOPS).slices
+    found = slices.report(
+        slices.cut(with_domains(*texts), NOTHING), alone(actual), outcomes, HOPS
+    ).slices
     right = {name: (each > 0.5) == actual for name, each in margins.items()}
     for name in ("length", "path", "top-level domain"):
         for number, (before, after) in enumerate(HOPS):
@@ -168,14 +188,14 @@ def test_flips_of_a_trait_add_up() -> None:
 
 
 def test_the_plots_rows() -> None:
-    found = slices.report(CUT[:1], LABELS, OUTCOMES, HOPS)
+    found = slices.report(CUT[:1], alone(LABELS), OUTCOMES, HOPS)
     table = slices.slices_table(found)
     assert table.columns == ["slice", "model", "score"]
     assert table.rows()[:2] == [
         ("path: with path (2 phishing)", "baseline", 0.0),
         ("path: with path (2 phishing)", "teacher", 1.0),
     ]
-    (safe,) = slices.report(CUT[1:2], LABELS, OUTCOMES, HOPS).slices
+    (safe,) = slices.report(CUT[1:2], alone(LABELS), OUTCOMES, HOPS).slices
     assert slices.plot_label(safe).endswith(" (2 safe)")
     large = replace(found.slices[0], small=False)
     assert slices.slices_table(Slices(100, (large,)))["slice"].unique().to_list() == [
@@ -185,7 +205,7 @@ def test_the_plots_rows() -> None:
 
 
 def test_a_label_can_open_no_tag_in_the_plots_page() -> None:
-    (one,) = slices.report(CUT[:1], LABELS, OUTCOMES, HOPS).slices
+    (one,) = slices.report(CUT[:1], alone(LABELS), OUTCOMES, HOPS).slices
     hostile = replace(one, slice="top-level domain", value=".<!--<script>", small=False)
     assert slices.plot_label(hostile) == "top-level domain: .!--script>"
 
@@ -199,7 +219,7 @@ def flipped(worse: int, better: int, rows: int = 400) -> SliceScore:
         "quantized": Outcome(after, after, 0.0),
     }
     cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
-    (one,) = slices.report(cut, np.ones(rows, dtype=np.int64), outcomes, HOPS).slices
+    (one,) = slices.report(cut, alone(np.ones(rows, dtype=np.int64)), outcomes, HOPS).slices
     return one
 
 
@@ -207,11 +227,11 @@ def flipped(worse: int, better: int, rows: int = 400) -> SliceScore:
     ("worse", "better", "hurt"),
     [
         (12, 3, True),
-        (12, 4, False),  # p = 0.077
+        (12, 5, False),  # z = 7 / √17, p = 0.09
         (3, 12, False),  # for the better
         (7, 7, False),
-        (6, 0, True),  # 2 / 2⁶ = 0.031
-        (5, 0, False),
+        (9, 0, False),  # too few to say
+        (10, 0, True),
     ],
 )
 def test_a_slice_is_hurt_only_beyond_chance(worse: int, better: int, hurt: bool) -> None:
@@ -219,6 +239,40 @@ def test_a_slice_is_hurt_only_beyond_chance(worse: int, better: int, hurt: bool)
     (hop,) = one.hops
     assert (hop.worse, hop.better, one.hurt) == (worse, better, hurt)
     assert hop.mcnemar_p == round(comparison.mcnemar(worse, better), 4)
+    net = np.repeat([-1, 1], [worse, better])
+    assert hop.clustered_p == hop.adjusted_p == round(units.clustered_p(net), 4)
+
+
+def test_rows_of_one_domain_that_flip_together_are_no_proof() -> None:
+    rows = 400
+    before = np.ones(rows)
+    after = np.repeat([-1.0, 1.0], [40, rows - 40])
+    outcomes = {"teacher": Outcome(before, before, 0.0), "quantized": Outcome(after, after, 0.0)}
+    cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
+    of = np.where(np.arange(rows) < 40, 0, np.arange(rows) - 39).astype(np.int32)
+    together = Rows(np.ones(rows, dtype=np.int64), Units(of, 361, of.astype(str)))
+    (one,) = slices.report(cut, together, outcomes, HOPS).slices
+    assert one.hops[0].mcnemar_p == 0.0
+    assert (one.hops[0].clustered_p, one.hurt) == (1.0, False)
+    assert one.domains is not None
+    assert (one.domains.count, one.domains.largest_share) == (361, 0.1)
+    assert one.effective_rows < 20
+
+
+def test_p_is_corrected_for_the_slices_that_are_large_enough() -> None:
+    """Benjamini and Hochberg: the smallest of four p is multiplied by 4, the second by 4 / 2."""
+    flips = [(30, 8), (22, 8), (12, 10), (10, 12)]
+    parts = [flipped(*each) for each in flips]
+    small = flipped(30, 8, rows=99)
+    found = slices.judged([*parts, small])
+    raw = [one.hops[0].clustered_p for one in parts]
+    assert found[0].hops[0].adjusted_p == pytest.approx(4 * raw[0], abs=1e-4)
+    assert found[1].hops[0].adjusted_p == pytest.approx(2 * raw[1], abs=1e-4)
+    assert found[4].hops[0].adjusted_p is None
+    assert [one.hurt for one in found] == [True, True, False, False, False]
+    many = slices.judged([flipped(22, 8), *[flipped(10, 10)] * 9])
+    assert parts[1].hurt, "alone it would be"
+    assert not many[0].hurt, "as one of ten it is not"
 
 
 def test_a_small_slice_is_never_called_hurt() -> None:
@@ -233,6 +287,6 @@ def test_only_the_whole_way_decides_who_is_hurt() -> None:
     margins = {"teacher": right, "student": wrong, "quantized": right}
     outcomes = {model: Outcome(each, each, 0.0) for model, each in margins.items()}
     cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
-    (one,) = slices.report(cut, np.ones(rows, dtype=np.int64), outcomes, HOPS).slices
+    (one,) = slices.report(cut, alone(np.ones(rows, dtype=np.int64)), outcomes, HOPS).slices
     assert one.hops[0].mcnemar_p < 0.05
     assert not one.hurt

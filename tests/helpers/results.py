@@ -9,9 +9,10 @@ from typing import Any, get_type_hints
 import polars as pl
 
 from minnow.core.tables import write_table
+from minnow.evaluation import comparison
 from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.plots import by_model
-from minnow.evaluation.records import Headline
+from minnow.evaluation.records import RIVALS, Headline
 from minnow.evaluation.results import DataReport, Evidence, Sensitivity, from_json
 from minnow.layout import JUDGED, Layout
 from minnow.quantization.sensitivity import plot_table
@@ -45,7 +46,19 @@ def estimates(f1: float) -> dict[str, Any]:
         "roc_auc": estimate(f1 + 0.03, 0.0052),
         "average_precision": estimate(f1 + 0.035, 0.0049),
         "brier": estimate(0.0812, 0.0031),
-        "ece": estimate(0.0311, 0.0052),
+        "ece": {**estimate(0.0271, 0.0092), "measured": 0.0311, "null": 0.0102},
+        "tpr": estimate(f1 - 0.01),
+        "fpr": estimate(0.0831),
+        "effective_rows": 2148,
+        "at_prevalence": [
+            {
+                "prevalence": share,
+                "precision": estimate(share * 8, 0.0011),
+                "f1": estimate(share * 9, 0.0012),
+                "alarms_per_million": {"value": 81438.0, "low": 73500.0, "high": 89376.0},
+            }
+            for share in (0.02, 0.001)
+        ],
         "tpr_at_fpr_1pct": {**estimate(f1 - 0.15, 0.02), **rate},
         "tpr_at_fpr_0_1pct": {
             "value": None,
@@ -56,12 +69,14 @@ def estimates(f1: float) -> dict[str, Any]:
 
 def main_estimates(f1: float) -> dict[str, Any]:
     """What is estimated of a model on rows other than the test split's."""
-    return {name: estimates(f1)[name] for name in ("accuracy", "f1", "roc_auc")}
+    names = ("accuracy", "f1", "roc_auc", "tpr", "fpr", "effective_rows")
+    return {name: estimates(f1)[name] for name in names}
 
 
 def hop(before: str, after: str, low: float, high: float, margin: float = 0.005) -> dict[str, Any]:
     """A hop whose verdict follows from its interval, as the contract says."""
-    verdict = "non_inferior" if low > -margin else "inferior" if high < -margin else "inconclusive"
+    verdict = comparison.verdict(comparison.claims(low, high, 0.0 if before in RIVALS else margin))
+    is_open = verdict in ("undecided", "worse_margin_open")
     middle = round((low + high) / 2, 4)
     return {
         "before": before,
@@ -74,10 +89,16 @@ def hop(before: str, after: str, low: float, high: float, margin: float = 0.005)
         "better": 50,
         "changed": 91,
         "mcnemar_p": 0.4021,
+        "clustered_p": 0.5012,
         "mean_abs_dp": 0.0123,
         "verdict": verdict,
-        "better_than_before": low > 0,
-        "rows_needed": 21034 if verdict == "inconclusive" else None,
+        "uncorrected": verdict,
+        "p": 0.001 if not is_open else 0.0301,
+        "adjusted_p": 0.004 if not is_open else 0.0602,
+        "rows_needed": 20000 if is_open else None,
+        "more_rows_show": "non_inferior" if is_open else None,
+        "domains": [{"domain": "login.example.com", "worse": 9, "better": 1}],
+        "decisive": None,
     }
 
 
@@ -95,8 +116,8 @@ def hops() -> dict[str, Any]:
 
 def calibrated(temperature: float) -> dict[str, Any]:
     before, after = (
-        {"ece": 0.0311, "brier": 0.0812, "nll": 0.2911},
-        {"ece": 0.0122, "brier": 0.0791, "nll": 0.2703},
+        {"ece": 0.0311, "ece_null": 0.0102, "brier": 0.0812, "nll": 0.2911},
+        {"ece": 0.0122, "ece_null": 0.0098, "brier": 0.0791, "nll": 0.2703},
     )
     split = {"before": before, "after": after}
     decision = {"threshold": 0.0, "probability_before_temperature": 0.5}
@@ -112,7 +133,8 @@ def calibrated(temperature: float) -> dict[str, Any]:
 def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str, Any]:
     changes = [
         {"before": before, "after": after, "change": change, "worse": 12, "better": 3}
-        | {"mcnemar_p": round(mcnemar(12, 3), 4)}
+        | {"mcnemar_p": round(mcnemar(12, 3), 4), "clustered_p": 0.0201}
+        | {"adjusted_p": 0.0402 if rows >= 100 else None}
         for (before, after), change in zip(HOPS[:3], (-0.0102, 0.0, -0.0102), strict=True)
     ]
     safe = {"f1": rows // 3, "recall": 0, "specificity": rows}[measure]
@@ -121,6 +143,8 @@ def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str
         "slice": name,
         "value": value,
         "rows": rows,
+        "effective_rows": rows // 2,
+        "domains": domains(rows // 3),
         "safe": safe,
         "phishing": rows - safe,
         "small": rows < 100,
@@ -129,6 +153,22 @@ def one_slice(name: str, value: str, rows: int, measure: str = "f1") -> dict[str
         "hops": changes,
         "hurt": rows >= 100,
     }
+
+
+def domains(count: int) -> dict[str, Any]:
+    """How rows lie in their domains."""
+    return {
+        "count": count,
+        "largest": "free.example.com",
+        "largest_share": 0.0461,
+        "equal": count / 2,
+    }
+
+
+def sample(safe: int, phishing: int, **changes: Any) -> dict[str, Any]:
+    """The rows that models are judged on."""
+    given = {"safe": safe, "phishing": phishing, "no_interval": None}
+    return given | {"domains": domains(2695)} | changes
 
 
 def slices() -> dict[str, Any]:
@@ -328,6 +368,7 @@ def extra() -> dict[str, Any]:
             "dropped": {"duplicate": 19},
             "leak": 0.1211,
             "rows": 1140,
+            "sample": sample(600, 540),
             "models": {model: main_estimates(f1 - 0.1) for model, f1 in F1.items()},
             "hops": [hop(*names, -0.02, 0.004) for names in HOPS],
         }
@@ -339,7 +380,7 @@ def intervals() -> dict[str, Any]:
         "confidence": 0.95,
         "resamples": 1000,
         "seed": 0,
-        "rows": {"safe": 2182, "phishing": 2326},
+        "rows": sample(2182, 2326),
         "ece_bins": 15,
         "models": {model: estimates(f1) for model, f1 in F1.items()},
     }
@@ -357,6 +398,7 @@ def controls() -> dict[str, Any]:
             "facts": {"control": "no_teacher"},
             "against_pipeline": {"student": {"f1": pair, "roc_auc": pair}},
             "rows": 100,
+            "sample": sample(50, 50),
             "models": dict.fromkeys(("no_teacher", "student"), main_estimates(0.9)),
             "hops": [hop("no_teacher", "student", 0.001, 0.01)],
         }

@@ -19,6 +19,7 @@ from helpers.release import (
     slice_,
     with_hop,
 )
+from minnow.evaluation import comparison
 from minnow.evaluation.results import from_json
 from minnow.release import card as card_module
 from minnow.release.provenance import Base, MoreTexts, Origin, SpentBudget
@@ -184,7 +185,9 @@ def test_every_model_stands_with_its_interval() -> None:
     assert cells(card, "MB")[1:] == ["1.80", "4.47", "2.88", "0.94"]
     said = section(card, "Metrics").replace("\n", " ")
     assert "not what another training seed" in said
-    assert "They take rows of one domain for independent, so they are rather too narrow." in said
+    assert "bootstrap resamples by domain of the 4,508 test rows" in said
+    assert "the largest, a[.]example[.]org, has 0.6 % of them" in said
+    assert "are worth 2,148 independent rows" in said
 
 
 def test_what_could_not_be_measured_has_a_dash_and_one_reason() -> None:
@@ -198,11 +201,16 @@ VERDICTS: list[tuple[dict[str, Any], str]] = [
     ({"verdict": "non_inferior"}, "keeps the teacher"),
     ({"verdict": "inferior"}, "loses more of the teacher"),
     (
-        {"verdict": "inconclusive", "rows_needed": 21000},
-        "About 21,000 rows would settle it in 4 of 5 cases",
+        {"verdict": "undecided", "uncorrected": "undecided"}
+        | {"rows_needed": 20000, "more_rows_show": "inferior"},
+        "About 20,000 rows would show it inferior in 4 of 5 cases",
     ),
-    ({"verdict": "inconclusive", "rows_needed": None}, "below the margin of 0.005. 41 rows"),
-    ({"verdict": "non_inferior", "better_than_before": True}, "is better than the teacher"),
+    (
+        {"verdict": "undecided", "uncorrected": "undecided", "rows_needed": None},
+        "below the margin of 0.005. 41 rows",
+    ),
+    ({"verdict": "worse_margin_open"}, "loses some of the teacher"),
+    ({"verdict": "better"}, "is better than the teacher"),
 ]
 
 
@@ -212,7 +220,7 @@ def test_the_verdict_is_in_words_and_better_only_where_the_interval_says_so(
 ) -> None:
     card = made(hops=with_hop("teacher", "quantized", **changes))
     assert said in section(card, "Metrics")
-    assert ("better than the teacher" in card) == bool(changes.get("better_than_before"))
+    assert ("better than the teacher" in card) == (changes["verdict"] == "better")
     assert "F1 +0.0020 (95 % interval −0.0041 to +0.0083)" in card
     assert "41 rows that were right are wrong now, and 1,050 the other way round" in card
 
@@ -255,8 +263,9 @@ def test_a_loss_at_few_false_positives_is_told_where_the_difference_shows_it(
     ],
 )
 def test_whether_it_beats_the_plain_baseline_is_said(f1: dict[str, float], beaten: bool) -> None:
-    hops = with_hop("baseline", "quantized", f1=f1, better_than_before=beaten)
-    given = {"f1": f1, "better_than_before": beaten}
+    verdict = comparison.verdict(comparison.claims(f1["low"], f1["high"], 0.0))
+    given = {"f1": f1, "verdict": verdict, "uncorrected": verdict}
+    hops = with_hop("baseline", "quantized", **given)
     hops = {
         "hops": [each | given if each["before"] == "baseline" else each for each in hops["hops"]]
     }
@@ -402,7 +411,18 @@ def test_the_slices_that_are_hurt_most_come_first_and_small_ones_are_left_out() 
     assert "punycode" not in limits
     assert "without path" not in lost
     assert "4 slices were looked at." in lost, "the small one was not"
-    assert "chance does this to up to one slice in 40" in lost
+    assert "one in 20 on average may be there by chance" in lost
+
+
+def test_what_it_is_worth_where_phishing_is_rare() -> None:
+    said = section(made(), "Probability and threshold")
+    row = cells(said, "2 %")
+    assert row[4:] == ["0.200", "0.195 to 0.205", "0.240", "78,400"]
+    assert "| phishing | precision" in said
+    models = {name: dict(each) for name, each in METRICS["intervals"]["models"].items()}
+    for each in models.values():
+        each["at_prevalence"] = []
+    assert "| phishing | precision" not in made(intervals={"models": models})
 
 
 def test_slices_that_say_nothing_are_survived() -> None:

@@ -199,6 +199,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "facts": {"a_very_long_name_" * 5: "x" * 300},
         "against_pipeline": {},
         "rows": 100,
+        "sample": made_up.sample(50, 50),
         "models": dict.fromkeys(("no_teacher", "student"), made_up.main_estimates(0.9)),
         "hops": [made_up.hop("no_teacher", "student", 0.001, 0.01)],
     }

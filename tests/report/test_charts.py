@@ -15,8 +15,9 @@ import vl_convert
 from helpers import results as made_up
 from helpers.paths import ROOT
 from helpers.results import record
-from minnow.evaluation.records import Hop, Hops, Slices, SliceScore
+from minnow.evaluation.records import Hop, Hops
 from minnow.evaluation.results import Sensitivity
+from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import JUDGED
 from minnow.report import changes, charts, confusion, curves, dots, size_bars, svg
 from minnow.report.formatting import BITS

@@ -23,10 +23,29 @@ from helpers.stage import new_project
 from minnow.core.files import write_json
 from minnow.core.tables import write_logits, write_table
 from minnow.errors import MinnowError
-from minnow.evaluation.records import AgainstPipeline, Difference, Hop, Hops, Slices
+from minnow.evaluation.records import (
+    AgainstPipeline,
+    Decisive,
+    Difference,
+    Estimate,
+    Hop,
+    Hops,
+    Sample,
+)
 from minnow.evaluation.results import Sensitivity, as_json, write_evidence
+from minnow.evaluation.slice_records import Slices
 from minnow.layout import JUDGED, MODELS, Layout
-from minnow.report import formatting, markdown, mistakes, other_rows, page, sections, svg, verdicts
+from minnow.report import (
+    formatting,
+    markdown,
+    mistakes,
+    other_rows,
+    page,
+    probabilities,
+    sections,
+    svg,
+    verdicts,
+)
 from minnow.report.mistakes import Mistake
 from minnow.text.display import defanged, plain
 
@@ -186,8 +205,9 @@ def test_better_than_the_teacher_is_said_only_where_the_interval_says_so(
     [
         (SMALL, "teacher", ("within the margin", "good")),
         (LARGE, "teacher", ("beyond the margin", "bad")),
-        (WIDE, "teacher", ("cannot be told", "open")),
+        (WIDE, "teacher", ("undecided", "open")),
         (UP, "teacher", ("better", "good")),
+        ((-0.02, -0.001), "teacher", ("worse, margin open", "bad")),
         (UP, "baseline", ("beats it", "good")),
         (SMALL, "baseline", ("not shown better", "open")),
         ((0.0, 0.01), "baseline", ("not shown better", "open")),
@@ -206,11 +226,16 @@ def test_what_a_hop_means() -> None:
     assert (
         said(*WIDE)
         == "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005. "
-        "About 21,034 rows would settle it in 4 of 5 cases, if the difference stayed what it is."
+        "About 20,000 rows would show it non-inferior in 4 of 5 cases, if the difference stayed"
+        " what it is."
     )
     assert said(*SMALL) == "If the student loses any F1, then less than the margin of 0.005."
     assert said(-0.0045, -0.0012) == "The student loses some F1, but less than the margin of 0.005."
     assert said(-0.0045, 0.0) == "If the student loses any F1, then less than the margin of 0.005."
+    assert said(-0.02, -0.001).startswith(
+        "The student loses some F1: the whole interval lies below zero. With 450 rows it stays open"
+        " whether the loss is below the margin of 0.005. About 20,000 rows"
+    )
     unknown = replace(hop("teacher", "student", *WIDE), rows_needed=None)
     assert (
         verdicts.meaning(unknown, 0.005, 450)
@@ -220,10 +245,75 @@ def test_what_a_hop_means() -> None:
 
 def test_a_rival_is_beaten_by_the_interval_before_rounding() -> None:
     """0.00004 rounds to 0.0000; the JSON says which side of zero it was on."""
-    for better, word in ((True, "beats it"), (False, "not shown better")):
-        found = replace(hop("baseline", "quantized", 0.0, 0.01), better_than_before=better)
+    for verdict, word in (("better", "beats it"), ("undecided", "not shown better")):
+        found = replace(hop("baseline", "quantized", 0.0, 0.01), verdict=verdict)
         assert verdicts.label(found)[0] == word
-        assert ("beats" in verdicts.meaning(found, 0.005, 450)) == better
+        assert ("beats" in verdicts.meaning(found, 0.005, 450)) == (verdict == "better")
+
+
+def test_what_the_number_of_verdicts_takes_back_is_said() -> None:
+    found = replace(
+        hop("teacher", "student", *SMALL), verdict="undecided", p=0.0201, adjusted_p=0.0804
+    )
+    assert verdicts.meaning(found, 0.005, 450) == (
+        "With 450 rows it stays open whether the loss of F1 is below the margin of 0.005. By its"
+        " interval alone it would be “within the margin”; among so many verdicts in one table, that"
+        " may be chance (p 0.0201, corrected 0.0804)."
+    )
+
+
+def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
+    one = Decisive("evil.example", 24, 0, "undecided")
+    found = replace(hop("teacher", "student", *SMALL), decisive=one)
+    assert verdicts.meaning(found, 0.005, 450).endswith(
+        "One domain decides: evil[.]example has 24 of the 41 flips to wrong and 0 of the 50 to"
+        " right, and without it the verdict would be “undecided”."
+    )
+    assert verdicts.one_domain(replace(found, decisive=replace(one, verdict_without=None))) == (
+        "One domain decides: evil[.]example has 24 of the 41 flips to wrong and 0 of the 50 to"
+        " right."
+    )
+    facts = dict(sections.hop_facts(found))
+    assert facts["Most of them"] == "login[.]example[.]com: 9 to wrong, 1 to right"
+    assert (facts["By row"], facts["By domain"]) == ("McNemar’s p = 0.4021", "p = 0.5012")
+    assert facts["Verdict"] == "p = 0.0010, corrected 0.0040"
+
+
+@pytest.mark.parametrize("name", ["*a*.b", "[x](http://a.b)", "<b>.a", "`a`.b", "|.a"])
+def test_a_domain_is_no_markup(name: str) -> None:
+    assert not set("*()<>`|/") & set(formatting.harmless_domain(name))
+
+
+def test_rows_say_how_they_lie_in_domains_and_whether_an_interval_can_be_had() -> None:
+    sample = record(Sample, made_up.sample(2182, 2326))
+    assert formatting.sample_words(sample) == (
+        "The 4,508 rows stand in 2,695 domains; the largest, free[.]example[.]com, has 4.6 % of"
+        " them. They weigh as much as 1,348 domains of equal size."
+    )
+    few = replace(sample, domains=None, no_interval="there are 12 phishing rows")
+    assert formatting.sample_words(few) == (
+        "Each row is taken for independent of all others. No interval can be had: there are 12"
+        " phishing rows."
+    )
+    assert formatting.bounds(Estimate(0.9, 0.0, 1.0)) == "no interval"
+    assert formatting.interval_text(Difference(0.1, -1.0, 1.0)) == "no interval"
+
+
+def test_what_phishing_is_found_where_it_is_rare() -> None:
+    rows = probabilities.prevalence_table(made_up.findings().evidence.intervals.models)
+    assert [row["name"] for row in rows] == [
+        f"{name}, {share} phishing"
+        for share in ("2 %", "0.1 %")
+        for name in ("Precision", "F1", "False alarms in a million URLs")
+    ]
+    assert rows[0]["cells"][0] == {"value": "0.160", "below": ["0.159–0.161"]}
+    assert rows[2]["cells"][0] == {"value": "81,438", "below": ["73,500–89,376"]}
+    asked = "Where phishing is rare"
+    assert asked in rendered().text
+    none = made_up.intervals()
+    for each in none["models"].values():
+        each["at_prevalence"] = []
+    assert asked not in rendered(intervals=none).text
 
 
 def test_a_table_of_markdown() -> None:
@@ -315,6 +405,7 @@ def hostile_findings(texts: Sequence[str]) -> dict[str, Any]:
         "facts": {next(turn): next(turn)},
         "against_pipeline": {},
         "rows": 10,
+        "sample": made_up.sample(5, 5),
         "models": dict.fromkeys(("no_teacher", "student"), made_up.main_estimates(0.9)),
         "hops": [made_up.hop("no_teacher", "student", 0.001, 0.01)],
     }
@@ -451,11 +542,14 @@ def test_hurt_slices_are_named_as_evaluation_found_them() -> None:
     ]
     named = sections.hurt_slices(record(Slices, {"small_below": 100, "slices": found}))
     assert [each["name"] for each in named] == ["s: d", "s: a"]
-    assert named[0]["text"] == "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right"
+    assert named[0]["text"] == (
+        "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right; p by domain 0.0201, corrected"
+        " 0.0402"
+    )
     shown = rendered(slices={"small_below": 100, "slices": found}).text
     assert "No slice is shown to be hurt." not in shown
     assert "Small slices aside, 4 slices were looked at." in shown
-    assert "chance does this to up to one slice in 40" in shown
+    assert "one in 20 on average may be there by chance" in shown
     unhurt = rendered(slices={"small_below": 100, "slices": found[1:3]}).text
     assert "No slice is shown to be hurt. Small slices aside, 1 slice was looked at." in unhurt
 
@@ -463,7 +557,8 @@ def test_hurt_slices_are_named_as_evaluation_found_them() -> None:
 def test_what_the_intervals_leave_out_is_said_beside_them() -> None:
     models = rendered().text.split("What each hop cost")[0]
     assert "another training seed" in models
-    assert "rows of one domain for independent: they are rather too narrow" in models
+    assert "The 4,508 rows stand in 2,695 domains" in models
+    assert "bootstrap by domain, 1,000 resamples" in models
 
 
 def test_a_hop_shows_what_is_found_at_few_false_alarms_where_that_is_known() -> None:
@@ -482,7 +577,7 @@ def test_a_threshold_on_the_page_says_which_probability_it_is() -> None:
     }
     found = replace(found, models=moved)
     (row,) = [
-        row for row in sections.calibration_table(found)["rows"] if row["name"] == "Threshold"
+        row for row in probabilities.calibration_table(found)["rows"] if row["name"] == "Threshold"
     ]
     assert (row["note"], row["cells"][0]) == ("probability before temperature", "0.731")
 

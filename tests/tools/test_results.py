@@ -202,6 +202,13 @@ def test_a_hop_that_only_some_seeds_have_names_its_seed(tmp_path: Path) -> None:
 
 
 def test_a_hop_says_better_or_how_many_rows_are_needed() -> None:
+    """Of runs that are told in older words too."""
+    settled = hop("teacher", "student", 0.0, "undecided", rows_needed=20_000)
+    settled["more_rows_show"] = "non_inferior"
+    assert run_tables.hop_cells(settled)[-1] == "undecided (20,000 rows show non-inferior)"
+    lost = hop("teacher", "student", -0.02, "worse_margin_open")
+    assert run_tables.hop_cells(lost)[-1] == "worse, margin open"
+    assert run_tables.hop_cells(hop("teacher", "student", 0.02, "better"))[-1] == "better"
     needs = hop("teacher", "student", 0.0, "inconclusive", rows_needed=21_000, mcnemar_p=0.0)
     assert run_tables.hop_cells(needs)[-2:] == ["< 0.001", "inconclusive (needs 21,000 rows)"]
     assert (

@@ -16,7 +16,7 @@ from minnow.evaluation.units import Rows, Units
 # Temperatures beyond these say that validation is separated perfectly, or not at all.
 LOWEST, HIGHEST = 0.05, 20.0
 # Parts of the measured gaps that are tried as the true ones: none, to four times as much.
-PARTS = np.linspace(0, 4, 201)
+PARTS = np.linspace(0, 4, 81)
 
 
 def fit_temperature(margins: Array, labels: Array) -> float:
@@ -121,6 +121,6 @@ def without_chance(gaps: Array, resampled: Array) -> tuple[float, float, float]:
     would = np.stack([np.abs(part * gaps + noise).sum(axis=1) for part in PARTS])
     tails = np.quantile(would, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1)
     lines = np.maximum.accumulate(np.stack([would.mean(axis=1), tails[1], tails[0]]), axis=1)
-    parts = [PARTS[min(np.searchsorted(line, measured), len(PARTS) - 1)] for line in lines]
+    parts = [np.interp(measured, line, PARTS) for line in lines]
     value, low, high = (min(1.0, float(part * measured)) for part in parts)
     return value, low, high

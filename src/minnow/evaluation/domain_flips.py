@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from minnow.evaluation.bootstrap import CONFIDENCE
 from minnow.evaluation.comparison import claims, verdict
@@ -56,11 +56,10 @@ def decisive(guesses: Guesses, margin: float) -> Decisive | None:
     FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
     """
     worse, better = by_domain(guesses)
-    net, whole = better - worse, influence(guesses)
-    said = verdict_of(*whole, margin)
+    net = better - worse
+    said = verdict_of(*influence(guesses), margin)
     for unit in largest(guesses, net):
-        rest = influence(guesses, without=unit)
-        other = verdict_of(*rest, margin)
+        other = verdict_of(*influence(guesses, without=unit), margin)
         if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(
                 guesses.rows.units.name(unit),
@@ -76,12 +75,13 @@ def holds_most(net: Array, unit: int) -> bool:
     return bool(2 * net[unit] * np.sign(net.sum()) > abs(net.sum()))
 
 
-def influence(guesses: Guesses, without: int | None = None) -> tuple[float, float]:
-    """Return the difference of F1, after − before, and its standard error by unit, without one.
+def influence(guesses: Guesses, without: int | None = None) -> tuple[float, Array]:
+    """Return the difference of F1, after − before, and what each unit moves it by, (units,); one
+    unit may be left out.
 
     F1 = 2 TP / (P + C), of found, phishing and called rows; a unit moves it by
-    (2 tp − F1 (p + c)) / (P + C) (the delta method), and the variance is the sum of the squares of
-    what the units move the difference by.
+    (2 tp − F1 (p + c)) / (P + C) (the delta method), and the variance of the difference is the sum
+    of the squares of what the units move it by.
     """
     labels, units = guesses.rows.labels, guesses.rows.units
     kept = np.ones(units.count, dtype=bool)
@@ -93,10 +93,32 @@ def influence(guesses: Guesses, without: int | None = None) -> tuple[float, floa
         size = max(phishing.sum() + called.sum(), 1)
         scores.append(2 * found.sum() / size)
         moves.append((2 * found - scores[-1] * (phishing + called)) / size)
-    return float(scores[1] - scores[0]), float(np.sqrt(((moves[1] - moves[0]) ** 2).sum()))
+    return float(scores[1] - scores[0]), moves[1] - moves[0]
 
 
-def verdict_of(change: float, error: float, margin: float) -> Verdict:
-    """Return the verdict on a difference with a normal interval of this standard error."""
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error
+def error_of(moves: Array) -> float:
+    """Return the standard error of a difference, of what each unit moves it by (units,)."""
+    return float(np.sqrt((moves**2).sum()))
+
+
+def stretch(moves: Array) -> float:
+    """Return how much wider than by the normal distribution an interval must be, where few units
+    move a difference: `moves` (units,) are what each moves it by.
+
+    It is the ratio of the quantiles of Student's t and of the normal distribution. The t has
+    (Σu²)² / Σu⁴ degrees of freedom, as many equal units as would know the variance as well
+    (Satterthwaite 1946, Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002, Survey
+    Methodology 28(2)).
+    """
+    squares = moves**2
+    if not squares.sum():
+        return 1.0
+    freedom = max(1.0, float(squares.sum() ** 2 / (squares**2).sum()))
+    at = (1 + CONFIDENCE) / 2
+    return float(t.ppf(at, freedom) / norm.ppf(at))
+
+
+def verdict_of(change: float, moves: Array, margin: float) -> Verdict:
+    """Return the verdict on a difference by what each unit moves it, (units,)."""
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error_of(moves) * stretch(moves)
     return verdict(claims(change - reach, change + reach, margin))

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minnow.evaluation import comparison, domain_flips
 from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
@@ -46,7 +48,7 @@ def ruling_between(
     """Return what may be said of a difference of f1; nothing where no interval can be had."""
     if not before.known:
         return comparison.NOTHING
-    moved = after.draws["f1"] - before.draws["f1"]
+    moved = moves_of_f1(before, after, rows)
     one, other = (float(model.point["f1"]) for model in (before, after))
     return comparison.ruling(one, other, moved, net=net, rows=rows, margin=margin)
 
@@ -70,7 +72,7 @@ def hop_of(
     return Hop(
         before=before.name,
         after=after.name,
-        f1=change("f1", before, after),
+        f1=change_of_f1(before, after, rows),
         roc_auc=change("roc_auc", before, after),
         tpr_at_fpr_1pct=change("tpr_at_fpr_1pct", before, after) if few else None,
         changed=changed.flips.changed,
@@ -89,6 +91,24 @@ def hop_of(
         domains=domain_flips.top(guesses),
         decisive=domain_flips.decisive(guesses, margin),
     )
+
+
+def moves_of_f1(before: Resampled, after: Resampled, rows: Rows) -> Array:
+    """Return after − before of f1 in each resample (resamples,), stretched around the difference
+    where few domains move it.
+    """
+    guesses = domain_flips.Guesses(predicted(before), predicted(after), rows)
+    measured, moves = domain_flips.influence(guesses)
+    moved = after.draws["f1"] - before.draws["f1"]
+    return np.asarray(measured + (moved - measured) * domain_flips.stretch(moves))
+
+
+def change_of_f1(before: Resampled, after: Resampled, rows: Rows) -> Difference:
+    """Return after − before of f1 with its interval; [−1, 1] where none can be had."""
+    if not before.known:
+        return change("f1", before, after)
+    one, other = (float(model.point["f1"]) for model in (before, after))
+    return comparison.difference(one, other, moves_of_f1(before, after, rows))
 
 
 def change(key: str, before: Resampled, after: Resampled) -> Difference:

@@ -1,5 +1,6 @@
 """Numbers and names as readers see them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,13 @@ def bounds(metric: Estimate, decimals: int = 4, between: str = " to ") -> str:
     return f"{number(metric.low, decimals)}{between}{number(metric.high, decimals)}"
 
 
+def harmless_domain(name: str) -> str:
+    """Return a domain that nobody can follow by mistake and that is no markup, HTML's or
+    Markdown's.
+    """
+    return re.sub(r"[^\w.:\[\]-]", "?", defanged(name, 60)) or NONE
+
+
 def sample_words(sample: Sample) -> str:
     """Return in a few sentences how rows lie in their domains, and why no interval can be had,
     where none can.
@@ -50,8 +58,8 @@ def sample_words(sample: Sample) -> str:
         if domains is None
         else [
             f"The {count(sample.total)} rows stand in {count(domains.count)} domains; the largest,"
-            f" {defanged(domains.largest)}, has {percent(domains.largest_share)} of them. They"
-            f" weigh as much as {count(domains.equal)} domains of equal size."
+            f" {harmless_domain(domains.largest)}, has {percent(domains.largest_share)} of them."
+            f" They weigh as much as {count(domains.equal)} domains of equal size."
         ]
     )
     why = [f"No interval can be had: {sample.no_interval}."] if sample.no_interval else []

@@ -34,7 +34,7 @@ from minnow.report.formatting import (
     signed,
     words,
 )
-from minnow.text.display import defanged, plain
+from minnow.text.display import plain
 
 # Slices named as hurt most.
 SHOWN_HURT = 6
@@ -186,7 +186,7 @@ def flips_text(flips: DomainFlips | Hop) -> str:
 
 def domain_text(flips: DomainFlips) -> str:
     """Return a domain, which nobody can follow by mistake, and its flips."""
-    return f"{defanged(flips.domain, 40)}: {flips_text(flips)}"
+    return f"{formatting.harmless_domain(flips.domain)}: {flips_text(flips)}"
 
 
 def hurt_slices(slices: Slices) -> list[dict[str, str]]:

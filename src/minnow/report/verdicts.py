@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from minnow.evaluation.records import RIVALS, WHOLE_WAY, Hop, Hops, between
 from minnow.evaluation.slice_records import BEYOND_CHANCE
 from minnow.layout import BASELINE
-from minnow.report.formatting import capital, count, number, short
-from minnow.text.display import defanged
+from minnow.report.formatting import capital, count, harmless_domain, number, short
 
 # How a sentence speaks of the models.
 SUBJECTS = {
@@ -186,7 +185,7 @@ def one_domain(hop: Hop) -> str:
         else ""
     )
     return (
-        f"One domain decides: {defanged(one.domain)} has {count(one.worse)} of the"
+        f"One domain decides: {harmless_domain(one.domain)} has {count(one.worse)} of the"
         f" {count(hop.worse)} flips to wrong and {count(one.better)} of the {count(hop.better)} to"
         f" right{without}."
     )
