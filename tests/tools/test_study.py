@@ -1,7 +1,8 @@
 """A study: which runs it plans, what it refuses, and that a second call runs only what is missing,
-asked of DVC itself with a pipeline of one stage that trains nothing.
+asked of DVC itself with a pipeline that trains nothing.
 """
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,12 +15,12 @@ from helpers.pipeline import ENVIRONMENT, edit
 from minnow.core.files import read_json
 from minnow.errors import MinnowError
 from minnow.experiments.kept_margins import RunSeeds, read_kept
-from minnow.layout import Layout
+from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc, study
 
 # Writes what a run leaves, by the seeds in params.yaml, and a line a run.
 FAKE = f"""
-import sys
+import shutil, sys, tempfile
 sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
 import yaml
@@ -30,21 +31,39 @@ block = document["presets"]["embedded"]
 seeds = RunSeeds(block["data"]["seed"], block["teacher"]["seed"], document["distill"]["seed"])
 if seeds.student == 13:
     sys.exit("thirteen")
-write_run(Path(), seeds)
+root = Path() if sys.argv[1] == "evaluate" else Path(tempfile.mkdtemp())
+write_run(root, seeds)
+if sys.argv[1] == "evaluate":
+    Path("metrics/teacher.json").unlink()
+else:
+    Path("metrics").mkdir(exist_ok=True)
+    shutil.copy(root / "metrics" / "teacher.json", "metrics")
 """
+
+
+def stages() -> dict[str, Any]:
+    """Return both stages that a study asks for; as in dvc.yaml, neither comes after the other."""
+    models = [f"metrics/{model}.json" for model in JUDGED if model != "teacher"]
+    outs = {
+        "evaluate": ["data", *({file: {"cache": False}} for file in [*models, "metrics/evidence"])],
+        "teacher_eval": [{"metrics/teacher.json": {"cache": False}}],
+    }
+    deps = ["fake.py", "params.yaml"]
+    return {
+        name: {"cmd": f"python fake.py {name}", "deps": deps, "outs": files}
+        for name, files in outs.items()
+    }
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository whose stage `evaluate` makes margins up."""
+    """A repository whose stages make margins up."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "fake.py").write_text(FAKE)
     (tmp_path / ".gitignore").write_text("/data\n")
-    results = "{metrics: {cache: false}}"
-    stage = "{cmd: python fake.py, deps: [fake.py, params.yaml], outs: [data, " + results + "]}"
-    (tmp_path / "dvc.yaml").write_text(f"stages: {{evaluate: {stage}}}\n")
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages()}))
     for words in (
         ["git", "init", "-q"],
         [dvc(), "init", "-q"],

@@ -25,6 +25,8 @@ from minnow.tools.statistics import write_statistics
 
 # The most teachers of a split, and students of a teacher: seeds are numbered by hundreds.
 MOST = 100
+# The stages that write what is kept; none of the two comes after the other.
+TARGETS = ("teacher_eval", "evaluate")
 
 
 def main(
@@ -123,7 +125,7 @@ def run_experiment(root: Path, name: str, seeds: RunSeeds) -> str:
     preset = active_preset(read_params(Layout(root).params))
     changes = [f"{at.format(preset)}={getattr(seeds, each)}" for each, at in SEED_KEYS.items()]
     sets = [word for change in changes for word in ("--set-param", change)]
-    words = [dvc(), "exp", "run", "--temp", "--name", experiment, *sets, "evaluate"]
+    words = [dvc(), "exp", "run", "--temp", "--name", experiment, *sets, *TARGETS]
     if subprocess.run(words, cwd=root).returncode:
         raise MinnowError(
             f"the experiment {experiment} failed, and its message stands above; mend that and call"
