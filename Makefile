@@ -2,9 +2,14 @@
 PYTHON ?= python3
 override VENV := .venv
 # What is typed behind `make` goes to the shell as a variable of it, as it stands: neither make nor the shell reads it.
-unexport PYTHON REPO DRY_RUN PUBLIC SYNTHETIC
+unexport PYTHON REPO DRY_RUN PUBLIC SYNTHETIC STUDY RECIPE TEACHERS STUDENTS SPLITS
 export MINNOW_PYTHON = $(value PYTHON)
 export MINNOW_REPO = $(value REPO)
+export MINNOW_STUDY = $(value STUDY)
+export MINNOW_RECIPE = $(value RECIPE)
+export MINNOW_TEACHERS = $(value TEACHERS)
+export MINNOW_STUDENTS = $(value STUDENTS)
+export MINNOW_SPLITS = $(value SPLITS)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Threads that wait must not spin: a busy machine would slow down many times over.
 export OMP_WAIT_POLICY := PASSIVE
@@ -15,7 +20,7 @@ override UNFINISHED := $(VENV)/.unfinished
 override PLOTS_PAGE := .dvc/plots/page.html
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint check repository compare verify results sweeps push-to-hub faults clean FORCE
+.PHONY: help install repro test lint check repository compare verify results sweeps study statistics push-to-hub faults clean FORCE
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s%s\n", $$1, $$2}'
@@ -87,6 +92,15 @@ results: install  ## Render the tables in README.md and docs/ from the committed
 
 sweeps: install  ## Sum up all experiments: mean and deviation per parameter value, size against F1
 	$(VENV)/bin/python src/stage.py sweeps
+
+# Seeds as numbers of them; a call that was broken off, or a larger one, runs only what is not kept yet.
+study: install check  ## Train over seeds and keep margins: STUDY=psu [RECIPE=default] [TEACHERS=3] [STUDENTS=3] [SPLITS=1]
+	@$(VENV)/bin/python src/stage.py repository experiments
+	@$(VENV)/bin/python src/stage.py study "$$MINNOW_STUDY" "$${MINNOW_RECIPE:-default}" \
+		"$${MINNOW_TEACHERS:-3}" "$${MINNOW_STUDENTS:-3}" "$${MINNOW_SPLITS:-1}"
+
+statistics: install  ## Make the statistics of all kept margins anew, without a training
+	@$(VENV)/bin/python src/stage.py statistics
 
 push-to-hub: install  ## Upload models/release: REPO=me/name [DRY_RUN=1] [PUBLIC=1] [SYNTHETIC=1]
 	@$(VENV)/bin/python src/stage.py push_to_hub "$$MINNOW_REPO" \

@@ -153,6 +153,15 @@ class Layout:
         return self.evaluation_plots / f"{name}.csv"
 
     @property
+    def results(self) -> Path:
+        """Published results, in git: JSON files, from which the tables of docs/ are rendered."""
+        return self.root / "docs" / "results"
+
+    def kept_margins(self, name: str) -> Path:
+        """The margins of a data set's published runs."""
+        return self.results / "margins" / f"{name}.parquet"
+
+    @property
     def checkpoints(self) -> Path:
         """Unfinished trainings, outside every DVC out: DVC deletes outs before it runs a stage."""
         return self.root / ".minnow" / "checkpoints"

@@ -162,9 +162,9 @@ def test_a_venv_that_is_a_link_is_never_emptied(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["$(shell touch mark)", "`touch mark`", "'; touch mark; '", '"'])
-@pytest.mark.parametrize("name", ["PYTHON", "REPO", "DRY_RUN", "VENV"])
+@pytest.mark.parametrize("name", ["PYTHON", "REPO", "DRY_RUN", "VENV", "STUDY", "SPLITS"])
 def test_what_is_typed_behind_make_is_no_code(folder: Path, name: str, text: str) -> None:
-    for target in ("install", "push-to-hub"):
+    for target in ("install", "push-to-hub", "study"):
         process = subprocess.run(
             ["make", target, f"PYTHON={folder / 'other python'}", f"{name}={text}"],
             cwd=folder,

@@ -139,10 +139,11 @@ def _run(data: Mapping[str, Any]) -> Run | None:
     }
     if any(key not in metrics.get(model, {}) for model, key in MEASURES):
         return None
-    return Run(preset, dict(_effective(document, preset)), metrics)
+    return Run(preset, dict(params_that_matter(document, preset)), metrics)
 
 
-def _effective(document: Mapping[str, Any], preset: str) -> Iterator[tuple[str, str]]:
+def params_that_matter(document: Mapping[str, Any], preset: str) -> Iterator[tuple[str, str]]:
+    """Yield key and value of the params that can change a model's metrics, by dotted key."""
     for key, value in _leaves(document):
         foreign = key.startswith("presets.") and not key.startswith(f"presets.{preset}.")
         idle = key.split(".")[0] in IDLE and not key.startswith(NOT_IDLE)

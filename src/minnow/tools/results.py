@@ -13,11 +13,10 @@ from typing import Any
 
 from minnow.core.files import read_json, replacing
 from minnow.errors import MinnowError, listed, nearest
-from minnow.experiments import compression_tables, run_tables
+from minnow.experiments import compression_tables, run_tables, study_tables
 from minnow.layout import JUDGED, Layout
 
 DOCUMENTS = ("README.md", "docs/*.md")
-RESULTS = "docs/results"
 OPENING, CLOSING = "<!-- results:", "<!-- /results -->"
 BLOCK = re.compile(
     rf"(?P<open>{OPENING}(?P<name>[^>]*?) -->\n)(?P<table>.*?)(?P<close>{CLOSING})", re.DOTALL
@@ -71,7 +70,7 @@ def table_of(name: str, root: Path, document: str) -> str:
     """
     source, _, part = name.partition(".")
     part = part or "models"
-    sets = ["embedded", *sorted(file.stem for file in (root / RESULTS).glob("*.json"))]
+    sets = ["embedded", *sorted(file.stem for file in Layout(root).results.glob("*.json"))]
     if source not in sets:
         raise MinnowError(
             f"{document}: no results called {source!r}; there are"
@@ -101,7 +100,7 @@ def load_results(root: Path, source: str) -> Mapping[str, Any]:
             )
         found = {model: read_json(layout.metrics(model)) for model in JUDGED}
         return {"models": found, "hops": [read_json(layout.evidence("hops"))], "prepare": splits}
-    results: Mapping[str, Any] = read_json(root / RESULTS / f"{source}.json")
+    results: Mapping[str, Any] = read_json(Layout(root).results / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
         return {"headline": results, "screen": results, "losses": results, "compressed": results}
     if "runs" not in results:
@@ -135,4 +134,9 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "screen": compression_tables.screen,
     "losses": compression_tables.losses,
     "compressed": compression_tables.compressed,
+    "kept_changes": study_tables.kept_changes,
+    "study_models": study_tables.study_models,
+    "study_hops": study_tables.study_hops,
+    "study_parts": study_tables.study_parts,
+    "study_test": study_tables.study_test,
 }

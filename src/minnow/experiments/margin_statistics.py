@@ -1,0 +1,149 @@
+"""Statistics of kept margins, by row and by domain: each model, and each hop of each run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from minnow.evaluation import bootstrap, comparison, metrics
+from minnow.evaluation.bootstrap import Ranked
+from minnow.evaluation.metrics import Array, rounded
+from minnow.evaluation.results import as_json
+from minnow.evaluation.units import Rows, Units, clustered_p, sample_of
+from minnow.experiments.kept_margins import KeptRun, KeptSet
+
+SCORES = ("f1", "accuracy", "roc_auc")
+# Distances from the threshold are above 0 where the model says phishing.
+AT = {"decision": metrics.EVEN}
+
+Draws = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is judged: the loss of F1 that a hop may cost, the bootstrap's resamples and seed."""
+
+    margin: float
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The test rows of one split seed, and distances from the threshold (rows,) by column."""
+
+    split_seed: int
+    rows: Rows
+    columns: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, kept: KeptSet, split_seed: int) -> "HeldOut":
+        """Return the test rows of a split seed, with the columns of its runs."""
+        table = kept.part(split_seed, "test")
+        runs = [run for run in kept.runs if run.seeds.split == split_seed]
+        names = sorted({model.column for run in runs for model in run.models.values()})
+        columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
+        units = Units.domains(table["domain"].cast(pl.String))
+        return cls(split_seed, Rows(table["label"].to_numpy().astype(np.int64), units), columns)
+
+    def by_row(self) -> Rows:
+        """Return the same rows, each a unit of its own."""
+        return Rows(self.rows.labels, Units.rows(len(self.rows.labels)))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Each score of one column on the rows as they are, and when domains or rows are drawn,
+    (resamples,) each.
+    """
+
+    point: Mapping[str, float]
+    by_domain: Draws
+    by_row: Draws
+
+
+def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
+    """Return every column's scores, as they are and drawn both ways."""
+    by_domain, by_row = (drawn_scores(part, rows, plan) for rows in (part.rows, part.by_row()))
+    found = {}
+    for name, margins in part.columns.items():
+        point = bootstrap.point(margins, part.rows, AT)
+        values = {score: float(point[score]) for score in SCORES}
+        found[name] = Scored(values, by_domain[name], by_row[name])
+    return found
+
+
+def drawn_scores(part: HeldOut, rows: Rows, plan: Plan) -> dict[str, dict[str, Array]]:
+    """Return the scores of every column in every resample of the rows' units; the same resamples
+    for all.
+    """
+    drawn = bootstrap.bootstrap(
+        {name: Ranked.of(margins, rows) for name, margins in part.columns.items()},
+        dict.fromkeys(part.columns, AT),
+        rows.units.count,
+        resamples=plan.resamples,
+        seed=plan.seed + part.split_seed,  # what two splits draw is independent
+    )
+    return {name: {score: found[score] for score in SCORES} for name, found in drawn.items()}
+
+
+def score_of(scores: Scored) -> dict[str, dict[str, float]]:
+    """Return each score of a column with both intervals."""
+    return {
+        score: {
+            "value": rounded(scores.point[score]),
+            **both_intervals(scores.by_domain[score], scores.by_row[score]),
+        }
+        for score in SCORES
+    }
+
+
+def both_intervals(by_domain: Array, by_row: Array) -> dict[str, float]:
+    """Return the intervals of draws (resamples,), by domain and by row."""
+    ends = {"by_domain": bootstrap.interval(by_domain), "by_row": bootstrap.interval(by_row)}
+    return {
+        **{f"{way}_low": rounded(low) for way, (low, _) in ends.items()},
+        **{f"{way}_high": rounded(high) for way, (_, high) in ends.items()},
+    }
+
+
+def change_of(
+    run: KeptRun, hop: tuple[str, str], part: HeldOut, scores: Mapping[str, Scored]
+) -> dict[str, Any]:
+    """Return what a hop of one run changed, with intervals and p by domain and by row."""
+    before, after = (run.models[model].column for model in hop)
+    rows = part.rows
+    guesses = [metrics.predicted(part.columns[column]) for column in (before, after)]
+    flips = comparison.flips(guesses[0], guesses[1], rows.labels)
+    net = comparison.net_flips(guesses[0], guesses[1], rows.labels, rows.units)
+    return {
+        "recipe": run.recipe,
+        "seeds": vars(run.seeds),
+        "before": hop[0],
+        "after": hop[1],
+        **{score: score_change(scores[before], scores[after], score) for score in SCORES},
+        "worse": flips.worse,
+        "better": flips.better,
+        "p_by_domain": rounded(clustered_p(net)),
+        "p_by_row": rounded(comparison.mcnemar(flips.worse, flips.better)),
+    }
+
+
+def score_change(before: Scored, after: Scored, score: str) -> dict[str, float]:
+    """Return the difference of a score, after − before, with both intervals."""
+    by_domain = after.by_domain[score] - before.by_domain[score]
+    by_row = after.by_row[score] - before.by_row[score]
+    difference = rounded(after.point[score] - before.point[score])
+    return {"difference": difference, **both_intervals(by_domain, by_row)}
+
+
+def rows_report(part: HeldOut) -> dict[str, Any]:
+    """Return how many test rows stand in how many domains, and whether they allow an interval.
+
+    The largest domain has no name here, since only its digest is known.
+    """
+    sample = as_json(sample_of(part.rows))
+    del sample["domains"]["largest"]
+    return {"split_seed": part.split_seed, **sample}

@@ -1,0 +1,163 @@
+"""Statistics of kept margins: against scikit-learn, laws of both ways to draw, claims, tables."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from helpers.study import kept_set
+from minnow.experiments import seed_statistics, study_tables
+from minnow.experiments.kept_margins import KeptSet, RunSeeds
+from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores
+from minnow.experiments.seed_statistics import Seeded, spread_parts, study_report
+from minnow.layout import JUDGED
+
+PLAN = Plan(margin=0.005, resamples=300, seed=0)
+SEEDS = [RunSeeds(0, t, 100 * t + s) for t in range(3) for s in range(2)]
+WORDS = {"models": "model", "hops": "after"}
+
+
+@pytest.fixture(scope="module")
+def kept() -> KeptSet:
+    return kept_set(SEEDS)
+
+
+@pytest.fixture(scope="module")
+def report(kept: KeptSet) -> dict[str, Any]:
+    return study_report(kept, PLAN)
+
+
+def test_scores_are_those_of_scikit_learn(kept: KeptSet, report: dict[str, Any]) -> None:
+    part = HeldOut.of(kept, 0)
+    for found in report["kept_scores"]:
+        margins, labels = part.columns[found["column"]], part.rows.labels
+        assert found["f1"]["value"] == pytest.approx(f1_score(labels, margins > 0), abs=1e-4)
+        assert found["accuracy"]["value"] == pytest.approx(
+            accuracy_score(labels, margins > 0), abs=1e-4
+        )
+        assert found["roc_auc"]["value"] == pytest.approx(roc_auc_score(labels, margins), abs=1e-4)
+
+
+def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:
+    """Accuracy's variance by domain is about Σ (domain's errors − its rows · rate)² / rows²."""
+    part = HeldOut.of(kept, 0)
+    (name, margins) = next(iter(part.columns.items()))
+    wrong = ((margins > 0) != part.rows.labels).astype(float)
+    residual = part.rows.units.sums(wrong - wrong.mean())
+    wanted = (residual**2).sum() ** 0.5 / len(wrong)
+    drawn = column_scores(part, Plan(0.005, 2000, 0))[name].by_domain["accuracy"]
+    assert drawn.std() == pytest.approx(wanted, rel=0.08)
+
+
+def test_intervals_hold_their_value_and_p_fit_the_flips(report: dict[str, Any]) -> None:
+    for change in report["kept_changes"]:
+        for score in ("f1", "accuracy", "roc_auc"):
+            for way in ("by_domain", "by_row"):
+                low, high = (change[score][f"{way}_{end}"] for end in ("low", "high"))
+                assert low <= change[score]["difference"] <= high
+    assert {len(report["kept_changes"])} == {len(SEEDS) * 5}
+
+
+def test_teachers_vary_and_their_students_vary_less_by_teacher(report: dict[str, Any]) -> None:
+    parts = {tuple(each["of"]): each for each in report["study_parts"]}
+    assert parts["teacher",]["student"] == 0
+    assert parts["baseline",]["teacher"] == parts["baseline",]["student"] == 0
+    assert parts["student",]["student"] > 0
+    assert all(each["split"] is None for each in parts.values())
+
+
+def test_the_mean_is_that_of_the_runs(report: dict[str, Any]) -> None:
+    found = {each["model"]: each for each in report["study_models"]}
+    assert set(found) == set(JUDGED)
+    changes = [
+        each["f1"]["difference"]
+        for each in report["kept_changes"]
+        if (each["before"], each["after"]) == ("teacher", "student")
+    ]
+    hop = next(each for each in report["study_hops"] if each["after"] == "student")
+    assert hop["f1"]["mean"] == pytest.approx(np.mean(changes), abs=1e-4)
+    assert (hop["splits"], hop["teachers"], hop["runs"]) == (1, 3, 6)
+    assert hop["f1"]["holds"] == "teachers"
+
+
+def test_a_clear_lead_is_better_and_a_clear_loss_is_inferior(report: dict[str, Any]) -> None:
+    shown = {(each["before"], each["after"]): each["shown"] for each in report["study_hops"]}
+    assert shown["baseline", "teacher"] == "better"
+    assert shown["teacher", "student"] in ("inferior", "worse_margin_open", "undecided")
+
+
+@pytest.mark.parametrize("splits", [1, 2])
+def test_one_teacher_shows_nothing_however_many_students(splits: int) -> None:
+    """One in each split is one, too: nothing shows how two of the same split differ."""
+    seeds = [RunSeeds(split, split, 10 * split + s) for split in range(splits) for s in range(3)]
+    report = study_report(kept_set(seeds), PLAN)
+    assert {each["shown"] for each in report["study_hops"]} == {"one_teacher"}
+    assert {each["f1"]["holds"] for each in report["study_hops"]} == {"students"}
+    assert "no claim: one teacher" in study_tables.study_hops(report["study_hops"])
+
+
+def test_few_domains_show_nothing(kept: KeptSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_statistics, "too_few", lambda rows: "there are few")
+    hops = study_report(kept, PLAN)["study_hops"]
+    assert {each["shown"] for each in hops} == {"few_domains"}
+
+
+def test_a_claim_may_fall_where_it_stands_among_others(report: dict[str, Any]) -> None:
+    strength = ["undecided", "worse_margin_open", "non_inferior", "inferior", "better"]
+    for each in report["study_hops"]:
+        assert strength.index(each["shown"]) <= strength.index(each["alone"])
+
+
+def test_splits_have_a_part_without_that_of_their_domains() -> None:
+    """Two splits, two teachers each, no spread within: (4 − 0)² / 2 = 8, less domains' 1.5."""
+    values = np.array([1.0, 1, 5, 5])
+    draws = values[:, None] + np.sqrt(1.5) * np.array([[-1.0, 1, -1, 1]]) * np.sqrt(3 / 4)
+    seeds = [RunSeeds(0, 0, 0), RunSeeds(0, 1, 1), RunSeeds(1, 2, 2), RunSeeds(1, 3, 3)]
+    found = spread_parts(Seeded(values, draws, seeds))
+    assert found == {
+        "domains": pytest.approx(1.5**0.5, abs=1e-4),
+        "split": pytest.approx(6.5**0.5, abs=1e-4),
+        "teacher": 0.0,
+        "student": None,
+        "negative": [],
+    }
+
+
+def test_a_part_below_zero_is_zero_and_said_so() -> None:
+    values = np.array([1.0, 3, 3, 1])
+    seeds = [RunSeeds(0, 0, 0), RunSeeds(0, 0, 1), RunSeeds(0, 1, 2), RunSeeds(0, 1, 3)]
+    found = spread_parts(Seeded(values, np.repeat(values[:, None], 5, axis=1), seeds))
+    assert (found["teacher"], found["negative"]) == (0.0, ["teacher"])
+    row = {"recipe": "default", "of": ["teacher", "student"], **found}
+    assert study_tables.study_parts([row]).splitlines()[-1] == (
+        "| default | teacher → student | 0.0000 (0%) | one only | 0 (below 0) | 1.4142 (100%) |"
+    )
+
+
+def test_every_table_has_a_row_for_each_entry(report: dict[str, Any]) -> None:
+    for part in ("kept_changes", "study_test", "study_models", "study_hops", "study_parts"):
+        table = getattr(study_tables, part)(report[part]).splitlines()
+        assert len(table) == 2 + len(report[part])
+        assert {line.count("|") for line in table} == {table[0].count("|")}
+
+
+def test_a_rival_is_beaten_or_not_and_has_no_margin() -> None:
+    hop = {"before": "baseline", "shown": "non_inferior", "alone": "better"}
+    assert study_tables.shown_text(hop) == "not shown better (alone: better)"
+    assert study_tables.shown_text({**hop, "before": "teacher"}) == "non-inferior (alone: better)"
+
+
+@pytest.mark.slow
+def test_over_seeds_and_domains_the_truth_is_covered() -> None:
+    """100 studies of three teachers with two students, the pipeline of numbers from margins on: the
+    mean accuracy of the student, whose true value is Φ(strength / 2).
+    """
+    held, truth = 0, float(norm.cdf(1.8))
+    for study in range(100):
+        seeds = [RunSeeds(study, t, 100 * t + s) for t in range(3) for s in range(2)]
+        report = study_report(kept_set(seeds), Plan(0.005, 200, study))
+        student = next(each for each in report["study_models"] if each["model"] == "student")
+        held += student["accuracy"]["low"] <= truth <= student["accuracy"]["high"]
+    assert held >= 90
