@@ -30,8 +30,8 @@ def cumulated(margins: Array, labels: Array, weights: Array) -> tuple[Array, Arr
     groups, starts = np.unique(margins[order], return_index=True)
     ends = np.append(starts[1:], len(order)) - 1
     ranked, phishing = weights[:, order], labels[order] == 1
-    upto = (np.cumsum(ranked * each, axis=1)[:, ends] for each in (phishing, ~phishing))
-    return groups, *upto
+    missed, spared = (np.cumsum(ranked * each, axis=1)[:, ends] for each in (phishing, ~phishing))
+    return groups, missed, spared
 
 
 def best_cuts(margins: Array, labels: Array, weights: Array) -> Array:

@@ -113,7 +113,7 @@ def to_int8(values: Array) -> dict[str, Array]:
 def from_int8(stored: dict[str, Array]) -> Array:
     """Return the float32 values (n,) that `to_int8` rounded."""
     numbers = stored["numbers"]
-    return numbers * np.repeat(stored["scales"], BLOCK)[: numbers.size]
+    return np.asarray(numbers * np.repeat(stored["scales"], BLOCK)[: numbers.size])
 
 
 def to_pruned(values: Array, kept: int) -> dict[str, Array]:
