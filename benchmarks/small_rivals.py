@@ -30,9 +30,7 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "benchmarks")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from scipy.sparse import csr_matrix, diags  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
+from scipy.sparse import csr_matrix  # noqa: E402
 
 from domain_resampling import (  # noqa: E402
     best_cuts,
@@ -41,6 +39,7 @@ from domain_resampling import (  # noqa: E402
     f1_and_accuracy,
     roc_auc,
 )
+from hashed_fits import fit_regression, multiplied, train_embeddings  # noqa: E402
 from hashed_models import (  # noqa: E402
     FORMATS,
     Array,
@@ -74,8 +73,6 @@ RANGES, BITS, STRENGTHS = ((1, 3), (1, 4), (1, 5), (1, 6)), range(17, 22), (3.0,
 # fastText-style: dimensions, and whether embeddings and head are multiplied before they are stored;
 # rates of Adagrad.
 PIECES, SHAPES, RATES = (3, 6), ((8, False), (16, False), (8, True)), (0.1, 0.3)
-EPOCHS, BATCH = 5, 128
-SEED = 0
 EVEN = np.zeros(1)
 Rows = Mapping[str, csr_matrix]
 
@@ -169,23 +166,6 @@ def full_baseline(data: Data) -> Scored:
 # Hashed n-grams
 
 
-def fit_regression(rows: csr_matrix, labels: Array, strength: float) -> Linear:
-    """Fit logistic regression over rows (texts, buckets); a bucket of one text gets 0.
-
-    Each column is multiplied by its idf for the fit, and the idf into the coefficient afterwards:
-    a file then holds one number a bucket.
-    """
-    found = np.bincount(rows.indices, minlength=rows.shape[1])
-    known = np.flatnonzero(found >= 2)
-    idf = np.log((1 + rows.shape[0]) / (1 + found[known])) + 1
-    regression = LogisticRegression(C=strength, max_iter=1000, random_state=0)
-    with threadpool_limits(1):
-        regression.fit(csr_matrix(rows[:, known] @ diags(idf)), labels)
-    table = np.zeros((rows.shape[1], 1), dtype=np.float32)
-    table[known, 0] = regression.coef_[0] * idf
-    return Linear(table, np.ones(1, np.float32), regression.intercept_.astype(np.float32))
-
-
 def hashed(data: Data) -> Iterator[Scored]:
     """Yield hashed n-grams of every setting, in each format that fits a budget."""
     for ngram_range in RANGES:
@@ -204,55 +184,6 @@ def hashed(data: Data) -> Iterator[Scored]:
 # fastText-style
 
 
-def train_embeddings(rows: Rows, data: Data, dimension: int, rate: float) -> tuple[Linear, int]:
-    """Train an embedding a bucket, their mean and a linear head; return the best epoch's model.
-
-    Joulin et al. 2016, arXiv 1607.01759, with one logit for two labels and Adagrad for SGD: each
-    bucket has a rate of its own, so that rare n-grams are learnt too.
-    """
-    torch.manual_seed(SEED)
-    bag = torch.nn.EmbeddingBag(rows["train"].shape[1], dimension, mode="sum", sparse=True)
-    torch.nn.init.uniform_(bag.weight, -1 / dimension, 1 / dimension)
-    head = torch.nn.Linear(dimension, 1)
-    torch.nn.init.zeros_(head.weight)
-    optimizer = torch.optim.Adagrad([*bag.parameters(), *head.parameters()], lr=rate)
-    labels, best = data["validation"].labels, (-1.0, Linear(EVEN, EVEN, EVEN), 0)
-    for epoch in range(1, EPOCHS + 1):
-        train_epoch(bag, head, optimizer, rows["train"], data["train"].labels)
-        model = Linear(
-            *(each.detach().numpy().copy() for each in (bag.weight, head.weight[0], head.bias))
-        )
-        f1 = classification(model.margins(rows["validation"]), labels).f1
-        best = max(best, (f1, model, epoch), key=lambda each: each[0])
-    return best[1:]
-
-
-def train_epoch(
-    bag: torch.nn.EmbeddingBag,
-    head: torch.nn.Linear,
-    optimizer: torch.optim.Optimizer,
-    rows: csr_matrix,
-    labels: Array,
-) -> None:
-    """Pass once over the rows, in an order that torch's seed gives."""
-    for chosen in torch.randperm(rows.shape[0]).split(BATCH):
-        batch = rows[chosen.numpy()]
-        pooled = bag(
-            torch.from_numpy(batch.indices.astype(np.int64)),
-            torch.from_numpy(batch.indptr[:-1].astype(np.int64)),
-            per_sample_weights=torch.from_numpy(batch.data.astype(np.float32)),
-        )
-        targets = torch.from_numpy(labels[chosen.numpy()].astype(np.float32))
-        optimizer.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(head(pooled)[:, 0], targets).backward()
-        optimizer.step()
-
-
-def multiplied(model: Linear) -> Linear:
-    """Return the same model with one number a bucket: its head is linear, so nothing is lost."""
-    return Linear(model.weights[:, None], np.ones(1, np.float32), model.bias)
-
-
 def fasttext_style(data: Data) -> Iterator[Scored]:
     """Yield embeddings of every setting for every budget."""
     counts = {
@@ -263,7 +194,8 @@ def fasttext_style(data: Data) -> Iterator[Scored]:
         buckets = room(budget, 1 if whole else dimension)
         rows = {split: averaging(folded(each, buckets)) for split, each in counts.items()}
         for rate in RATES:
-            model, epoch = train_embeddings(rows, data, dimension, rate)
+            train, validation = ((rows[each], data[each].labels) for each in SPLITS[:2])
+            model, epoch = train_embeddings(train, validation, dimension, rate)
             about = {"dimension": dimension, "multiplied": whole, "rate": rate, "epoch": epoch}
             stored = Stored(multiplied(model) if whole else model, "int8", budget, about)
             yield read_back("fastText-style", stored, rows, data)

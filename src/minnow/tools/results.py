@@ -135,4 +135,5 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "screen": compression_tables.screen,
     "losses": compression_tables.losses,
     "compressed": compression_tables.compressed,
+    "rivals": compression_tables.rivals,
 }
