@@ -44,6 +44,7 @@ def train_embeddings(
     torch.manual_seed(SEED)
     bag = torch.nn.EmbeddingBag(train[0].shape[1], dimension, mode="sum", sparse=True)
     torch.nn.init.uniform_(bag.weight, -1 / dimension, 1 / dimension)
+    bag.weight.data[torch.from_numpy(unseen(train[0]))] = 0  # and it stays so: no noise on test
     head = torch.nn.Linear(dimension, 1)
     torch.nn.init.zeros_(head.weight)
     optimizer = torch.optim.Adagrad([*bag.parameters(), *head.parameters()], lr=rate)
@@ -54,6 +55,11 @@ def train_embeddings(
         model = Linear(*(each.detach().numpy().copy() for each in numbers))
         epochs.append((f1_on(model, validation), model, epoch))
     return max(epochs, key=lambda each: each[0])[1:]
+
+
+def unseen(rows: csr_matrix) -> Array:
+    """Return which buckets no text falls into, (buckets,)."""
+    return np.bincount(rows.indices, minlength=rows.shape[1]) == 0
 
 
 def f1_on(model: Linear, validation: Labelled) -> float:

@@ -93,6 +93,18 @@ def test_a_linear_head_multiplied_in_gives_the_same_margins() -> None:
     assert one.margins(rows) == pytest.approx(model.margins(rows))
 
 
+def test_embeddings_learn_and_leave_what_no_text_has_at_nothing() -> None:
+    texts, labels = generate(400, seed=0, label_noise=0.0)
+    rows = hm.averaging(hm.folded(hm.character_counts(texts, (3, 6)), 2**16))
+    labelled = rows, np.array(labels)
+    model, epoch = hf.train_embeddings(labelled, labelled, 4, rate=0.3)
+    again, _ = hf.train_embeddings(labelled, labelled, 4, rate=0.3)
+    assert np.array_equal(model.table, again.table)
+    assert ((model.table == 0).all(axis=1) == hf.unseen(rows)).all()
+    assert hf.f1_on(model, labelled) > 0.9
+    assert 1 <= epoch <= hf.EPOCHS
+
+
 def test_a_missing_folder_ends_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"train\.parquet is missing"):
         sr.main([f"mine={tmp_path}"])
