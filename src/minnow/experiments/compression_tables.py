@@ -202,7 +202,13 @@ def rivals(found: Mapping[str, Any]) -> str:
     scores at probability 0.5 and at validation's best cut, each with its change against n-grams.
     """
     rows = [
-        [data, each["name"], form(each["settings"]), f"{each['bytes'] / 1e6:.2f}", *rated(each)]
+        [
+            data,
+            each["name"],
+            rival_form(each["settings"]),
+            f"{each['bytes'] / 1e6:.2f}",
+            *rival_cells(each),
+        ]
         for data, results in found.items()
         for each in results["models"]
     ]
@@ -211,7 +217,7 @@ def rivals(found: Mapping[str, Any]) -> str:
     return markdown_table(["data", "model", "form", "MB", *even, *at_cut], rows)
 
 
-def form(settings: Mapping[str, Any]) -> str:
+def rival_form(settings: Mapping[str, Any]) -> str:
     """Return how a rival looks inside, nothing of the full baseline."""
     if not settings:
         return ""
@@ -223,14 +229,14 @@ def form(settings: Mapping[str, Any]) -> str:
     return f"{low} to {high}, {buckets}"
 
 
-def rated(model: Mapping[str, Any]) -> list[str]:
+def rival_cells(model: Mapping[str, Any]) -> list[str]:
     """Return a rival's cells behind its bytes; of the baseline no change against itself."""
     cells = {
         key: f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]"
         for key, each in model["estimates"].items()
     }
     changes = {
-        key: "" if model["budget"] is None else signed(each)
+        key: "" if model["budget"] is None else change_and_interval(each)
         for key, each in model["against_baseline"].items()
     }
     even = [cells["f1"], changes["f1"], cells["accuracy"], cells["roc_auc"]]
@@ -238,6 +244,6 @@ def rated(model: Mapping[str, Any]) -> list[str]:
     return [f"{model['validation_f1']:.4f}", *even, *at_cut]
 
 
-def signed(change: Mapping[str, float]) -> str:
+def change_and_interval(change: Mapping[str, float]) -> str:
     """Return a change and its interval."""
     return " ".join(f1_change({**change, "difference": change["value"]}))
