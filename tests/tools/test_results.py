@@ -380,6 +380,36 @@ def test_a_recovery_that_did_not_pay_says_so(tmp_path: Path) -> None:
     ]
 
 
+def test_rivals_stand_below_the_n_grams_that_they_are_compared_with(tmp_path: Path) -> None:
+    def rival(name: str, budget: int | None, **settings: Any) -> dict[str, Any]:
+        keys = ("f1", "accuracy", "roc_auc", "f1_at_best_cut", "accuracy_at_best_cut")
+        estimates = {key: {"value": 0.9, "low": 0.89, "high": 0.91} for key in keys}
+        against = {key: {"value": -0.01, "low": -0.02, "high": 0.005} for key in keys}
+        facts = {"name": name, "budget": budget, "bytes": 249_905, "settings": settings}
+        scores = {"validation_f1": 0.95, "estimates": estimates, "against_baseline": against}
+        return {**facts, **scores}
+
+    hashed = {"ngram_range": [1, 4], "buckets": 1024, "stored_as": "pruned"}
+    embedded = {"dimension": 8, "buckets": 30, "stored_as": "int8"}
+    models = [
+        rival("n-grams", None),
+        rival("hashed", 250_000, **hashed),
+        rival("fastText-style", 250_000, **embedded, multiplied=False),
+        rival("fastText-style", 250_000, **embedded, multiplied=True),
+    ]
+    lines = rendered(tmp_path, "rivals", rivals={"mine": {"models": models}})
+    score, change = "0.9000 [0.8900, 0.9100]", "-0.0100 [-0.0200, +0.0050]"
+    even = f"| 0.25 | 0.9500 | {score} | {change} | {score} | {score}"
+    at_cut = f"{even} | {score} | {change} | {score} |"
+    forms = ("30 buckets, int8, 8 wide", "30 buckets, int8, 1 number each")
+    assert lines[5] == (
+        f"| mine | n-grams |  | 0.25 | 0.9500 | {score} |  | {score} | {score} | {score} |  |"
+        f" {score} |"
+    )
+    assert lines[6] == f"| mine | hashed | 1 to 4, 1,024 buckets, pruned {at_cut}"
+    assert lines[7:9] == [f"| mine | fastText-style | {each} {at_cut}" for each in forms]
+
+
 def test_results_of_other_data_never_stand_in_for_the_embedded_ones(tmp_path: Path) -> None:
     write_json(Layout(tmp_path).metrics("prepare"), {"source": "file"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))

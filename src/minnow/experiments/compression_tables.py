@@ -195,3 +195,55 @@ def exact(model: Mapping[str, Any]) -> str:
     """Return F1 on the exact 1,000 rows with its interval."""
     f1 = model["elsewhere"]["estimates"]["f1"]
     return f"{f1['value']:.4f} [{f1['low']:.4f}, {f1['high']:.4f}]"
+
+
+def rivals(found: Mapping[str, Any]) -> str:
+    """Return one row per data set and model of benchmarks/small_rivals.py: its form, bytes, and
+    scores at probability 0.5 and at validation's best cut, each with its change against n-grams.
+    """
+    rows = [
+        [
+            data,
+            each["name"],
+            rival_form(each["settings"]),
+            f"{each['bytes'] / 1e6:.2f}",
+            *rival_cells(each),
+        ]
+        for data, results in found.items()
+        for each in results["models"]
+    ]
+    even = ["validation F1", "F1", "against n-grams", "accuracy", "roc_auc"]
+    at_cut = ["F1 at best cut", "against n-grams", "accuracy"]
+    return markdown_table(["data", "model", "form", "MB", *even, *at_cut], rows)
+
+
+def rival_form(settings: Mapping[str, Any]) -> str:
+    """Return how a rival looks inside, nothing of the full baseline."""
+    if not settings:
+        return ""
+    buckets = f"{settings['buckets']:,} buckets, {settings['stored_as']}"
+    if "dimension" in settings:
+        shape = "1 number each" if settings["multiplied"] else f"{settings['dimension']} wide"
+        return f"{buckets}, {shape}"
+    low, high = settings["ngram_range"]
+    return f"{low} to {high}, {buckets}"
+
+
+def rival_cells(model: Mapping[str, Any]) -> list[str]:
+    """Return a rival's cells behind its bytes; of the baseline no change against itself."""
+    cells = {
+        key: f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]"
+        for key, each in model["estimates"].items()
+    }
+    changes = {
+        key: "" if model["budget"] is None else change_and_interval(each)
+        for key, each in model["against_baseline"].items()
+    }
+    even = [cells["f1"], changes["f1"], cells["accuracy"], cells["roc_auc"]]
+    at_cut = [cells["f1_at_best_cut"], changes["f1_at_best_cut"], cells["accuracy_at_best_cut"]]
+    return [f"{model['validation_f1']:.4f}", *even, *at_cut]
+
+
+def change_and_interval(change: Mapping[str, float]) -> str:
+    """Return a change and its interval."""
+    return " ".join(f1_change({**change, "difference": change["value"]}))

@@ -139,4 +139,5 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "study_hops": study_tables.study_hops,
     "study_parts": study_tables.study_parts,
     "study_test": study_tables.study_test,
+    "rivals": compression_tables.rivals,
 }
