@@ -28,7 +28,7 @@ from minnow.data import cleaning, sources
 from minnow.evaluation import evidence, findings, plots, slices
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
 
 ROWS = (10_000, 100_000, 1_000_000)
@@ -62,11 +62,11 @@ def outcomes(labels: Array, validation_labels: Array) -> dict[str, Outcome]:
     }
 
 
-def in_domains(labels: Array, *, seed: int) -> Rows:
+def in_domains(labels: Array, *, seed: int) -> JudgedRows:
     """Return rows in half as many domains, of which low numbers hold many rows."""
     draw = np.random.default_rng(seed)
     numbers = (draw.random(len(labels)) ** 3 * (len(labels) / 2)).astype(np.int64)
-    return Rows(labels, Units.domains(pl.Series(numbers).cast(pl.String)))
+    return JudgedRows(labels, Units.domains(pl.Series(numbers).cast(pl.String)))
 
 
 def measure(rows: int) -> None:

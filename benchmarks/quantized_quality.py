@@ -31,7 +31,7 @@ from minnow.core.tables import read_logits, read_table  # noqa: E402
 from minnow.evaluation import evidence, inputs, metrics, other_sets  # noqa: E402
 from minnow.evaluation.outcomes import Method, Outcome  # noqa: E402
 from minnow.evaluation.results import as_json  # noqa: E402
-from minnow.evaluation.units import Rows  # noqa: E402
+from minnow.evaluation.units import JudgedRows  # noqa: E402
 from minnow.layout import Layout  # noqa: E402
 from minnow.models import embeddings, folders, inference, schemes  # noqa: E402
 from minnow.models.batching import encode  # noqa: E402
@@ -106,8 +106,8 @@ def measure(clone: Layout, threads: int) -> list[dict[str, Any]]:
             rows.append({**row, "name": name, "validation_f1": chosen_by})
     assessment = evidence.assess(
         outcomes,
-        validation=Rows.of(tables["validation"], None),
-        test=Rows.of(tables["test"], None),
+        validation=JudgedRows.of(tables["validation"], None),
+        test=JudgedRows.of(tables["test"], None),
         hops=[("teacher", row["name"]) for row in rows],
         method=METHOD,
     )

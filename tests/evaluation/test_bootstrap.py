@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from minnow.evaluation import bootstrap, metrics, units
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 
 def example(rows: int, *, seed: int = 0, ties: bool = False) -> tuple[Array, Array]:
@@ -22,16 +22,16 @@ def example(rows: int, *, seed: int = 0, ties: bool = False) -> tuple[Array, Arr
     return (np.round(margins) if ties else margins), labels
 
 
-def alone(labels: Array) -> Rows:
+def alone(labels: Array) -> JudgedRows:
     """Rows that are units of their own."""
-    return Rows(labels, Units.rows(len(labels)))
+    return JudgedRows(labels, Units.rows(len(labels)))
 
 
-def in_units(labels: Array, *, seed: int) -> Rows:
+def in_units(labels: Array, *, seed: int) -> JudgedRows:
     """Rows in half as many units, some of which are large."""
     numbers = np.random.default_rng(seed).random(len(labels)) ** 2 * len(labels) / 2
     kept, of = np.unique(numbers.astype(int), return_inverse=True)
-    return Rows(labels, Units(of.astype(np.int32), len(kept), kept.astype(str)))
+    return JudgedRows(labels, Units(of.astype(np.int32), len(kept), kept.astype(str)))
 
 
 def numbers(found: dict[str, Array]) -> dict[str, float]:
@@ -177,7 +177,7 @@ def test_rows_that_go_together_widen_the_interval() -> None:
     """Each row ten times over knows no more than once."""
     margins, labels = example(200)
     once, tenfold = alone(labels), np.repeat(np.arange(200), 10)
-    together = Rows(labels[tenfold], Units(tenfold.astype(np.int32), 200, None))
+    together = JudgedRows(labels[tenfold], Units(tenfold.astype(np.int32), 200, None))
     intervals = [
         bootstrap.interval(
             bootstrap.bootstrap(

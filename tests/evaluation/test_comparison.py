@@ -11,7 +11,7 @@ from scipy.stats import binom
 from minnow.evaluation import comparison
 from minnow.evaluation.comparison import MISTAKEN, Flips, Ruling
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_the_loss_that_few_flips_leave_possible_by_hand() -> None:
     ) == pytest.approx(share * 1_000 * 1.1 / 1_000)
 
 
-def alone(labels: Array) -> Rows:
-    return Rows(labels, Units.rows(len(labels)))
+def alone(labels: Array) -> JudgedRows:
+    return JudgedRows(labels, Units.rows(len(labels)))
 
 
 def test_non_inferior_is_seldom_said_of_a_model_that_is_not() -> None:
@@ -217,7 +217,9 @@ def test_net_flips_are_summed_by_domain() -> None:
     before, after, labels = np.array([1, 1, 0, 0]), np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1])
     units = Units(np.array([0, 0, 1, 1], dtype=np.int32), 2, None)
     assert comparison.net_flips(before, after, labels, units).tolist() == [-2, 1]
-    found = comparison.changes(before - 0.5, after - 0.5, Rows(labels, units), thresholds=(0, 0))
+    found = comparison.changes(
+        before - 0.5, after - 0.5, JudgedRows(labels, units), thresholds=(0, 0)
+    )
     assert found.net.tolist() == [-2, 1]
     assert (found.mcnemar_p, found.clustered_p) == (1.0, 1.0)
 

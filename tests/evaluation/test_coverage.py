@@ -10,7 +10,7 @@ from minnow.evaluation import bootstrap, calibration, comparison, domain_flips, 
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.domain_flips import Guesses
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 pytestmark = pytest.mark.slow
 RESAMPLES = 400
@@ -35,7 +35,9 @@ def uniform(of: Units, draw: np.random.Generator) -> Array:
     return np.asarray(norm.cdf(np.sqrt(RHO) * shared + np.sqrt(1 - RHO) * own))
 
 
-def resampled(guesses: dict[str, Array], rows: Rows, seed: int) -> dict[str, dict[str, Array]]:
+def resampled(
+    guesses: dict[str, Array], rows: JudgedRows, seed: int
+) -> dict[str, dict[str, Array]]:
     """Metrics of models that are sure of what they guess, in each resample."""
     ranked = {name: Ranked.of(2.0 * guess - 1, rows) for name, guess in guesses.items()}
     at = {name: {"decision": 0.0} for name in guesses}
@@ -55,11 +57,11 @@ def shares(runs: int, once) -> dict[str, float]:  # type: ignore[no-untyped-def]
     return result
 
 
-def balanced(of: Units, draw: np.random.Generator) -> tuple[Rows, Array]:
+def balanced(of: Units, draw: np.random.Generator) -> tuple[JudgedRows, Array]:
     """Rows, half of them phishing, of which a model has 95 % right: so are accuracy and F1."""
     labels = (uniform(of, draw) < 0.5).astype(np.int64)
     right = uniform(of, draw) < ACCURACY
-    return Rows(labels, of), np.where(right, labels, 1 - labels)
+    return JudgedRows(labels, of), np.where(right, labels, 1 - labels)
 
 
 @pytest.mark.parametrize("rows", [2_000, 8_000])
@@ -67,7 +69,7 @@ def test_intervals_by_domain_cover_where_rows_lie_in_clusters(rows: int) -> None
     def once(seed: int) -> dict[str, bool]:
         draw = np.random.default_rng(seed)
         sample, guess = balanced(clusters(rows, draw), draw)
-        alone = Rows(sample.labels, Units.rows(rows))
+        alone = JudgedRows(sample.labels, Units.rows(rows))
         by_domain, by_row = (resampled({"m": guess}, each, seed)["m"] for each in (sample, alone))
         return {
             "accuracy": covered(by_domain["accuracy"], ACCURACY),
@@ -101,7 +103,7 @@ def test_intervals_of_f1_cover_where_phishing_is_rare(rows: int) -> None:
         draw = np.random.default_rng(seed)
         labels = (draw.random(rows) < phishing).astype(np.int64)
         guess = (draw.random(rows) < np.where(labels == 1, found_share, alarms)).astype(np.int64)
-        values = resampled({"m": guess}, Rows(labels, Units.rows(rows)), seed)["m"]["f1"]
+        values = resampled({"m": guess}, JudgedRows(labels, Units.rows(rows)), seed)["m"]["f1"]
         return {"f1": covered(values, truth)}
 
     assert shares(500, once)["f1"] >= 0.92
@@ -124,7 +126,7 @@ def test_claims_of_a_hop_are_seldom_false(rows: int, change: float) -> None:
         below = place < 0.05 + worse
         wrong = {"before": turned_right | both & below, "after": below & ~turned_right}
         guesses = {name: np.where(each, 1 - labels, labels) for name, each in wrong.items()}
-        sample = Rows(labels, of)
+        sample = JudgedRows(labels, of)
         drawn = resampled(guesses, sample, seed)
         net = comparison.net_flips(guesses["before"], guesses["after"], labels, of)
         guessed = Guesses(guesses["before"], guesses["after"], sample)
@@ -166,7 +168,7 @@ def test_intervals_of_the_calibration_error_cover(rows: int, sharpened: float) -
         draw = np.random.default_rng(seed)
         true = draw.normal(size=rows) * 2
         labels = (draw.random(rows) < metrics.probability(true)).astype(np.int64)
-        sample, at = Rows(labels, Units.rows(rows)), {"decision": 0.0}
+        sample, at = JudgedRows(labels, Units.rows(rows)), {"decision": 0.0}
         ranked = {"m": Ranked.of(true * sharpened, sample)}
         drawn = bootstrap.bootstrap(ranked, {"m": at}, rows, resamples=300, seed=seed)["m"]
         gaps = bootstrap.point(true * sharpened, sample, at)["gaps"]

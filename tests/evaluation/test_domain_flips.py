@@ -7,7 +7,7 @@ import pytest
 from minnow.evaluation import domain_flips
 from minnow.evaluation.domain_flips import Guesses
 from minnow.evaluation.records import Decisive, DomainFlips
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 
 def flipping(flips: dict[str, tuple[int, int]], still: int = 2_000) -> Guesses:
@@ -23,7 +23,7 @@ def flipping(flips: dict[str, tuple[int, int]], still: int = 2_000) -> Guesses:
     right = np.array(before + [True] * still), np.array(after + [True] * still)
     labels = np.arange(len(domains)) % 2
     one, other = (np.where(each, labels, 1 - labels) for each in right)
-    return Guesses(one, other, Rows(labels, Units.domains(pl.Series(domains))))
+    return Guesses(one, other, JudgedRows(labels, Units.domains(pl.Series(domains))))
 
 
 def test_the_domains_with_most_net_flips_come_first() -> None:
@@ -36,7 +36,7 @@ def test_the_domains_with_most_net_flips_come_first() -> None:
 
 
 def test_rows_without_domains_have_no_list() -> None:
-    rows = Rows(np.ones(30, dtype=int), Units.rows(30))
+    rows = JudgedRows(np.ones(30, dtype=int), Units.rows(30))
     found = Guesses(np.ones(30, dtype=int), np.zeros(30, dtype=int), rows)
     assert domain_flips.top(found) == ()
     assert domain_flips.decisive(found, 0.005) is None

@@ -9,7 +9,7 @@ from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import Difference, Estimate, Estimates, Unmeasured
 from minnow.evaluation.thresholds import Rule
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import HOPS
 
 
@@ -25,8 +25,8 @@ def outcome(validation_labels: Array, labels: Array, *, skill: float, seed: int)
     return Outcome(margins[0], margins[1], 0.0)
 
 
-def alone(labels: Array) -> Rows:
-    return Rows(labels, Units.rows(len(labels)))
+def alone(labels: Array) -> JudgedRows:
+    return JudgedRows(labels, Units.rows(len(labels)))
 
 
 def judged(
@@ -259,7 +259,9 @@ def domains_of(rows: int, size: int) -> Units:
     return Units(of, int(of[-1]) + 1, of.astype(str))
 
 
-def in_domains(outcome_: Outcome, test: Rows, hops: tuple[tuple[str, str], ...] = ()) -> Assessment:
+def in_domains(
+    outcome_: Outcome, test: JudgedRows, hops: tuple[tuple[str, str], ...] = ()
+) -> Assessment:
     return evidence.assess(
         {"teacher": outcome_, "student": outcome_},
         validation=alone(VALIDATION),
@@ -280,7 +282,7 @@ def test_intervals_by_domain_know_that_rows_go_together() -> None:
     once = in_domains(Outcome(TEACHER.validation, margins, 0.0), alone(labels)).models["teacher"]
     outcome_ = Outcome(TEACHER.validation, margins[eight], 0.0)
     by_row = in_domains(outcome_, alone(labels[eight])).models["teacher"]
-    test = Rows(labels[eight], domains_of(1_600, 8))
+    test = JudgedRows(labels[eight], domains_of(1_600, 8))
     by_domain = in_domains(outcome_, test).models["teacher"]
     assert (by_domain.f1, by_domain.accuracy) == (once.f1, once.accuracy)
     assert width(by_domain.f1) > 2 * width(by_row.f1)
@@ -291,7 +293,7 @@ def test_intervals_by_domain_know_that_rows_go_together() -> None:
 
 
 def test_where_few_domains_hold_the_rows_there_is_no_interval_and_no_verdict() -> None:
-    found = in_domains(TEACHER, Rows(TEST, domains_of(800, 100)), (("teacher", "student"),))
+    found = in_domains(TEACHER, JudgedRows(TEST, domains_of(800, 100)), (("teacher", "student"),))
     assert found.sample.no_interval is not None
     assert "8 domains and weigh as much as 8 equal ones" in found.sample.no_interval
     teacher, (hop,) = found.models["teacher"], found.hops
@@ -304,7 +306,7 @@ def test_where_few_domains_hold_the_rows_there_is_no_interval_and_no_verdict() -
 def test_a_rate_set_by_few_domains_of_validation_is_unmeasured() -> None:
     found = evidence.assess(
         {"teacher": TEACHER},
-        validation=Rows(VALIDATION, domains_of(1_200, 150)),
+        validation=JudgedRows(VALIDATION, domains_of(1_200, 150)),
         test=alone(TEST),
         hops=(),
         method=Method(margin=0.005, resamples=1000, seed=0),
@@ -321,7 +323,7 @@ def test_every_value_can_be_written_where_a_class_is_all_but_missing() -> None:
     of = np.concatenate([np.zeros(25), np.arange(1, 376)]).astype(np.int32)
     found = in_domains(
         Outcome(TEACHER.validation, TEACHER.test[:400], 0.0),
-        Rows(labels, Units(of, 376, of.astype(str))),
+        JudgedRows(labels, Units(of, 376, of.astype(str))),
     )
     assert found.sample.no_interval is not None
     assert "phishing rows stand in 6 domains" in found.sample.no_interval

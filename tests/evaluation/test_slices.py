@@ -12,14 +12,14 @@ from minnow.evaluation import comparison, slices, units
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Outcome
 from minnow.evaluation.slice_records import SliceHop, Slices, SliceScore
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 from minnow.text.traits import traits
 
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
 
 
-def alone(labels: Array) -> Rows:
-    return Rows(labels, Units.rows(len(labels)))
+def alone(labels: Array) -> JudgedRows:
+    return JudgedRows(labels, Units.rows(len(labels)))
 
 
 def test_slices_are_the_values_that_any_row_has() -> None:
@@ -250,7 +250,7 @@ def test_rows_of_one_domain_that_flip_together_are_no_proof() -> None:
     outcomes = {"teacher": Outcome(before, before, 0.0), "quantized": Outcome(after, after, 0.0)}
     cut = [slices.Slice("path", "with path", np.ones(rows, dtype=bool))]
     of = np.where(np.arange(rows) < 40, 0, np.arange(rows) - 39).astype(np.int32)
-    together = Rows(np.ones(rows, dtype=np.int64), Units(of, 361, of.astype(str)))
+    together = JudgedRows(np.ones(rows, dtype=np.int64), Units(of, 361, of.astype(str)))
     (one,) = slices.report(cut, together, outcomes, HOPS).slices
     assert one.hops[0].mcnemar_p == 0.0
     assert (one.hops[0].clustered_p, one.hurt) == (1.0, False)

@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score
 from minnow.evaluation import calibration, metrics, thresholds, units
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.params import Prevalences, ThresholdParams
+from minnow.evaluation.params import EvaluateParams, Prevalences, ThresholdParams
 from minnow.evaluation.thresholds import Rule
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 RULES = [
     Rule(fpr=0.05),
@@ -18,13 +18,13 @@ RULES = [
 ]
 
 
-def example(rows: int, seed: int = 0) -> tuple[Array, Rows]:
+def example(rows: int, seed: int = 0) -> tuple[Array, JudgedRows]:
     """Margins in steps that can be written down, in domains of three rows."""
     draw = np.random.default_rng(seed)
     labels = (draw.random(rows) < 0.4).astype(np.int64)
     margins = np.round(draw.normal(size=rows) * 2 + 3 * labels - 1.5, 2)
     of = (np.arange(rows) // 3).astype(np.int32)
-    return margins, Rows(labels, Units(of, int(of[-1]) + 1, of.astype(str)))
+    return margins, JudgedRows(labels, Units(of, int(of[-1]) + 1, of.astype(str)))
 
 
 def by_hand(rule: Rule, margins: Array, labels: Array) -> float:
@@ -66,7 +66,7 @@ def test_the_rows_themselves_set_the_decision(rule: Rule) -> None:
 def test_a_precision_that_none_reaches_gives_the_best_there_is() -> None:
     labels = np.tile([0, 1], 50)
     margins = np.where(labels == 1, 1.0, np.repeat([2.0, 0.0], 50))
-    rows = Rows(labels, Units.rows(100))
+    rows = JudgedRows(labels, Units.rows(100))
     once = np.ones((100, 1), dtype=np.int32)
     rule = Rule(precision=0.99, prevalence=0.001)
     assert thresholds.threshold_draws(rule, Ranked.of(margins, rows), once)[0] == 0.0
@@ -93,3 +93,17 @@ def test_a_rule_is_what_params_ask_for() -> None:
     assert rule(precision=0.9) == Rule(precision=0.9, prevalence=0.02)
     with pytest.raises(ValueError, match="fpr, f1 are set; a threshold follows one rule at most"):
         rule(fpr=0.01, f1=True)
+
+
+def test_a_precision_needs_a_prevalence_and_prevalences_are_shares() -> None:
+    given = {"unit": None, "margin": 0.005, "resamples": 1000, "seed": 0, "prevalence": []}
+    given["threshold"] = {"fpr": None, "f1": False, "precision": 0.9}
+    with pytest.raises(ValueError, match="at the first prevalence, and there is none; name one"):
+        EvaluateParams.model_validate(given)
+    given["prevalence"] = [0.02]
+    assert EvaluateParams.model_validate(given).prevalence.first == 0.02
+    for wrong in ([0.0], [1.0], [-0.1], [float("nan")], ["0.02"], [0.1] * 11, 0.02):
+        with pytest.raises(ValueError, match="prevalence"):
+            EvaluateParams.model_validate(given | {"prevalence": wrong})
+    with pytest.raises(ValueError, match="unit"):
+        EvaluateParams.model_validate(given | {"unit": "host"})

@@ -8,7 +8,7 @@ from scipy.stats import binom, norm
 from minnow.errors import MinnowError
 from minnow.evaluation import units
 from minnow.evaluation.records import Domains
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 
 def named(*domains: str | None) -> Units:
@@ -34,7 +34,7 @@ def test_units_are_chosen_by_params_and_by_what_the_rows_have() -> None:
         assert Units.chosen(bare, None).names is None
         with pytest.raises(MinnowError, match="unit is domain, and no row has a domain; set row"):
             Units.chosen(bare, "domain")
-    assert Rows.of(table.cast({"label": pl.Int8}), None).labels.dtype == np.int64
+    assert JudgedRows.of(table.cast({"label": pl.Int8}), None).labels.dtype == np.int64
 
 
 def test_a_part_keeps_names_and_who_belongs_together() -> None:
@@ -91,20 +91,23 @@ def test_effective_rows_know_the_share_as_well_as_so_many_independent_ones() -> 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        (Rows(np.tile([0, 1], 20), Units.rows(40)), None),
-        (Rows(np.tile([0, 1], 19), Units.rows(38)), "there are 19 safe rows, and an interval"),
-        (Rows(np.repeat([0, 1], [40, 5]), Units.rows(45)), "there are 5 phishing rows"),
-        (Rows(np.zeros(40, dtype=int), Units.rows(40)), "there are 0 phishing rows"),
+        (JudgedRows(np.tile([0, 1], 20), Units.rows(40)), None),
         (
-            Rows(np.tile([0, 1], 100), sized(140, *([1] * 60))),
+            JudgedRows(np.tile([0, 1], 19), Units.rows(38)),
+            "there are 19 safe rows, and an interval",
+        ),
+        (JudgedRows(np.repeat([0, 1], [40, 5]), Units.rows(45)), "there are 5 phishing rows"),
+        (JudgedRows(np.zeros(40, dtype=int), Units.rows(40)), "there are 0 phishing rows"),
+        (
+            JudgedRows(np.tile([0, 1], 100), sized(140, *([1] * 60))),
             "the 200 rows stand in 61 domains and weigh as much as 2 equal ones",
         ),
     ],
 )
 def test_where_few_domains_hold_most_rows_no_interval_can_be_had(
-    rows: Rows, reason: str | None
+    rows: JudgedRows, reason: str | None
 ) -> None:
-    sample = units.sample_of(rows)
+    sample = units.sample_facts(rows)
     assert (sample.safe, sample.phishing) == (rows.count(0), rows.count(1))
     if reason is None:
         assert sample.no_interval is None

@@ -30,7 +30,7 @@ from minnow.evaluation.records import (
     Estimate,
     Hop,
     Hops,
-    Sample,
+    SampleFacts,
 )
 from minnow.evaluation.results import Sensitivity, as_json, write_evidence
 from minnow.evaluation.slice_records import Slices
@@ -285,7 +285,7 @@ def test_a_domain_is_no_markup(name: str) -> None:
 
 
 def test_rows_say_how_they_lie_in_domains_and_whether_an_interval_can_be_had() -> None:
-    sample = record(Sample, made_up.sample(2182, 2326))
+    sample = record(SampleFacts, made_up.sample(2182, 2326))
     assert formatting.sample_words(sample) == (
         "The 4,508 rows stand in 2,695 domains; the largest, free[.]example[.]com, has 4.6 % of"
         " them. They weigh as much as 1,348 domains of equal size."

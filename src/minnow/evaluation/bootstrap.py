@@ -22,7 +22,7 @@ from scipy.sparse import coo_array, csr_array
 
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import Rows, draws
+from minnow.evaluation.units import JudgedRows, draws
 
 CONFIDENCE = 0.95
 GROUPS = 1 << 16
@@ -44,9 +44,9 @@ class Ranked:
     bins: Array
 
     @classmethod
-    def of(cls, margins: Array, rows: Rows, cuts: tuple[float, ...] = ()) -> "Ranked":
+    def of(cls, margins: Array, rows: JudgedRows, cuts: tuple[float, ...] = ()) -> "Ranked":
         """Group a model's margins (rows,); no group has margins on both sides of one of `cuts`."""
-        highest, group = grouped(margins, cuts)
+        highest, group = groups_of(margins, cuts)
         size, cell = len(highest), group + rows.labels * len(highest)
         ones = np.ones(len(margins), dtype=np.int32)
         counts = coo_array((ones, (cell, rows.units.of)), shape=(2 * size, rows.units.count))
@@ -61,7 +61,7 @@ class Ranked:
         return cls(highest, counts.tocsr(), mean, costs.reshape(2, size), firsts)
 
 
-def grouped(margins: Array, cuts: tuple[float, ...]) -> tuple[Array, Array]:
+def groups_of(margins: Array, cuts: tuple[float, ...]) -> tuple[Array, Array]:
     """Return the highest margin of each group, rising, and the group of each row (rows,)."""
     values, group, rows = np.unique(margins, return_inverse=True, return_counts=True)
     if len(values) <= GROUPS:
@@ -179,7 +179,7 @@ def _at_thresholds(model: Ranked, counts: Counts, thresholds: Thresholds) -> dic
     return found
 
 
-def point(margins: Array, rows: Rows, thresholds: Thresholds) -> dict[str, Array]:
+def point(margins: Array, rows: JudgedRows, thresholds: Thresholds) -> dict[str, Array]:
     """Return every metric on the rows as they are, as 0-dimensional arrays; `gaps` are (bins,)."""
     cuts = tuple(float(at) for at in thresholds.values())
     model = Ranked.of(margins, rows, cuts)

@@ -11,7 +11,7 @@ from minnow.evaluation.bootstrap import CONFIDENCE, Ranked
 from minnow.evaluation.calibration_records import Calibration, Decision, Quality, QualityChange
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.thresholds import Rule, threshold_draws
-from minnow.evaluation.units import Rows, Units
+from minnow.evaluation.units import JudgedRows, Units
 
 # Temperatures beyond these say that validation is separated perfectly, or not at all.
 LOWEST, HIGHEST = 0.05, 20.0
@@ -55,7 +55,7 @@ def decision_threshold(margins: Array, labels: Array, rule: Rule | None) -> floa
         return metrics.EVEN
     if rule.fpr is not None:
         return at_false_positives(margins, labels, rule.fpr)
-    rows = Rows(labels, Units.rows(len(labels)))
+    rows = JudgedRows(labels, Units.rows(len(labels)))
     once = np.ones((len(labels), 1), dtype=np.int32)
     return float(threshold_draws(rule, Ranked.of(margins, rows), once)[0])
 

@@ -10,7 +10,7 @@ from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import CONFIDENCE, interval
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.records import Difference, Verdict
-from minnow.evaluation.units import FEW_FLIPS, Rows, Units, clustered_p, equal_units
+from minnow.evaluation.units import FEW_FLIPS, JudgedRows, Units, clustered_p, equal_units
 
 # What a verdict may claim of a difference of F1, each with the chance of a mistake that half of the
 # interval leaves. The second of two such holds where the first does.
@@ -163,7 +163,7 @@ def difference(before: float, after: float, resampled: Array) -> Difference:
 
 
 def ruling(
-    before: float, after: float, resampled: Array, *, net: Array, rows: Rows, margin: float
+    before: float, after: float, resampled: Array, *, net: Array, rows: JudgedRows, margin: float
 ) -> Ruling:
     """Return what may be said of a difference of f1 and, where the margin stays open, the rows that
     would settle it.
@@ -192,7 +192,9 @@ def ruling(
     return Ruling(allowed, p, needed, shown if needed else None)
 
 
-def changes(before: Array, after: Array, rows: Rows, *, thresholds: tuple[float, float]) -> Changes:
+def changes(
+    before: Array, after: Array, rows: JudgedRows, *, thresholds: tuple[float, float]
+) -> Changes:
     """Return what changed row by row between two models' margins (rows,), each judged at its own
     threshold.
     """

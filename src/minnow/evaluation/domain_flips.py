@@ -9,7 +9,7 @@ from minnow.evaluation.bootstrap import CONFIDENCE
 from minnow.evaluation.comparison import claims, verdict
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.records import Decisive, DomainFlips, Verdict
-from minnow.evaluation.units import FEW_FLIPS, Rows
+from minnow.evaluation.units import FEW_FLIPS, JudgedRows
 
 # Domains that are listed of a hop, and net flips below which one is no block worth to be named.
 SHOWN, LEAST_NET = 5, 3
@@ -21,7 +21,7 @@ class Guesses:
 
     before: Array
     after: Array
-    rows: Rows
+    rows: JudgedRows
 
 
 def by_domain(guesses: Guesses) -> tuple[Array, Array]:
@@ -39,11 +39,11 @@ def top(guesses: Guesses) -> tuple[DomainFlips, ...]:
     worse, better = by_domain(guesses)
     return tuple(
         DomainFlips(guesses.rows.units.name(unit), int(worse[unit]), int(better[unit]))
-        for unit in largest(guesses, better - worse)
+        for unit in most_net(guesses, better - worse)
     )
 
 
-def largest(guesses: Guesses, net: Array) -> list[int]:
+def most_net(guesses: Guesses, net: Array) -> list[int]:
     """Return the units of the most net flips, `net` (units,) of them, the most first."""
     if guesses.rows.units.names is None:
         return []
@@ -58,7 +58,7 @@ def decisive(guesses: Guesses, margin: float) -> Decisive | None:
     worse, better = by_domain(guesses)
     net = better - worse
     said = verdict_of(*influence(guesses), margin)
-    for unit in largest(guesses, net):
+    for unit in most_net(guesses, net):
         other = verdict_of(*influence(guesses, without=unit), margin)
         if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(

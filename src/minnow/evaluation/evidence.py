@@ -10,7 +10,7 @@ from minnow.evaluation import bootstrap, calibration, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.hops import hops_between
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.outcomes import Method, Outcome, Resampled, predicted
+from minnow.evaluation.outcomes import Method, Outcome, Resampled, guesses_of
 from minnow.evaluation.prevalence import at_prevalences
 from minnow.evaluation.records import (
     CalibrationError,
@@ -18,16 +18,16 @@ from minnow.evaluation.records import (
     Estimates,
     Hop,
     OperatingPoint,
-    Sample,
+    SampleFacts,
     Unmeasured,
 )
 from minnow.evaluation.thresholds import Rule, drawn_by_rules
 from minnow.evaluation.units import (
-    Rows,
+    JudgedRows,
     Units,
     effective_rows,
     equal_units,
-    sample_of,
+    sample_facts,
     too_few_units,
 )
 
@@ -43,7 +43,7 @@ class Assessment:
     `resampled` holds each metric of each model in every resample, (resamples,).
     """
 
-    sample: Sample
+    sample: SampleFacts
     models: dict[str, Estimates]
     hops: tuple[Hop, ...]
     resampled: dict[str, dict[str, Array]] = field(compare=False, repr=False)
@@ -52,13 +52,13 @@ class Assessment:
 def assess(
     outcomes: Mapping[str, Outcome],
     *,
-    validation: Rows,
-    test: Rows,
+    validation: JudgedRows,
+    test: JudgedRows,
     hops: Sequence[tuple[str, str]],
     method: Method,
 ) -> Assessment:
     """Judge all models on the same rows and the same resamples of both splits."""
-    sample = sample_of(test)
+    sample = sample_facts(test)
     draws = resampled(outcomes, validation, test, method)
     models = {}
     for name, outcome in outcomes.items():
@@ -76,7 +76,7 @@ def assess(
 
 
 def resampled(
-    outcomes: Mapping[str, Outcome], validation: Rows, test: Rows, method: Method
+    outcomes: Mapping[str, Outcome], validation: JudgedRows, test: JudgedRows, method: Method
 ) -> dict[str, dict[str, Array]]:
     """Return each metric of each model in every resample, (resamples,); validation is resampled
     too, as it set the thresholds.
@@ -103,7 +103,7 @@ def resampled(
 # Thresholds
 
 
-def thresholds_of(outcome: Outcome, validation: Rows) -> dict[str, float]:
+def thresholds_of(outcome: Outcome, validation: JudgedRows) -> dict[str, float]:
     """Return the model's thresholds by name, taken on validation; left out where it has too few
     safe rows.
     """
@@ -119,7 +119,7 @@ def thresholds_of(outcome: Outcome, validation: Rows) -> dict[str, float]:
     }
 
 
-def rules_of(outcome: Outcome, validation: Rows) -> dict[str, Rule]:
+def rules_of(outcome: Outcome, validation: JudgedRows) -> dict[str, Rule]:
     """Return the rules by which validation sets thresholds of the model, by the threshold's
     name.
     """
@@ -131,7 +131,9 @@ def rules_of(outcome: Outcome, validation: Rows) -> dict[str, Rule]:
 # Estimates
 
 
-def estimates_of(model: Resampled, validation: Rows, rows: Rows, method: Method) -> Estimates:
+def estimates_of(
+    model: Resampled, validation: JudgedRows, rows: JudgedRows, method: Method
+) -> Estimates:
     """Return all estimates of a model, with intervals."""
     tpr, fpr = with_interval("tpr", model, rows), with_interval("fpr", model, rows)
     return Estimates(
@@ -140,7 +142,7 @@ def estimates_of(model: Resampled, validation: Rows, rows: Rows, method: Method)
         roc_auc=with_interval("roc_auc", model, rows),
         tpr=tpr,
         fpr=fpr,
-        effective_rows=effective_rows(predicted(model) == rows.labels, rows.units),
+        effective_rows=effective_rows(guesses_of(model) == rows.labels, rows.units),
         average_precision=with_interval("average_precision", model, rows),
         brier=with_interval("brier", model, rows),
         ece=calibration_error(model),
@@ -155,7 +157,7 @@ def estimates_of(model: Resampled, validation: Rows, rows: Rows, method: Method)
     )
 
 
-def with_interval(key: str, model: Resampled, rows: Rows) -> Estimate:
+def with_interval(key: str, model: Resampled, rows: JudgedRows) -> Estimate:
     """Return an estimate with its interval: where every row is right or every one wrong the exact
     one, of the equal units that the rows weigh as much as; [0, 1] where none can be had.
     """
@@ -168,7 +170,7 @@ def with_interval(key: str, model: Resampled, rows: Rows) -> Estimate:
     return Estimate(rounded(value), rounded(low), rounded(high))
 
 
-def share_of(key: str, rows: Rows) -> Array:
+def share_of(key: str, rows: JudgedRows) -> Array:
     """Return the rows that a metric is a share of, as a mask (rows,): F1 and the areas have none of
     their own, all rows stand in for them.
     """
@@ -201,7 +203,7 @@ def calibration_error(model: Resampled) -> CalibrationError:
 
 
 def operating_point(
-    name: str, model: Resampled, validation: Rows, rows: Rows
+    name: str, model: Resampled, validation: JudgedRows, rows: JudgedRows
 ) -> OperatingPoint | Unmeasured:
     """Return the share of phishing found at a false-positive rate set on validation, and the rate
     that came of it.

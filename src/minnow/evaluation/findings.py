@@ -16,7 +16,7 @@ from minnow.evaluation.records import (
     MainEstimates,
     OtherRows,
 )
-from minnow.evaluation.units import Rows
+from minnow.evaluation.units import JudgedRows
 
 
 def intervals_report(assessment: Assessment, method: Method) -> Intervals:
@@ -37,7 +37,11 @@ def hops_report(assessment: Assessment, method: Method) -> Hops:
 
 
 def calibration_report(
-    outcomes: Mapping[str, Outcome], *, validation: Rows, test: Rows, wanted_fpr: float | None
+    outcomes: Mapping[str, Outcome],
+    *,
+    validation: JudgedRows,
+    test: JudgedRows,
+    wanted_fpr: float | None,
 ) -> Calibrations:
     """Return what validation set for each model, and what that does on test."""
     models = {

@@ -7,13 +7,13 @@ import numpy as np
 from minnow.evaluation import comparison, domain_flips
 from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.outcomes import Method, Resampled, predicted
+from minnow.evaluation.outcomes import Method, Resampled, guesses_of
 from minnow.evaluation.records import RIVALS, Difference, Hop
-from minnow.evaluation.units import Rows
+from minnow.evaluation.units import JudgedRows
 
 
 def hops_between(
-    pairs: Sequence[tuple[Resampled, Resampled]], rows: Rows, method: Method
+    pairs: Sequence[tuple[Resampled, Resampled]], rows: JudgedRows, method: Method
 ) -> tuple[Hop, ...]:
     """Return what changed between each two models, verdicts corrected for the number of pairs."""
     changed = [
@@ -43,7 +43,7 @@ def margin_of(before: Resampled, method: Method) -> float:
 
 
 def ruling_between(
-    before: Resampled, after: Resampled, net: Array, rows: Rows, margin: float
+    before: Resampled, after: Resampled, net: Array, rows: JudgedRows, margin: float
 ) -> Ruling:
     """Return what may be said of a difference of f1; nothing where no interval can be had."""
     if not before.known:
@@ -58,7 +58,7 @@ def hop_of(
     after: Resampled,
     changed: Changes,
     said: Sequence[Ruling],
-    rows: Rows,
+    rows: JudgedRows,
     margin: float,
 ) -> Hop:
     """Return what changed between two models on the same rows; `said` is the ruling before and
@@ -67,7 +67,7 @@ def hop_of(
     raw, corrected = said
     uncorrected = comparison.verdict(raw.allowed)
     claim = "non_inferior" if uncorrected == "undecided" else uncorrected
-    guesses = domain_flips.Guesses(predicted(before), predicted(after), rows)
+    guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
     few = "tpr_at_fpr_1pct" in before.fixed and "tpr_at_fpr_1pct" in after.fixed
     return Hop(
         before=before.name,
@@ -93,17 +93,17 @@ def hop_of(
     )
 
 
-def moves_of_f1(before: Resampled, after: Resampled, rows: Rows) -> Array:
+def moves_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Array:
     """Return after − before of f1 in each resample (resamples,), stretched around the difference
     where few domains move it.
     """
-    guesses = domain_flips.Guesses(predicted(before), predicted(after), rows)
+    guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
     measured, moves = domain_flips.influence(guesses)
     moved = after.draws["f1"] - before.draws["f1"]
     return np.asarray(measured + (moved - measured) * domain_flips.stretch(moves))
 
 
-def change_of_f1(before: Resampled, after: Resampled, rows: Rows) -> Difference:
+def change_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Difference:
     """Return after − before of f1 with its interval; [−1, 1] where none can be had."""
     if not before.known:
         return change("f1", before, after)

@@ -13,7 +13,7 @@ from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.params import Unit
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
 from minnow.evaluation.thresholds import Rule
-from minnow.evaluation.units import Rows
+from minnow.evaluation.units import JudgedRows
 from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
 
 
@@ -28,9 +28,9 @@ class Judging:
     unit: Unit | None = None
     rule: Rule | None = None
 
-    def rows(self, split: str) -> Rows:
+    def rows(self, split: str) -> JudgedRows:
         """Return labels and units of a split."""
-        return Rows.of(read_table(self.layout.split(split)), self.unit)
+        return JudgedRows.of(read_table(self.layout.split(split)), self.unit)
 
     def outcome(self, model: str) -> Outcome:
         """Return a model's margins and its decision threshold, which validation sets."""
@@ -42,7 +42,7 @@ class Judging:
         threshold = calibration.decision_threshold(validation, labels, self.rule)
         return Outcome(validation, test, threshold, self.rule)
 
-    def assess(self, outcomes: Mapping[str, Outcome], test: Rows) -> Assessment:
+    def assess(self, outcomes: Mapping[str, Outcome], test: JudgedRows) -> Assessment:
         """Judge all models and all hops on some rows; thresholds are those of this checkout's
         validation.
         """
@@ -77,7 +77,7 @@ def on_extra_set(
         )
         for model, outcome in outcomes.items()
     }
-    rows = findings.elsewhere(judging.assess(moved, Rows.of(table, judging.unit)))
+    rows = findings.elsewhere(judging.assess(moved, JudgedRows.of(table, judging.unit)))
     return ExtraResult(**vars(rows), **vars(facts))
 
 
@@ -115,7 +115,7 @@ def beside_control(
         compared = {name: theirs["student"], "student": outcomes["student"]}
         hops = [(name, "student")]
     validation, test = (
-        Rows.of(control.rows[split], judging.unit) for split in ("validation", "test")
+        JudgedRows.of(control.rows[split], judging.unit) for split in ("validation", "test")
     )
     assessed = evidence.assess(compared, validation=validation, test=test, hops=hops, method=method)
     against = {

@@ -52,6 +52,6 @@ class Resampled:
     known: bool
 
 
-def predicted(model: Resampled) -> Array:
+def guesses_of(model: Resampled) -> Array:
     """Return a model's predictions on test at its threshold, (rows,)."""
     return metrics.predicted(model.outcome.test, model.outcome.threshold)

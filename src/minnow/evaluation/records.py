@@ -153,7 +153,7 @@ class Domains(Strict):
 
 
 @dataclass(frozen=True)
-class Sample(ClassRows):
+class SampleFacts(ClassRows):
     """The rows that models are judged on. `domains` is None where each row is a unit of its own,
     `no_interval` says why no interval can be had, where none can: [0, 1] then stands for it, and
     [-1, 1] for that of a difference.
@@ -170,7 +170,7 @@ class Intervals(Strict):
     confidence: float
     resamples: int
     seed: int
-    rows: Sample
+    rows: SampleFacts
     ece_bins: int
     models: Mapping[str, Estimates]
 
@@ -253,7 +253,7 @@ class OtherRows(Strict):
     """What models are worth on rows other than those of the test split."""
 
     rows: int
-    sample: Sample
+    sample: SampleFacts
     models: Mapping[str, MainEstimates]
     hops: tuple[Hop, ...]
 

@@ -19,7 +19,7 @@ from minnow.evaluation.slice_records import (
     Slices,
     SliceScore,
 )
-from minnow.evaluation.units import Rows, Units, clustered_p, domains_of, effective_rows
+from minnow.evaluation.units import JudgedRows, Units, clustered_p, domains_of, effective_rows
 from minnow.text.traits import traits
 
 # The rows that a measure counts: with fewer, a single one moves it by more than a point.
@@ -53,7 +53,7 @@ def cut(test: pl.DataFrame, train_domains: pl.Series) -> list[Slice]:
 
 def report(
     slices: Sequence[Slice],
-    rows: Rows,
+    rows: JudgedRows,
     outcomes: Mapping[str, Outcome],
     hops: Sequence[tuple[str, str]],
 ) -> Slices:
@@ -70,7 +70,7 @@ def report(
 
 
 def scored(
-    one: Slice, rows: Rows, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
+    one: Slice, rows: JudgedRows, guesses: Mapping[str, Array], hops: Sequence[tuple[str, str]]
 ) -> SliceScore:
     """Return one slice's rows, and its models and hops by the measure that its classes allow."""
     actual, units = rows.labels[one.rows], rows.units.part(one.rows)

@@ -13,7 +13,7 @@ from minnow.evaluation import metrics
 from minnow.evaluation.bootstrap import Counts, Ranked
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.params import Prevalences, ThresholdParams
-from minnow.evaluation.units import Rows, draws
+from minnow.evaluation.units import JudgedRows, draws
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _of_precision(rule: Rule, tpr: Array, fpr: Array) -> Array:
 def drawn_by_rules(
     margins: Mapping[str, Array],
     rules: Mapping[str, Mapping[str, Rule]],
-    validation: Rows,
+    validation: JudgedRows,
     *,
     resamples: int,
     seed: int,

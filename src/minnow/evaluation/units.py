@@ -15,7 +15,7 @@ from scipy.stats import norm
 from minnow.errors import MinnowError
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.params import Unit
-from minnow.evaluation.records import Domains, Sample
+from minnow.evaluation.records import Domains, SampleFacts
 
 # Equal domains that rows must weigh as much as for an interval to be had. With fewer, and with few
 # large ones among many, resampling covers too seldom: "few" ends between 20 and 50 (Cameron &
@@ -88,14 +88,14 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Rows:
+class JudgedRows:
     """Labels (rows,) and units of the rows that models are judged on."""
 
     labels: Array
     units: Units
 
     @classmethod
-    def of(cls, table: pl.DataFrame, unit: Unit | None) -> "Rows":
+    def of(cls, table: pl.DataFrame, unit: Unit | None) -> "JudgedRows":
         """Return the rows of a table with columns `label` and, if there are any, `domain`."""
         return cls(table["label"].to_numpy().astype(np.int64), Units.chosen(table, unit))
 
@@ -139,7 +139,7 @@ def effective_rows(right: Array, units: Units) -> int:
     return round(len(right) / max(1.0, float((units.sums(far) ** 2).sum()) / alone))
 
 
-def too_few(rows: Rows) -> str | None:
+def too_few(rows: JudgedRows) -> str | None:
     """Return why no interval can be had of these rows, None where one can."""
     for name, mask in (
         ("", np.ones(len(rows.labels), dtype=bool)),
@@ -179,9 +179,9 @@ def domains_of(units: Units) -> Domains | None:
     )
 
 
-def sample_of(rows: Rows) -> Sample:
+def sample_facts(rows: JudgedRows) -> SampleFacts:
     """Return how many rows, in which domains, and whether they allow an interval."""
-    return Sample(
+    return SampleFacts(
         safe=rows.count(0),
         phishing=rows.count(1),
         domains=domains_of(rows.units),

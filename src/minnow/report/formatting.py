@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from minnow.evaluation.records import Difference, Estimate, Sample
+from minnow.evaluation.records import Difference, Estimate, SampleFacts
 from minnow.evaluation.results import SensitivePart
 from minnow.layout import JUDGED
 from minnow.text.display import defanged, plain
@@ -48,7 +48,7 @@ def harmless_domain(name: str) -> str:
     return re.sub(r"[^\w.:\[\]-]", "?", defanged(name, 60)) or NONE
 
 
-def sample_words(sample: Sample) -> str:
+def sample_words(sample: SampleFacts) -> str:
     """Return in a few sentences how rows lie in their domains, and why no interval can be had,
     where none can.
     """

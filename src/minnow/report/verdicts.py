@@ -108,11 +108,11 @@ def label(hop: Hop) -> tuple[str, str]:
 
 def meaning(hop: Hop, margin: float, rows: int) -> str:
     """Return in a few sentences what a hop's figures mean."""
-    said = against(hop) if hop.before in RIVALS else at_margin(hop, margin, rows)
+    said = beside_rival(hop) if hop.before in RIVALS else at_margin(hop, margin, rows)
     return " ".join(filter(None, (said, rows_wanted(hop), by_itself(hop), one_domain(hop))))
 
 
-def against(hop: Hop) -> str:
+def beside_rival(hop: Hop) -> str:
     """Return what a hop from a rival means."""
     after, before = capital(subject(hop.after)), subject(hop.before)
     return {
