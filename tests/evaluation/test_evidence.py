@@ -94,7 +94,7 @@ def test_the_rate_on_test_is_the_one_that_came_of_the_threshold(found: Assessmen
     point = found.models["student"].tpr_at_fpr_1pct
     assert point.validation_fpr <= 0.01
     margins = MODELS["student"].test
-    assert point.test_fpr == round(float((margins[TEST == 0] > point.threshold).mean()), 4)
+    assert point.test_fpr.value == round(float((margins[TEST == 0] > point.threshold).mean()), 4)
     assert point.value == round(float((margins[TEST == 1] > point.threshold).mean()), 4)
 
 

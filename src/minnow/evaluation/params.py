@@ -47,6 +47,7 @@ class EvaluateParams(Block):
     threshold: ThresholdParams
     prevalence: Prevalences
     margin: Share
+    extra_margin: Share
     resamples: Resamples
     seed: Seed
 
