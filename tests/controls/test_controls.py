@@ -113,8 +113,8 @@ def test_random_split_is_the_pipeline_with_a_random_split(project: Path, tmp_pat
         for model in ("teacher", "student"):
             wanted = ordinary.logits_of(model, split).read_bytes()
             assert (kept / model / f"{split}.parquet").read_bytes() == wanted
-        labels = read_table(kept / "prepared" / f"{split}.parquet")
-        assert labels.equals(read_table(ordinary.split(split)).select("id", "label"))
+        rows = read_table(kept / "prepared" / f"{split}.parquet")
+        assert rows.equals(read_table(ordinary.split(split)).select("id", "label", "domain"))
     facts, report = read_json(kept / "facts.json"), read_json(ordinary.metrics("prepare"))
     assert facts["leak"] == report["leak"] > 0
     assert facts["rows"] == {
@@ -137,9 +137,9 @@ def test_the_reader_gives_labels_and_logits_of_the_same_rows(project: Path) -> N
         "pipeline_leak": 0.0,
     }
     assert set(run.logits) == {"student"}
-    for split, labels in run.labels.items():
+    for split, rows in run.rows.items():
         table = read_table(layout.split(split))
-        assert np.array_equal(labels, table["label"].to_numpy())
+        assert rows.equals(table.select("id", "label", "domain"))
         stored = read_table(layout.control("no_teacher") / "student" / f"{split}.parquet")
         wanted = (
             table.select("id").join(stored, on="id", maintain_order="left").drop("id").to_numpy()

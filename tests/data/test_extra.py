@@ -71,8 +71,8 @@ def test_the_rows_are_cleaned_and_named_as_prepare_does() -> None:
     rows: list[Row] = [("HTTP://A.com/&amp;x ", 1, "test"), ("b.net/\ufffd", 0, "test")]
     by_prepare = run(source(*rows, *filler("train"), *filler("validation"))).splits["test"]
     kept = chosen(*rows)
-    assert kept.rows.equals(by_prepare.select("id", "text", "label"))
-    assert kept.rows.schema == by_prepare.select("id", "text", "label").schema
+    assert kept.rows.equals(by_prepare.select("id", "text", "label", "domain"))
+    assert kept.rows.schema == by_prepare.select("id", "text", "label", "domain").schema
 
 
 def test_nothing_depends_on_the_order_of_the_rows() -> None:
@@ -156,9 +156,14 @@ def test_a_set_without_both_classes_is_one_clear_error(rows: list[Row], words: s
 
 def test_labels_go_to_the_logits_by_id() -> None:
     rows = pl.DataFrame({"id": ["b", "a"], "text": ["y", "x"], "label": [1, 0]})
+    rows = rows.with_columns(domain=pl.Series(["y.org", "x.org"]))
     logits = pl.DataFrame({"id": ["a", "b"], "logit_0": [1.0, 2.0], "logit_1": [-1.0, -2.0]})
-    assert extra.with_labels(logits, rows).rows() == [("b", 1, 2.0, -2.0), ("a", 0, 1.0, -1.0)]
-    assert extra.with_labels(logits, rows).columns == ["id", "label", "logit_0", "logit_1"]
+    assert extra.with_labels(logits, rows).rows() == [
+        ("b", 1, "y.org", 2.0, -2.0),
+        ("a", 0, "x.org", 1.0, -1.0),
+    ]
+    columns = ["id", "label", "domain", "logit_0", "logit_1"]
+    assert extra.with_labels(logits, rows).columns == columns
 
 
 # --- extra in params.yaml ----------------------------------------------------------------

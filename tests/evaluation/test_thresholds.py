@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 from minnow.evaluation import calibration, metrics, thresholds, units
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.params import Prevalences, ThresholdParams
+from minnow.evaluation.params import EvaluateParams, Prevalences, ThresholdParams
 from minnow.evaluation.thresholds import Rule
 from minnow.evaluation.units import JudgedRows, Units
 
@@ -93,3 +93,17 @@ def test_a_rule_is_what_params_ask_for() -> None:
     assert rule(precision=0.9) == Rule(precision=0.9, prevalence=0.02)
     with pytest.raises(ValueError, match="fpr, f1 are set; a threshold follows one rule at most"):
         rule(fpr=0.01, f1=True)
+
+
+def test_a_precision_needs_a_prevalence_and_prevalences_are_shares() -> None:
+    given = {"unit": None, "margin": 0.005, "resamples": 1000, "seed": 0, "prevalence": []}
+    given["threshold"] = {"fpr": None, "f1": False, "precision": 0.9}
+    with pytest.raises(ValueError, match="at the first prevalence, and there is none; name one"):
+        EvaluateParams.model_validate(given)
+    given["prevalence"] = [0.02]
+    assert EvaluateParams.model_validate(given).prevalence.first == 0.02
+    for wrong in ([0.0], [1.0], [-0.1], [float("nan")], ["0.02"], [0.1] * 11, 0.02):
+        with pytest.raises(ValueError, match="prevalence"):
+            EvaluateParams.model_validate(given | {"prevalence": wrong})
+    with pytest.raises(ValueError, match="unit"):
+        EvaluateParams.model_validate(given | {"unit": "host"})

@@ -156,7 +156,7 @@ def test_the_baselines_logits_of_two_sets(project: Path) -> None:
     assert (report["seen"]["rows_read"], report["seen"]["removed_seen"]) == (62, 50)
     assert report["seen"]["kept"] == {"safe": labels.count(0), "phishing": labels.count(1)}
     stored = read_table(layout.extra_set("baseline", "seen"))
-    assert stored.columns == ["id", "label", "logit_0", "logit_1"]
+    assert stored.columns == ["id", "label", "domain", "logit_0", "logit_1"]
     assert stored["logit_0"].dtype == stored["logit_1"].dtype == pl.Float32
     # the rows of test, among them, have the logits that they have there
     test = read_table(layout.split("test")).head(10)
