@@ -7,7 +7,7 @@ from minnow.evaluation import evidence, findings, metrics
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
-from minnow.evaluation.records import Difference, Estimate, Estimates, Unmeasured
+from minnow.evaluation.records import Difference, Estimate, Estimates, OperatingPoint, Unmeasured
 from minnow.evaluation.thresholds import Rule
 from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import HOPS
@@ -333,6 +333,7 @@ def test_every_value_can_be_written_where_a_class_is_all_but_missing() -> None:
 
 def flat(estimates: Estimates) -> list[float]:
     """All numbers of estimates."""
-    groups = [*vars(estimates).values()]
-    parts = [each for each in groups if isinstance(each, Estimate)]
-    return [number for part in parts for number in vars(part).values()]
+    parts = [each for each in vars(estimates).values() if isinstance(each, Estimate)]
+    parts += [each.test_fpr for each in parts if isinstance(each, OperatingPoint)]
+    found = [number for part in parts for number in vars(part).values()]
+    return [number for number in found if not isinstance(number, Estimate)]

@@ -95,8 +95,9 @@ def test_a_rule_is_what_params_ask_for() -> None:
         rule(fpr=0.01, f1=True)
 
 
-def test_a_precision_needs_a_prevalence_and_prevalences_are_shares() -> None:
+def test_a_precision_needs_a_prevalence_and_wrong_values_are_refused() -> None:
     given = {"unit": None, "margin": 0.005, "resamples": 1000, "seed": 0, "prevalence": []}
+    given |= {"extra_margin": 0.02}
     given["threshold"] = {"fpr": None, "f1": False, "precision": 0.9}
     with pytest.raises(ValueError, match="at the first prevalence, and there is none; name one"):
         EvaluateParams.model_validate(given)
@@ -107,3 +108,6 @@ def test_a_precision_needs_a_prevalence_and_prevalences_are_shares() -> None:
             EvaluateParams.model_validate(given | {"prevalence": wrong})
     with pytest.raises(ValueError, match="unit"):
         EvaluateParams.model_validate(given | {"unit": "host"})
+    for wrong in (0.0, 1.0, -0.02, float("nan"), "0.02", None):
+        with pytest.raises(ValueError, match="extra_margin"):
+            EvaluateParams.model_validate(given | {"extra_margin": wrong})

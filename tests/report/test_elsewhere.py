@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.helpers import results as made_up
-from tests.helpers.results import record
 
+from helpers import results as made_up
+from helpers.results import record
 from minnow.evaluation.records import ExtraResult, Hops
 from minnow.release.card_tables import broken_lines
 from minnow.report import elsewhere, verdicts
