@@ -9,7 +9,7 @@ import pytest
 from minnow.evaluation import evidence, transfers
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.outcomes import Method, Outcome
-from minnow.evaluation.records import Estimate
+from minnow.evaluation.records import Estimate, OperatingPoint
 from minnow.evaluation.thresholds import Rule
 from minnow.evaluation.units import JudgedRows, Units
 
@@ -79,6 +79,7 @@ def test_safe_rows_that_look_like_phishing_break_thresholds_and_others_do_not(
     assert [each.exceeds for each in found.values()] == [shift > 0] * 2
     assert found["decision"].wanted == (None if rule is None else 0.05)
     strict = found["tpr_at_fpr_1pct"]
-    threshold = here.models["quantized"].tpr_at_fpr_1pct.threshold  # type: ignore[union-attr]
-    assert strict.fpr.value == round(float((there[labels == 0] > threshold).mean()), 4)
+    at = here.models["quantized"].tpr_at_fpr_1pct
+    assert isinstance(at, OperatingPoint)
+    assert strict.fpr.value == round(float((there[labels == 0] > at.threshold).mean()), 4)
     assert strict.fpr.low < strict.fpr.value < strict.fpr.high

@@ -72,7 +72,7 @@ def test_thresholds_that_do_not_carry_over_are_told_with_their_figures() -> None
     assert found == [
         "The threshold of the student does not carry over: it calls 38.1 % (36.1 % to 40.1 %) of"
         " the safe URLs phishing here, and 8.3 % (7.5 % to 9.1 %) on test.",
-        "The threshold of the student for 1.0 % false alarms on validation does not carry over: it"
+        "The threshold of the student for 1 % false alarms on validation does not carry over: it"
         " calls 12.0 % (10.5 % to 13.5 %) of the safe URLs phishing here.",
     ]
 

@@ -75,7 +75,7 @@ def transfer_rows(result: ExtraResult) -> list[dict[str, Any]]:
         cells = [
             estimate_cell(each.fpr) if each else {"value": NONE, "below": []} for each in found
         ]
-        name = f"Safe URLs above the threshold for {percent(fpr)}"
+        name = f"Safe URLs above the threshold for {100 * fpr:g} %"
         rows += [{"name": name, "note": "", "cells": cells}] if any(found) else []
     return rows
 
