@@ -74,8 +74,8 @@ def broken(transfer: Transfer, subject: str) -> str:
             f" {rate(transfer.test_fpr)} on test."
         )
     return (
-        f"The threshold of {subject} for {100 * transfer.wanted:g} % false alarms on validation does"
-        f" not carry over: it {here}."
+        f"The threshold of {subject} for {100 * transfer.wanted:g} % false alarms on validation"
+        f" does not carry over: it {here}."
     )
 
 
