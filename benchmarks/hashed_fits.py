@@ -59,7 +59,7 @@ def train_embeddings(
 
 def unseen(rows: csr_matrix) -> Array:
     """Return which buckets no text falls into, (buckets,)."""
-    return np.bincount(rows.indices, minlength=rows.shape[1]) == 0
+    return np.asarray(np.bincount(rows.indices, minlength=rows.shape[1]) == 0)
 
 
 def f1_on(model: Linear, validation: Labelled) -> float:

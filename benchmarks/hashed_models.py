@@ -3,7 +3,8 @@
 A text is a sparse row: a weight for each bucket that one of its n-grams falls into. A model is a
 table of numbers, a row a bucket, and a head: margin = row @ table @ head + bias. The table is
 stored as float16, as int8 with a float32 scale per block, or as int8 of the largest numbers alone,
-with a bit per bucket that says which. MurmurHash3 finds the bucket, the same in every process.
+with a bit per bucket that says which. MurmurHash3 finds the bucket, the same in every process. A
+file does not say how its texts become rows: that is the caller's.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -53,6 +53,7 @@ def reference(margins: Array, labels: Array, threshold: float) -> dict[str, floa
         "tpr": sk.recall_score(labels, guesses),
         "fpr": np.mean(guesses[labels == 0]),
         "high": sk.recall_score(labels, margins > 1.0),
+        "high" + bootstrap.FPR: np.mean(margins[labels == 0] > 1.0),
     }
 
 

@@ -78,7 +78,8 @@ def test_all_models_see_the_same_resamples() -> None:
 
 
 def test_prevalences_are_shares() -> None:
-    given = {"unit": None, "margin": 0.005, "resamples": 1000, "seed": 0, "prevalence": []}
+    given = {"unit": None, "margin": 0.005, "extra_margin": 0.02, "resamples": 1000, "seed": 0}
+    given["prevalence"] = []
     given["threshold"] = {"fpr": None, "f1": False, "precision": None}
     assert EvaluateParams.model_validate(given).prevalence.root == []
     for wrong in ([0.0], [1.0], [-0.1], [float("nan")], ["0.02"], [0.1] * 11, 0.02):
@@ -86,3 +87,6 @@ def test_prevalences_are_shares() -> None:
             EvaluateParams.model_validate(given | {"prevalence": wrong})
     with pytest.raises(ValueError, match="unit"):
         EvaluateParams.model_validate(given | {"unit": "host"})
+    for wrong in (0.0, 1.0, -0.02, float("nan"), "0.02", None):
+        with pytest.raises(ValueError, match="extra_margin"):
+            EvaluateParams.model_validate(given | {"extra_margin": wrong})

@@ -8,7 +8,7 @@ from minnow.evaluation import evidence, findings, metrics
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
-from minnow.evaluation.records import Difference, Estimate, Estimates, Unmeasured
+from minnow.evaluation.records import Difference, Estimate, Estimates, OperatingPoint, Unmeasured
 from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import HOPS
 
@@ -94,7 +94,7 @@ def test_the_rate_on_test_is_the_one_that_came_of_the_threshold(found: Assessmen
     point = found.models["student"].tpr_at_fpr_1pct
     assert point.validation_fpr <= 0.01
     margins = MODELS["student"].test
-    assert point.test_fpr == round(float((margins[TEST == 0] > point.threshold).mean()), 4)
+    assert point.test_fpr.value == round(float((margins[TEST == 0] > point.threshold).mean()), 4)
     assert point.value == round(float((margins[TEST == 1] > point.threshold).mean()), 4)
 
 
@@ -341,6 +341,7 @@ def test_every_value_can_be_written_where_a_class_is_all_but_missing() -> None:
 
 def flat(estimates: Estimates) -> list[float]:
     """All numbers of estimates."""
-    groups = [*vars(estimates).values()]
-    parts = [each for each in groups if isinstance(each, Estimate)]
-    return [number for part in parts for number in vars(part).values()]
+    parts = [each for each in vars(estimates).values() if isinstance(each, Estimate)]
+    parts += [each.test_fpr for each in parts if isinstance(each, OperatingPoint)]
+    found = [number for part in parts for number in vars(part).values()]
+    return [number for number in found if not isinstance(number, Estimate)]

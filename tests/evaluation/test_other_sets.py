@@ -97,8 +97,10 @@ def test_a_further_set_is_judged_with_this_pipelines_thresholds(layout: Layout) 
         joined = stored.join(rows, on="id").select("id", "label", "domain", "logit_0", "logit_1")
         write_table(layout.extra_set(model, "feed"), joined)
         write_json(layout.extra_report(model), {"feed": FACTS})
-    models = outcomes(layout, 0.05)
-    found = other_sets.on_extra_sets(judging(layout, 0.05), models)["feed"]
+    models, judge = outcomes(layout, 0.05), judging(layout, 0.05)
+    here = judge.assess(models, judge.rows("test"))
+    found = other_sets.on_extra_sets(judge.with_margin(0.03), models, here)["feed"]
+    assert found.margin == 0.03
     assert (found.rows, found.removed_seen) == (250, 3)
     assert found.sample.domains is not None
     assert (found.sample.total, found.sample.domains.count) == (250, 125)
@@ -106,6 +108,10 @@ def test_a_further_set_is_judged_with_this_pipelines_thresholds(layout: Layout) 
         margins = metrics.margins_of(logits(labels, SKILL[model], 50 + number))
         wanted = metrics.classification(margins, labels, models[model].threshold)
         assert found.models[model].f1.value == wanted.f1
+        decision = found.thresholds[model]["decision"]
+        assert (decision.wanted, decision.fpr) == (0.05, found.models[model].fpr)
+        assert decision.test_fpr == here.models[model].fpr
+        assert set(found.thresholds[model]) == {"decision"}, "1 % needs 500 safe rows"
     assert len(found.hops) == 5
 
 

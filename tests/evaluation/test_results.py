@@ -93,7 +93,7 @@ def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
 def test_a_metric_is_measured_or_has_a_reason() -> None:
     estimates = results.from_json(Estimates, made_up.estimates(0.9), "x")
     assert isinstance(estimates.tpr_at_fpr_1pct, OperatingPoint)
-    assert estimates.tpr_at_fpr_1pct.test_fpr == 0.0131
+    assert estimates.tpr_at_fpr_1pct.test_fpr.value == 0.0131
     assert isinstance(estimates.tpr_at_fpr_0_1pct, Unmeasured)
     with pytest.raises(MinnowError, match="tpr_at_fpr_1pct"):
         results.from_json(

@@ -254,7 +254,8 @@ def whole_extra_set(short: Mapping[str, Any]) -> dict[str, Any]:
         model: {**dict.fromkeys(names, f1["f1"]), "effective_rows": 2, **f1} for model, f1 in models
     }
     facts["sample"] = {**kept, "domains": None, "no_interval": None}
-    return {**facts, "dropped": {}, "hops": [], **short, "models": scores}
+    facts |= {"dropped": {}, "hops": [], "margin": 0.02, "thresholds": {}}
+    return {**facts, **short, "models": scores}
 
 
 def results(**changes: Mapping[str, Any]) -> Results:

@@ -242,8 +242,16 @@ def test_a_loss_at_few_false_positives_is_told_where_the_difference_shows_it(
     """
     point = {"threshold": 1.5, "validation_fpr": 0.01}
     models = {name: dict(each) for name, each in METRICS["intervals"]["models"].items()}
-    models["teacher"]["tpr_at_fpr_1pct"] = {**estimated(0.23), **point, "test_fpr": 0.011}
-    models["quantized"]["tpr_at_fpr_1pct"] = {**estimated(0.13), **point, "test_fpr": 0.005}
+    models["teacher"]["tpr_at_fpr_1pct"] = {
+        **estimated(0.23),
+        **point,
+        "test_fpr": estimated(0.011),
+    }
+    models["quantized"]["tpr_at_fpr_1pct"] = {
+        **estimated(0.13),
+        **point,
+        "test_fpr": estimated(0.005),
+    }
     card = made(
         intervals={"models": models}, hops=with_hop("teacher", "quantized", tpr_at_fpr_1pct=change)
     )

@@ -280,7 +280,7 @@ def test_the_report_prints(report: Path, tmp_path: Path) -> None:
         bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode()
         for wide, flat in titles
     ]
-    verdict = verdicts.sentence(made_up.record(Hops, made_up.hops()))
+    verdict = verdicts.sentence(made_up.record(Hops, made_up.hops()), {})
     assert verdict.replace(" ", "") in [heading.replace(" ", "") for heading in headings]
     assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(
         headings

@@ -187,7 +187,7 @@ def test_the_first_line_is_the_verdict_and_begins_with_an_unbeaten_baseline(
     sentence: str,
 ) -> None:
     hops = with_hops(SMALL, SMALL, whole, teacher, quantized)
-    assert verdicts.sentence(record(Hops, hops)) == sentence
+    assert verdicts.sentence(record(Hops, hops), {}) == sentence
     assert first_line(rendered(hops=hops)) == sentence
 
 
@@ -590,6 +590,15 @@ def test_other_sets_and_controls_are_there_when_there_are_any() -> None:
     assert {"Other test sets", "Controls"} <= set(html.texts)
     assert "41 removed because training or validation holds them" in html.text
     assert "12.1 % of the rows have a domain that training has too" in html.text
+    assert "Here the margin is 0.02 of F1." in html.text
+    assert "whether the loss of F1 is below the margin of 0.02." in html.text
+    assert "Safe URLs above the threshold for 1 %" in html.text
+    assert "Safe URLs above the threshold for 0.1 %" not in html.text
+    assert (
+        "The threshold of the quantized student does not carry over: it calls 38.1 %" in html.text
+    )
+    assert "; on next_year it is not shown to keep" in first_line(html)
+    assert "calls 38.1 % of the safe URLs phishing, against 8.3 % on test" in first_line(html)
 
 
 def test_data_params_and_versions_are_spelled_out() -> None:

@@ -393,17 +393,17 @@ def test_rivals_stand_below_the_n_grams_that_they_are_compared_with(tmp_path: Pa
     embedded = {"dimension": 8, "buckets": 30, "stored_as": "int8"}
     models = [
         rival("n-grams", None),
-        rival("hashed", 250_000, **hashed),
-        rival("fastText-style", 250_000, **embedded, multiplied=False),
-        rival("fastText-style", 250_000, **embedded, multiplied=True),
+        rival("hashed", 300_000, **hashed),
+        rival("fastText-style", 300_000, **embedded, multiplied=False),
+        rival("fastText-style", 300_000, **embedded, multiplied=True),
     ]
     lines = rendered(tmp_path, "rivals", rivals={"mine": {"models": models}})
     score, change = "0.9000 [0.8900, 0.9100]", "-0.0100 [-0.0200, +0.0050]"
-    even = f"| 0.25 | 0.9500 | {score} | {change} | {score} | {score}"
+    even = f"| 0.30 | 0.25 | 0.9500 | {score} | {change} | {score} | {score}"
     at_cut = f"{even} | {score} | {change} | {score} |"
     forms = ("30 buckets, int8, 8 wide", "30 buckets, int8, 1 number each")
     assert lines[5] == (
-        f"| mine | n-grams |  | 0.25 | 0.9500 | {score} |  | {score} | {score} | {score} |  |"
+        f"| mine | n-grams |  |  | 0.25 | 0.9500 | {score} |  | {score} | {score} | {score} |  |"
         f" {score} |"
     )
     assert lines[6] == f"| mine | hashed | 1 to 4, 1,024 buckets, pruned {at_cut}"

@@ -26,6 +26,8 @@ from minnow.evaluation.units import JudgedRows, draws
 
 CONFIDENCE = 0.95
 GROUPS = 1 << 16
+# Behind a threshold's name: the share of safe rows above it.
+FPR = " fpr"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def estimates(model: Ranked, weights: Array, thresholds: Thresholds) -> dict[str
     (resamples,); `gaps` are those of the calibration error's bins, (resamples, bins).
 
     `thresholds` are margins, one for all resamples or one for each: `decision` gives accuracy, f1,
-    tpr and fpr, any other name the share of phishing rows above it. What a resample without
+    tpr and fpr, any other name the share of phishing rows above it, and with FPR behind the name
+    that of safe rows. What a resample without
     phishing or without safe rows leaves undefined is nan there; intervals leave those out.
     """
     counts = Counts.of(model, weights)
@@ -168,14 +171,14 @@ def _at_thresholds(model: Ranked, counts: Counts, thresholds: Thresholds) -> dic
             for upto in (counts.phishing_upto, counts.safe_upto)
         )
         hits, alarms = counts.positive - missed, counts.negative - cleared
-        tpr = hits / counts.positive
+        tpr, fpr = hits / counts.positive, alarms / counts.negative
         if name == "decision":
             f1 = 2 * hits / (counts.positive + hits + alarms)
             found["accuracy"] = (hits + cleared) / counts.rows
             found["f1"] = np.where(counts.positive > 0, f1, np.nan)
-            found |= {"tpr": tpr, "fpr": alarms / counts.negative}
+            found |= {"tpr": tpr, "fpr": fpr}
         else:
-            found[name] = tpr
+            found |= {name: tpr, name + FPR: fpr}
     return found
 
 

@@ -15,6 +15,7 @@ from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Outcome, Resampled, guesses_of
 from minnow.evaluation.prevalence import at_prevalences
 from minnow.evaluation.records import (
+    OPERATING_POINTS,
     CalibrationError,
     Estimate,
     Estimates,
@@ -31,9 +32,6 @@ from minnow.evaluation.units import (
     sample_facts,
     too_few_units,
 )
-
-# Share of phishing found at these false-positive rates; validation sets the thresholds.
-OPERATING_POINTS = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def share_of(key: str, rows: JudgedRows) -> Array:
     """Return the rows that a metric is a share of, as a mask (rows,): F1 and the areas have none of
     their own, all rows stand in for them.
     """
-    if key == "fpr":
+    if key.endswith("fpr"):
         return np.asarray(rows.labels == 0)
     found = key == "tpr" or key in OPERATING_POINTS
     return np.asarray(rows.labels == 1) if found else np.ones(len(rows.labels), dtype=bool)
@@ -230,5 +228,5 @@ def operating_point(
         estimate.high,
         threshold=threshold,
         validation_fpr=rounded(on_validation),
-        test_fpr=rounded(metrics.false_positive_rate(outcome.test, rows.labels, threshold)),
+        test_fpr=with_interval(name + bootstrap.FPR, model, rows),
     )

@@ -9,7 +9,7 @@ from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.tables import read_logits, read_table
 from minnow.core.thresholds import decision_threshold, short_of
 from minnow.errors import MinnowError
-from minnow.evaluation import evidence, findings, inputs, metrics, results
+from minnow.evaluation import evidence, findings, inputs, metrics, results, transfers
 from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.params import Unit
@@ -28,6 +28,10 @@ class Judging:
     method: Method
     unit: Unit | None = None
     rule: ThresholdParams = EVEN_ODDS
+
+    def with_margin(self, margin: float) -> "Judging":
+        """Return the same with another margin of non-inferiority."""
+        return replace(self, method=replace(self.method, margin=margin))
 
     def rows(self, split: str) -> JudgedRows:
         """Return labels and units of a split."""
@@ -67,19 +71,29 @@ def unmet(outcomes: Mapping[str, Outcome], labels: metrics.Array) -> Iterator[st
             yield f"{model}: {said}"
 
 
-def on_extra_sets(judging: Judging, outcomes: Mapping[str, Outcome]) -> dict[str, ExtraResult]:
-    """Return by further test set how it came about, and what all models are worth on it."""
+def on_extra_sets(
+    judging: Judging, outcomes: Mapping[str, Outcome], assessment: Assessment
+) -> dict[str, ExtraResult]:
+    """Return by further test set how it came about, and what all models are worth on it;
+    `assessment` is that on the test split.
+    """
     path = judging.layout.extra_report(BASELINE)
     return {
-        name: on_extra_set(judging, name, facts, outcomes)
+        name: on_extra_set(judging, name, facts, outcomes, assessment)
         for name, facts in results.read_record(dict[str, ExtraFacts], path).items()
     }
 
 
 def on_extra_set(
-    judging: Judging, name: str, facts: ExtraFacts, outcomes: Mapping[str, Outcome]
+    judging: Judging,
+    name: str,
+    facts: ExtraFacts,
+    outcomes: Mapping[str, Outcome],
+    assessment: Assessment,
 ) -> ExtraResult:
-    """Return how a further test set came about, and what all models are worth on it."""
+    """Return how a further test set came about, what all models are worth on it, and whether their
+    thresholds hold there.
+    """
     layout = judging.layout
     table = read_table(layout.extra_set(BASELINE, name))
     ids = table["id"].to_list()
@@ -89,8 +103,13 @@ def on_extra_set(
         )
         for model, outcome in outcomes.items()
     }
-    rows = findings.elsewhere(judging.assess(moved, JudgedRows.of(table, judging.unit)))
-    return ExtraResult(**vars(rows), **vars(facts))
+    there = judging.assess(moved, JudgedRows.of(table, judging.unit))
+    return ExtraResult(
+        **vars(findings.elsewhere(there)),
+        **vars(facts),
+        margin=judging.method.margin,
+        thresholds=transfers.transfers(outcomes, assessment.models, there.models),
+    )
 
 
 def on_controls(

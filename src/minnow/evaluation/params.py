@@ -24,6 +24,7 @@ class EvaluateParams(Block):
     threshold: ThresholdParams
     prevalence: Prevalences
     margin: Share
+    extra_margin: Share
     resamples: Resamples
     seed: Seed
 

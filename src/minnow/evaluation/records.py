@@ -14,6 +14,8 @@ WHOLE_WAY = ("teacher", "quantized")
 # What a model is compared with rather than made from: nothing is lost on the way, so no margin is
 # allowed.
 RIVALS = ("baseline", "no_teacher")
+# Share of phishing found at these false-positive rates; validation sets the thresholds.
+OPERATING_POINTS = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
 Verdict = Literal["better", "non_inferior", "worse_margin_open", "inferior", "undecided"]
 # A field that JSON leaves out where it is its default.
 OPTIONAL = {"optional": True}
@@ -90,7 +92,7 @@ class OperatingPoint(Estimate):
 
     threshold: float
     validation_fpr: float
-    test_fpr: float
+    test_fpr: Estimate
 
 
 @dataclass(frozen=True)
@@ -276,8 +278,30 @@ class ExtraFacts(Strict):
 
 
 @dataclass(frozen=True)
+class Transfer(Strict):
+    """What a threshold that validation set does elsewhere: `fpr` of the safe rows of a further test
+    set are called phishing, `test_fpr` of the test split's.
+
+    `wanted` is the rate that validation was asked for, None where it was asked for none. `exceeds`
+    says that `fpr` is shown to lie above `wanted` or, without it, above `test_fpr`.
+    """
+
+    wanted: float | None
+    test_fpr: Estimate
+    fpr: Estimate
+    exceeds: bool
+
+
+@dataclass(frozen=True)
 class ExtraResult(ExtraFacts, OtherRows):
-    """metrics/evidence/extra.json holds one for each further test set, by name."""
+    """metrics/evidence/extra.json holds one for each further test set, by name.
+
+    `margin` is the loss of f1 that counts as small enough there; `thresholds` are by model and by
+    the threshold's name, where `decision` is the model's own.
+    """
+
+    margin: float
+    thresholds: Mapping[str, Mapping[str, Transfer]]
 
 
 @dataclass(frozen=True)

@@ -202,34 +202,33 @@ def rivals(found: Mapping[str, Any]) -> str:
     scores at probability 0.5 and at validation's best cut, each with its change against n-grams.
     """
     rows = [
-        [
-            data,
-            each["name"],
-            rival_form(each["settings"]),
-            f"{each['bytes'] / 1e6:.2f}",
-            *rival_cells(each),
-        ]
+        [data, each["name"], *rival_form(each), *rival_scores(each)]
         for data, results in found.items()
         for each in results["models"]
     ]
+    shape = ["form", "MB at most", "MB"]
     even = ["validation F1", "F1", "against n-grams", "accuracy", "roc_auc"]
     at_cut = ["F1 at best cut", "against n-grams", "accuracy"]
-    return markdown_table(["data", "model", "form", "MB", *even, *at_cut], rows)
+    return markdown_table(["data", "model", *shape, *even, *at_cut], rows)
 
 
-def rival_form(settings: Mapping[str, Any]) -> str:
-    """Return how a rival looks inside, nothing of the full baseline."""
-    if not settings:
-        return ""
+def rival_form(model: Mapping[str, Any]) -> list[str]:
+    """Return how a rival looks inside, its budget and its MB; of the full baseline the last."""
+    size = f"{model['bytes'] / 1e6:.2f}"
+    if model["budget"] is None:
+        return ["", "", size]
+    settings = model["settings"]
     buckets = f"{settings['buckets']:,} buckets, {settings['stored_as']}"
     if "dimension" in settings:
         shape = "1 number each" if settings["multiplied"] else f"{settings['dimension']} wide"
-        return f"{buckets}, {shape}"
-    low, high = settings["ngram_range"]
-    return f"{low} to {high}, {buckets}"
+        told = f"{buckets}, {shape}"
+    else:
+        low, high = settings["ngram_range"]
+        told = f"{low} to {high}, {buckets}"
+    return [told, f"{model['budget'] / 1e6:.2f}", size]
 
 
-def rival_cells(model: Mapping[str, Any]) -> list[str]:
+def rival_scores(model: Mapping[str, Any]) -> list[str]:
     """Return a rival's cells behind its bytes; of the baseline no change against itself."""
     cells = {
         key: f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]"

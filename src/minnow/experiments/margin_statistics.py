@@ -11,7 +11,7 @@ from minnow.evaluation import bootstrap, comparison, metrics
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
-from minnow.evaluation.units import Rows, Units, clustered_p, sample_of
+from minnow.evaluation.units import JudgedRows, Units, clustered_p, sample_facts
 from minnow.experiments.kept_margins import KeptRun, KeptSet
 
 SCORES = ("f1", "accuracy", "roc_auc")
@@ -35,7 +35,7 @@ class HeldOut:
     """The test rows of one split seed, and distances from the threshold (rows,) by column."""
 
     split_seed: int
-    rows: Rows
+    rows: JudgedRows
     columns: Mapping[str, Array]
 
     @classmethod
@@ -46,11 +46,13 @@ class HeldOut:
         names = sorted({model.column for run in runs for model in run.models.values()})
         columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
         units = Units.domains(table["domain"].cast(pl.String))
-        return cls(split_seed, Rows(table["label"].to_numpy().astype(np.int64), units), columns)
+        return cls(
+            split_seed, JudgedRows(table["label"].to_numpy().astype(np.int64), units), columns
+        )
 
-    def by_row(self) -> Rows:
+    def by_row(self) -> JudgedRows:
         """Return the same rows, each a unit of its own."""
-        return Rows(self.rows.labels, Units.rows(len(self.rows.labels)))
+        return JudgedRows(self.rows.labels, Units.rows(len(self.rows.labels)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     return found
 
 
-def drawn_scores(part: HeldOut, rows: Rows, plan: Plan) -> dict[str, dict[str, Array]]:
+def drawn_scores(part: HeldOut, rows: JudgedRows, plan: Plan) -> dict[str, dict[str, Array]]:
     """Return the scores of every column in every resample of the rows' units; the same resamples
     for all.
     """
@@ -144,6 +146,6 @@ def rows_report(part: HeldOut) -> dict[str, Any]:
 
     The largest domain has no name here, since only its digest is known.
     """
-    sample = as_json(sample_of(part.rows))
+    sample = as_json(sample_facts(part.rows))
     del sample["domains"]["largest"]
     return {"split_seed": part.split_seed, **sample}

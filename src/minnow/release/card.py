@@ -33,6 +33,7 @@ from minnow.release.card_tables import (
     COLUMNS,
     FINAL,
     MODEL_NAMES,
+    broken_lines,
     extra_table,
     hurt_table,
     rare_table,
@@ -52,7 +53,7 @@ from minnow.report.formatting import (
     sample_words,
     signed,
 )
-from minnow.report.markdown import estimate, markdown_table
+from minnow.report.markdown import code, estimate, markdown_table
 from minnow.serve.settings import FILE, Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -206,7 +207,7 @@ def metric_figures(results: Results) -> Figures:
         "sample": sample_words(intervals.rows),
         "worth": count(models[FINAL].effective_rows),
         "reasons": reasons(models),
-        "verdict": verdicts.sentence(hops),
+        "verdict": verdicts.sentence(hops, results.evidence.extra, code),
         "from_teacher": hop_words(hops, BEFORE),
         "from_baseline": hop_words(hops, BASELINE),
         "at_low_rates": loss_at_low_rates(models, hops),
@@ -250,7 +251,7 @@ def loss_at_low_rates(models: Mapping[str, Estimates], hops: Hops) -> str:
     assert isinstance(new, OperatingPoint), "there is a change"
     assert isinstance(old, OperatingPoint), "there is a change"
     now, then = (
-        f"{percent(point.value)} (at {percent(point.test_fpr)} false positives)"
+        f"{percent(point.value)} (at {percent(point.test_fpr.value)} false positives)"
         for point in (new, old)
     )
     return (
@@ -291,6 +292,7 @@ def limit_figures(evidence: Evidence) -> Figures:
         "chance": verdicts.chance_of_slices(len(slices.watched)),
         "weak": weak_table(slices),
         "elsewhere": extra_table(evidence.extra),
+        "broken": broken_lines(evidence.extra),
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from minnow.evaluation.records import WHOLE_WAY, Estimates, ExtraResult, Headline
 from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import BASELINE
+from minnow.report import elsewhere
 from minnow.report.formatting import NONE, count, megabytes, number, percent, signed
 from minnow.report.markdown import code, estimate, markdown_table
 
@@ -54,6 +55,18 @@ def extra_table(extra: Mapping[str, ExtraResult]) -> str:
         scores = [estimate(models[model].f1) if model in models else NONE for model in COLUMNS]
         rows.append([code(name), count(result.rows), *scores])
     return markdown_table(["F1 on", "rows", *MODEL_NAMES], rows) if rows else ""
+
+
+def broken_lines(extra: Mapping[str, ExtraResult]) -> str:
+    """Return a list of the quantized student's thresholds that are shown not to carry over, nothing
+    where there is none.
+    """
+    who = f"the {FINAL} student"
+    return "\n".join(
+        f"- {code(name)}: {line}"
+        for name, result in sorted(extra.items())
+        for line in elsewhere.broken_thresholds(result, FINAL, who)
+    )
 
 
 def rare_table(models: Mapping[str, Estimates]) -> str:

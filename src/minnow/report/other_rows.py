@@ -4,15 +4,24 @@ and controls. Pure; the template escapes all of it.
 
 from typing import Any
 
-from minnow.evaluation.records import AgainstPipeline, ControlResult, ExtraResult, OtherRows
+from minnow.evaluation.records import (
+    OPERATING_POINTS,
+    AgainstPipeline,
+    ControlResult,
+    ExtraResult,
+    OtherRows,
+)
 from minnow.layout import JUDGED
+from minnow.report import elsewhere
 from minnow.report.formatting import (
+    NONE,
     capital,
     count,
     flattened,
     models_in_order,
     percent,
     sample_words,
+    short,
     signed,
     words,
 )
@@ -31,8 +40,10 @@ CONTROLS = {
 }
 
 
-def extra_section(name: str, result: ExtraResult, margin: float) -> dict[str, Any]:
-    """Return a further test set: what it holds, its models and its hops."""
+def extra_section(name: str, result: ExtraResult) -> dict[str, Any]:
+    """Return a further test set: what it holds, its models, its hops, and which thresholds do not
+    carry over to it.
+    """
     facts = [
         f"{count(result.rows_read)} rows read",
         f"{count(result.kept.safe)} safe and {count(result.kept.phishing)} phishing kept",
@@ -40,7 +51,33 @@ def extra_section(name: str, result: ExtraResult, margin: float) -> dict[str, An
         *(f"{count(rows)} dropped: {words(why)}" for why, rows in result.dropped.items() if rows),
         f"{percent(result.leak)} of the rows have a domain that training has too",
     ]
-    return {"name": plain(name), "facts": facts, **comparison_table(result, margin)}
+    table = comparison_table(result, result.margin)
+    table["metrics"] += transfer_rows(result)
+    return {
+        "name": plain(name),
+        "facts": facts,
+        "margin": short(result.margin),
+        "broken": [
+            line
+            for model in models_in_order(result.models)
+            for line in elsewhere.broken_thresholds(result, model, subject(model))
+        ],
+        **table,
+    }
+
+
+def transfer_rows(result: ExtraResult) -> list[dict[str, Any]]:
+    """Return a row for each threshold for a low false-positive rate: what came of it here."""
+    models = models_in_order(result.models)
+    rows = []
+    for key, fpr in OPERATING_POINTS.items():
+        found = [result.thresholds.get(model, {}).get(key) for model in models]
+        cells = [
+            estimate_cell(each.fpr) if each else {"value": NONE, "below": []} for each in found
+        ]
+        name = f"Safe URLs above the threshold for {100 * fpr:g} %"
+        rows += [{"name": name, "note": "", "cells": cells}] if any(found) else []
+    return rows
 
 
 def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def content(findings: Findings) -> dict[str, Any]:
     return {
         "preset": plain(findings.preset),
         "synthetic": findings.data.source == "synthetic",
-        "verdict": verdicts.sentence(hops),
+        "verdict": verdicts.sentence(hops, evidence.extra),
         "tiles": sections.tiles(quantized, estimated["quantized"].f1, hops.hops),
         "judged": models_in_order(estimated),
         "intervals": intervals,
@@ -108,8 +108,7 @@ def content(findings: Findings) -> dict[str, Any]:
         "slice_hops": [formatting.arrow(*hop) for hop in HOPS],
         "sensitivity": sections.sensitivity_table(findings.sensitivity, findings.formats),
         "extra": [
-            other_rows.extra_section(name, evidence.extra[name], margin)
-            for name in sorted(evidence.extra)
+            other_rows.extra_section(name, evidence.extra[name]) for name in sorted(evidence.extra)
         ],
         "controls": [
             other_rows.control_section(name, evidence.controls[name], margin)

@@ -124,7 +124,7 @@ def estimate_cell(metric: Measured) -> dict[str, Any]:
     if isinstance(metric, CalibrationError):
         below += [f"{number(metric.measured, 3)} with", f"{number(metric.null, 3)} alone"]
     if isinstance(metric, OperatingPoint):
-        below.append(f"at {percent(metric.test_fpr, 2)}")
+        below.append(f"at {percent(metric.test_fpr.value, 2)}")
     return {"value": number(metric.value, 3), "below": below}
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from minnow.evaluation.records import RIVALS, WHOLE_WAY, Hop, Hops, between
+from minnow.evaluation.records import RIVALS, WHOLE_WAY, ExtraResult, Hop, Hops, between
 from minnow.evaluation.slice_records import BEYOND_CHANCE
 from minnow.layout import BASELINE
+from minnow.report import elsewhere
 from minnow.report.formatting import capital, count, harmless_domain, number, short
+from minnow.text.display import plain
 
 # How a sentence speaks of the models.
 SUBJECTS = {
@@ -42,9 +44,9 @@ def against_rival(hop: Hop) -> str:
     return "beats" if hop.verdict == "better" else "open"
 
 
-def sentence(report: Hops) -> str:
-    """Return the whole verdict in one sentence; it begins with the baseline where that is not
-    beaten.
+def sentence(report: Hops, extra: Mapping[str, ExtraResult], spell: elsewhere.Spell = plain) -> str:
+    """Return the whole verdict in one sentence, with what the worst further test set says; it
+    begins with the baseline where that is not beaten. `spell` spells the set's name.
     """
     standing = {
         after: against_rival(hop)
@@ -52,9 +54,13 @@ def sentence(report: Hops) -> str:
         if (hop := between(report.hops, BASELINE, after)) is not None
     }
     whole_way = between(report.hops, *WHOLE_WAY)
-    clauses = [cost(whole_way, report.margin, report.rows), baseline_clause(standing)]
+    clauses = [
+        cost(whole_way, report.margin, report.rows),
+        elsewhere.clause(extra, spell),
+        baseline_clause(standing),
+    ]
     if set(standing.values()) - {"beats"}:
-        clauses.reverse()
+        clauses.insert(0, clauses.pop())
     return capital("; ".join(clause for clause in clauses if clause)) + "."
 
 

@@ -59,7 +59,9 @@ def main(root: Path) -> None:
         ),
         slices=by_slice,
         sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},
-        extra=other_sets.on_extra_sets(judging, outcomes),
+        extra=other_sets.on_extra_sets(
+            judging.with_margin(settings.extra_margin), outcomes, assessment
+        ),
         controls=other_sets.on_controls(judging, params.controls.root, outcomes, assessment),
     )
     results.write_evidence(layout, found)
