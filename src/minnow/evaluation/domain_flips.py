@@ -1,5 +1,6 @@
 """Which domains a hop's flips stand in, and whether one of them decides what is said of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,21 +52,24 @@ def most_net(guesses: Guesses, net: Array) -> list[int]:
     return [int(unit) for unit in order if abs(net[unit]) >= LEAST_NET]
 
 
-def decisive(guesses: Guesses, margin: float) -> Decisive | None:
+def decisive(guesses: Guesses, margin: float, told: Collection[Verdict] = ()) -> Decisive | None:
     """Return the domain that decides: it holds more than half of all net flips, where these are
     FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
+
+    Verdicts here are the standard error's: one that is `told` of the hop already is no other.
     """
     worse, better = by_domain(guesses)
     net = better - worse
     said = verdict_of(*influence(guesses), margin)
     for unit in most_net(guesses, net):
         other = verdict_of(*influence(guesses, without=unit), margin)
-        if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
+        changed = other != said and other not in told
+        if changed or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(
                 guesses.rows.units.name(unit),
                 int(worse[unit]),
                 int(better[unit]),
-                other if other != said else None,
+                other if changed else None,
             )
     return None
 
