@@ -31,6 +31,7 @@ from minnow.evaluation.records import (
     Estimate,
     Hop,
     Hops,
+    Intervals,
     SampleFacts,
 )
 from minnow.evaluation.results import DataReport, Sensitivity, as_json, write_evidence
@@ -281,6 +282,15 @@ def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
     assert facts["Verdict"] == "p = 0.0010, corrected 0.0040"
 
 
+def test_verdicts_on_a_rival_are_in_words_for_a_rival() -> None:
+    one = Decisive("evil.example", 24, 0, "undecided")
+    found = replace(hop("baseline", "quantized", *LARGE), verdict="undecided", decisive=one, p=0.02)
+    assert "By its interval alone it would be “worse”" in verdicts.meaning(found, 0.005, 450)
+    assert verdicts.one_domain(found).endswith(
+        "without it the verdict would be “not shown better”."
+    )
+
+
 @pytest.mark.parametrize("name", ["*a*.b", "[x](http://a.b)", "<b>.a", "`a`.b", "|.a"])
 def test_a_domain_is_no_markup(name: str) -> None:
     assert not set("*()<>`|/") & set(formatting.harmless_domain(name))
@@ -310,6 +320,10 @@ def test_what_phishing_is_found_where_it_is_rare() -> None:
     ]
     assert rows[0]["cells"][0] == {"value": "0.160", "below": ["0.159–0.161"]}
     assert rows[2]["cells"][0] == {"value": "81,438", "below": ["73,500–89,376"]}
+    unknown = made_up.intervals()
+    unknown["models"]["teacher"]["fpr"] |= {"low": 0.0, "high": 1.0}
+    cell = probabilities.prevalence_table(record(Intervals, unknown).models)[2]["cells"][1]
+    assert cell["below"] == ["no interval"]
     asked = "Where phishing is rare"
     assert asked in rendered().text
     none = made_up.intervals()
@@ -803,4 +817,8 @@ def test_a_control_on_another_split_is_set_against_the_pipeline() -> None:
     )
     assert other_rows.against_pipeline("student", AgainstPipeline(open_, open_)).endswith(
         "; the interval holds zero."
+    )
+    none = Difference(0.02, -1.0, 1.0)
+    assert other_rows.against_pipeline("student", AgainstPipeline(none, none)).endswith(
+        "own split (no interval, two independent samples)."
     )
