@@ -3,14 +3,16 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from helpers.study import kept_set
+from minnow.evaluation.units import Units
 from minnow.experiments import seed_statistics, study_tables
-from minnow.experiments.kept_margins import KeptSet, RunSeeds
-from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores
+from minnow.experiments.kept_margins import KeptSet, RunSeeds, domain_digest
+from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores, domain_names
 from minnow.experiments.seed_statistics import Seeded, spread_parts, study_report
 from minnow.layout import JUDGED
 
@@ -38,6 +40,11 @@ def test_scores_are_those_of_scikit_learn(kept: KeptSet, report: dict[str, Any])
             accuracy_score(labels, margins > 0), abs=1e-4
         )
         assert found["roc_auc"]["value"] == pytest.approx(roc_auc_score(labels, margins), abs=1e-4)
+
+
+def test_rows_without_a_domain_are_drawn_one_by_one_as_evaluation_draws_them() -> None:
+    digests = pl.Series([domain_digest(name) for name in ("", "a.b", "", "a.b")], dtype=pl.UInt64)
+    assert Units.domains(domain_names(digests)).count == 3
 
 
 def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:

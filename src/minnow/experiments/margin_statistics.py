@@ -12,7 +12,7 @@ from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
 from minnow.evaluation.units import JudgedRows, Units, clustered_p, sample_facts
-from minnow.experiments.kept_margins import KeptRun, KeptSet
+from minnow.experiments.kept_margins import KeptRun, KeptSet, domain_digest
 
 SCORES = ("f1", "accuracy", "roc_auc")
 # Distances from the threshold are above 0 where the model says phishing.
@@ -45,7 +45,7 @@ class HeldOut:
         runs = [run for run in kept.runs if run.seeds.split == split_seed]
         names = sorted({model.column for run in runs for model in run.models.values()})
         columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
-        units = Units.domains(table["domain"].cast(pl.String))
+        units = Units.domains(domain_names(table["domain"]))
         return cls(
             split_seed, JudgedRows(table["label"].to_numpy().astype(np.int64), units), columns
         )
@@ -53,6 +53,12 @@ class HeldOut:
     def by_row(self) -> JudgedRows:
         """Return the same rows, each a unit of its own."""
         return JudgedRows(self.rows.labels, Units.rows(len(self.rows.labels)))
+
+
+def domain_names(digests: pl.Series) -> pl.Series:
+    """Return digests of domains as names; where there was no domain, as nothing."""
+    nothing = digests == domain_digest("")
+    return digests.cast(pl.String).set(nothing, "")
 
 
 @dataclass(frozen=True)
