@@ -265,6 +265,21 @@ def test_what_the_number_of_verdicts_takes_back_is_said() -> None:
     )
 
 
+def test_what_chose_on_validation_is_named_and_only_that() -> None:
+    found = made_up.findings()
+    scored = {name: replace(each, validation_score=-0.25) for name, each in found.headline.items()}
+    noted = [
+        {row["name"]: (row["note"], row["cells"][0]["value"]) for row in table}
+        for headline in (found.headline, scored)
+        for table in [sections.models_table(found.evidence.intervals.models, headline)]
+    ]
+    chooses = "chooses epochs and settings"
+    assert noted[0]["F1 on validation"][0] == noted[1]["Score on validation"][0] == chooses
+    assert noted[1]["Score on validation"][1] == "−0.250"
+    assert noted[1]["F1 on validation"][0] == ""
+    assert "Score on validation" not in noted[0]
+
+
 def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
     one = Decisive("evil.example", 24, 0, "undecided")
     found = replace(hop("teacher", "student", *SMALL), decisive=one)
