@@ -9,6 +9,8 @@ from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from helpers.study import kept_set
+from minnow.evaluation import evidence
+from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.units import Units
 from minnow.experiments import seed_statistics, study_tables
 from minnow.experiments.kept_margins import KeptSet, RunSeeds, domain_digest
@@ -45,6 +47,26 @@ def test_scores_are_those_of_scikit_learn(kept: KeptSet, report: dict[str, Any])
 def test_rows_without_a_domain_are_drawn_one_by_one_as_evaluation_draws_them() -> None:
     digests = pl.Series([domain_digest(name) for name in ("", "a.b", "", "a.b")], dtype=pl.UInt64)
     assert Units.domains(domain_names(digests)).count == 3
+
+
+def test_a_change_of_f1_is_as_uncertain_as_evaluation_says(
+    kept: KeptSet, report: dict[str, Any]
+) -> None:
+    """The same margins as a test split: where few domains flip, its interval is stretched."""
+    part, run = HeldOut.of(kept, 0), kept.runs[0]
+    margins = {name: part.columns[run.models[name].column] for name in ("student", "quantized")}
+    found = evidence.assess(
+        {name: Outcome(each, each, 0.0) for name, each in margins.items()},
+        validation=part.rows,
+        test=part.rows,
+        hops=(("student", "quantized"),),
+        method=Method(PLAN.margin, PLAN.resamples, PLAN.seed),
+    )
+    change = report["kept_changes"][1]
+    assert (change["before"], change["after"]) == ("student", "quantized")
+    low, high = (change["f1"][f"by_domain_{end}"] for end in ("low", "high"))
+    assert found.sample.no_interval is None
+    assert (low, high) == (found.hops[0].f1.low, found.hops[0].f1.high)
 
 
 def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import get_args
 
-import numpy as np
-
 from minnow.evaluation import comparison, domain_flips
 from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
@@ -102,8 +100,7 @@ def moves_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Array:
     """
     guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
     measured, moves = domain_flips.influence(guesses)
-    moved = after.draws["f1"] - before.draws["f1"]
-    return np.asarray(measured + (moved - measured) * domain_flips.stretch(moves))
+    return domain_flips.stretched(measured, after.draws["f1"] - before.draws["f1"], moves)
 
 
 def change_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Difference:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from minnow.evaluation import bootstrap, comparison, metrics
+from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
@@ -64,12 +64,13 @@ def domain_names(digests: pl.Series) -> pl.Series:
 @dataclass(frozen=True)
 class Scored:
     """Each score of one column on the rows as they are, and when domains or rows are drawn,
-    (resamples,) each.
+    (resamples,) each; `moves` (domains,) are what each domain moves its F1 by.
     """
 
     point: Mapping[str, float]
     by_domain: Draws
     by_row: Draws
+    moves: Array
 
 
 def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
@@ -79,7 +80,8 @@ def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     for name, margins in part.columns.items():
         point = bootstrap.point(margins, part.rows, AT)
         values = {score: float(point[score]) for score in SCORES}
-        found[name] = Scored(values, by_domain[name], by_row[name])
+        _, moves = domain_flips.influence_on_f1(metrics.predicted(margins), part.rows)
+        found[name] = Scored(values, by_domain[name], by_row[name], moves)
     return found
 
 
@@ -142,9 +144,20 @@ def change_of(
 def score_change(before: Scored, after: Scored, score: str) -> dict[str, float]:
     """Return the difference of a score, after − before, with both intervals."""
     by_domain = after.by_domain[score] - before.by_domain[score]
+    if score == "f1":
+        by_domain = drawn_change_of_f1(before, after)
     by_row = after.by_row[score] - before.by_row[score]
     difference = rounded(after.point[score] - before.point[score])
     return {"difference": difference, **both_intervals(by_domain, by_row)}
+
+
+def drawn_change_of_f1(before: Scored, after: Scored) -> Array:
+    """Return after − before of F1 when domains are drawn, (resamples,), as wide as evaluation's
+    interval of a hop.
+    """
+    measured = after.point["f1"] - before.point["f1"]
+    moved = after.by_domain["f1"] - before.by_domain["f1"]
+    return domain_flips.stretched(measured, moved, after.moves - before.moves)
 
 
 def rows_report(part: HeldOut) -> dict[str, Any]:

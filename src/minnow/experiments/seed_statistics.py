@@ -19,6 +19,7 @@ from minnow.experiments.margin_statistics import (
     Scored,
     change_of,
     column_scores,
+    drawn_change_of_f1,
     rows_report,
     score_of,
 )
@@ -135,8 +136,13 @@ def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str,
 
 def change_over_seeds(runs: Sequence[KeptRun], hop: tuple[str, str], scores: BySplit) -> Seeded:
     """Return a hop's change of F1 in all runs."""
-    before, after = (seeded(runs, model, "f1", scores) for model in hop)
-    return Seeded(after.values - before.values, after.draws - before.draws, before.seeds)
+    before, after = (
+        [scores[run.seeds.split][run.models[model].column] for run in runs] for model in hop
+    )
+    pairs = list(zip(before, after, strict=True))
+    values = np.array([other.point["f1"] - one.point["f1"] for one, other in pairs])
+    draws = np.stack([drawn_change_of_f1(one, other) for one, other in pairs])
+    return Seeded(values, draws, [run.seeds for run in runs])
 
 
 def counts_of(runs: Sequence[KeptRun]) -> dict[str, Any]:
