@@ -1,5 +1,6 @@
 """Statistics of kept margins: against scikit-learn, laws of both ways to draw, claims, tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,16 @@ def test_one_teacher_shows_nothing_however_many_students(splits: int) -> None:
     assert {each["shown"] for each in report["study_hops"]} == {"one_teacher"}
     assert {each["f1"]["holds"] for each in report["study_hops"]} == {"students"}
     assert "no claim: one teacher" in study_tables.study_hops(report["study_hops"])
+
+
+def test_a_hop_in_which_nothing_flips_shows_nothing_of_so_few_rows(kept: KeptSet) -> None:
+    """As evaluation says of one run: a loss may have stayed out of sight."""
+    runs = tuple(
+        replace(run, models={**run.models, "quantized": run.models["student"]}) for run in kept.runs
+    )
+    hop = study_report(KeptSet(kept.rows, runs), PLAN)["study_hops"][1]
+    assert (hop["before"], hop["after"], hop["f1"]["low"]) == ("student", "quantized", 0.0)
+    assert hop["shown"] == hop["alone"] == "undecided"
 
 
 def test_few_domains_show_nothing(kept: KeptSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,16 @@ def change_of(
     }
 
 
+def hidden_loss_of(
+    run: KeptRun, hop: tuple[str, str], part: HeldOut, scores: Mapping[str, Scored]
+) -> float:
+    """Return the loss of F1 that chance may have kept out of sight in a hop of one run."""
+    before, after = (run.models[model].column for model in hop)
+    guesses = [metrics.predicted(part.columns[column]) for column in (before, after)]
+    net = comparison.net_flips(guesses[0], guesses[1], part.rows.labels, part.rows.units)
+    return comparison.hidden_loss(net, part.rows, scores[before].point["f1"])
+
+
 def score_change(before: Scored, after: Scored, score: str) -> dict[str, float]:
     """Return the difference of a score, after − before, with both intervals."""
     by_domain = after.by_domain[score] - before.by_domain[score]
