@@ -159,6 +159,11 @@ def test_domains_of_the_past_are_removed_and_counted() -> None:
     assert sum(map(len, domains)) == len(set().union(*domains))
 
 
+def test_the_past_knows_no_row_without_a_domain() -> None:
+    rows = pl.DataFrame({"split": ["train", "test", "train", "test"], "domain": ["", "", "a", "a"]})
+    assert times.known_before(rows).to_list() == [False, False, False, True]
+
+
 def test_marked_domains_of_the_past_are_kept_and_counted() -> None:
     found = by_time(seen(*HUNDRED, *OLD), past_domains="mark")
     assert sum(table.height for table in found.splits.values()) == 103

@@ -56,6 +56,16 @@ def test_a_domain_without_which_the_verdict_is_another_decides() -> None:
     assert found == Decisive("bad.org", 25, 0, "better")
 
 
+def test_a_verdict_that_is_told_of_the_hop_already_is_no_other() -> None:
+    """As where the correction has taken back what the interval alone says."""
+    many = {f"d{number}": (0, 1) for number in range(30)}
+    found = flipping({"bad.org": (25, 0), **many})
+    assert domain_flips.decisive(found, 0.005, ("better", "undecided")) is None
+    holds_most = flipping({"bad.org": (60, 0), **many})
+    decided = domain_flips.decisive(holds_most, 0.005, ("better", "undecided", "inferior"))
+    assert decided == Decisive("bad.org", 60, 0, None)
+
+
 def test_many_domains_that_flip_alike_decide_together() -> None:
     many = {f"d{number}": (3, 0) for number in range(20)}
     assert domain_flips.decisive(flipping(many), 0.005) is None

@@ -1,6 +1,7 @@
 """Models judged together: shapes, pairing, and what may be said."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
@@ -309,6 +310,25 @@ def test_where_few_domains_hold_the_rows_there_is_no_interval_and_no_verdict() -
         assert (metric.low, metric.high) == (0.0, 1.0)
     assert (hop.f1.low, hop.f1.high, hop.verdict) == (-1.0, 1.0, "undecided")
     assert (hop.p, hop.adjusted_p, hop.clustered_p, hop.rows_needed) == (1.0, 1.0, 1.0, None)
+
+
+def test_where_there_is_no_verdict_none_would_be_another_without_a_domain() -> None:
+    """Half of the rows, and all flips, are one domain's: without it, nothing is lost."""
+    names = ["big.org"] * 400 + [f"d{number}.org" for number in range(400)]
+    test = JudgedRows(TEST, Units.domains(pl.Series(names)))
+    margins = np.where(np.arange(800) < 60, -TEACHER.test, TEACHER.test)
+    models = {"teacher": TEACHER, "student": Outcome(TEACHER.validation, margins, 0.0)}
+    found = evidence.assess(
+        models,
+        validation=alone(VALIDATION),
+        test=test,
+        hops=(("teacher", "student"),),
+        method=Method(margin=0.005, resamples=1000, seed=0),
+    )
+    (hop,) = found.hops
+    assert found.sample.no_interval is not None
+    assert hop.decisive is not None
+    assert (hop.decisive.domain, hop.decisive.verdict_without) == ("big.org", None)
 
 
 def test_a_rate_set_by_few_domains_of_validation_is_unmeasured() -> None:

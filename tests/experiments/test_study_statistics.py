@@ -1,16 +1,21 @@
 """Statistics of kept margins: against scikit-learn, laws of both ways to draw, claims, tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from helpers.study import kept_set
+from minnow.evaluation import evidence
+from minnow.evaluation.outcomes import Method, Outcome
+from minnow.evaluation.units import Units
 from minnow.experiments import seed_statistics, study_tables
-from minnow.experiments.kept_margins import KeptSet, RunSeeds
-from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores
+from minnow.experiments.kept_margins import KeptSet, RunSeeds, domain_digest
+from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores, domain_names
 from minnow.experiments.seed_statistics import Seeded, spread_parts, study_report
 from minnow.layout import JUDGED
 
@@ -38,6 +43,31 @@ def test_scores_are_those_of_scikit_learn(kept: KeptSet, report: dict[str, Any])
             accuracy_score(labels, margins > 0), abs=1e-4
         )
         assert found["roc_auc"]["value"] == pytest.approx(roc_auc_score(labels, margins), abs=1e-4)
+
+
+def test_rows_without_a_domain_are_drawn_one_by_one_as_evaluation_draws_them() -> None:
+    digests = pl.Series([domain_digest(name) for name in ("", "a.b", "", "a.b")], dtype=pl.UInt64)
+    assert Units.domains(domain_names(digests)).count == 3
+
+
+def test_a_change_of_f1_is_as_uncertain_as_evaluation_says(
+    kept: KeptSet, report: dict[str, Any]
+) -> None:
+    """The same margins as a test split: where few domains flip, its interval is stretched."""
+    part, run = HeldOut.of(kept, 0), kept.runs[0]
+    margins = {name: part.columns[run.models[name].column] for name in ("student", "quantized")}
+    found = evidence.assess(
+        {name: Outcome(each, each, 0.0) for name, each in margins.items()},
+        validation=part.rows,
+        test=part.rows,
+        hops=(("student", "quantized"),),
+        method=Method(PLAN.margin, PLAN.resamples, PLAN.seed),
+    )
+    change = report["kept_changes"][1]
+    assert (change["before"], change["after"]) == ("student", "quantized")
+    low, high = (change["f1"][f"by_domain_{end}"] for end in ("low", "high"))
+    assert found.sample.no_interval is None
+    assert (low, high) == (found.hops[0].f1.low, found.hops[0].f1.high)
 
 
 def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:
@@ -96,6 +126,16 @@ def test_one_teacher_shows_nothing_however_many_students(splits: int) -> None:
     assert {each["shown"] for each in report["study_hops"]} == {"one_teacher"}
     assert {each["f1"]["holds"] for each in report["study_hops"]} == {"students"}
     assert "no claim: one teacher" in study_tables.study_hops(report["study_hops"])
+
+
+def test_a_hop_in_which_nothing_flips_shows_nothing_of_so_few_rows(kept: KeptSet) -> None:
+    """As evaluation says of one run: a loss may have stayed out of sight."""
+    runs = tuple(
+        replace(run, models={**run.models, "quantized": run.models["student"]}) for run in kept.runs
+    )
+    hop = study_report(KeptSet(kept.rows, runs), PLAN)["study_hops"][1]
+    assert (hop["before"], hop["after"], hop["f1"]["low"]) == ("student", "quantized", 0.0)
+    assert hop["shown"] == hop["alone"] == "undecided"
 
 
 def test_few_domains_show_nothing(kept: KeptSet, monkeypatch: pytest.MonkeyPatch) -> None:

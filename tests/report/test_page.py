@@ -31,6 +31,7 @@ from minnow.evaluation.records import (
     Estimate,
     Hop,
     Hops,
+    Intervals,
     SampleFacts,
 )
 from minnow.evaluation.results import DataReport, Sensitivity, as_json, write_evidence
@@ -264,6 +265,21 @@ def test_what_the_number_of_verdicts_takes_back_is_said() -> None:
     )
 
 
+def test_what_chose_on_validation_is_named_and_only_that() -> None:
+    found = made_up.findings()
+    scored = {name: replace(each, validation_score=-0.25) for name, each in found.headline.items()}
+    noted = [
+        {row["name"]: (row["note"], row["cells"][0]["value"]) for row in table}
+        for headline in (found.headline, scored)
+        for table in [sections.models_table(found.evidence.intervals.models, headline)]
+    ]
+    chooses = "chooses epochs and settings"
+    assert noted[0]["F1 on validation"][0] == noted[1]["Score on validation"][0] == chooses
+    assert noted[1]["Score on validation"][1] == "−0.250"
+    assert noted[1]["F1 on validation"][0] == ""
+    assert "Score on validation" not in noted[0]
+
+
 def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
     one = Decisive("evil.example", 24, 0, "undecided")
     found = replace(hop("teacher", "student", *SMALL), decisive=one)
@@ -279,6 +295,15 @@ def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
     assert facts["Most of them"] == "login[.]example[.]com: 9 to wrong, 1 to right"
     assert (facts["By row"], facts["By domain"]) == ("McNemar’s p = 0.4021", "p = 0.5012")
     assert facts["Verdict"] == "p = 0.0010, corrected 0.0040"
+
+
+def test_verdicts_on_a_rival_are_in_words_for_a_rival() -> None:
+    one = Decisive("evil.example", 24, 0, "undecided")
+    found = replace(hop("baseline", "quantized", *LARGE), verdict="undecided", decisive=one, p=0.02)
+    assert "By its interval alone it would be “worse”" in verdicts.meaning(found, 0.005, 450)
+    assert verdicts.one_domain(found).endswith(
+        "without it the verdict would be “not shown better”."
+    )
 
 
 @pytest.mark.parametrize("name", ["*a*.b", "[x](http://a.b)", "<b>.a", "`a`.b", "|.a"])
@@ -310,6 +335,10 @@ def test_what_phishing_is_found_where_it_is_rare() -> None:
     ]
     assert rows[0]["cells"][0] == {"value": "0.160", "below": ["0.159–0.161"]}
     assert rows[2]["cells"][0] == {"value": "81,438", "below": ["73,500–89,376"]}
+    unknown = made_up.intervals()
+    unknown["models"]["teacher"]["fpr"] |= {"low": 0.0, "high": 1.0}
+    cell = probabilities.prevalence_table(record(Intervals, unknown).models)[2]["cells"][1]
+    assert cell["below"] == ["no interval"]
     asked = "Where phishing is rare"
     assert asked in rendered().text
     none = made_up.intervals()
@@ -803,4 +832,8 @@ def test_a_control_on_another_split_is_set_against_the_pipeline() -> None:
     )
     assert other_rows.against_pipeline("student", AgainstPipeline(open_, open_)).endswith(
         "; the interval holds zero."
+    )
+    none = Difference(0.02, -1.0, 1.0)
+    assert other_rows.against_pipeline("student", AgainstPipeline(none, none)).endswith(
+        "own split (no interval, two independent samples)."
     )

@@ -128,7 +128,7 @@ def test_a_larger_plan_holds_every_smaller_one_and_no_seed_twice() -> None:
     assert large[0] == RunSeeds(0, 0, 0)
 
 
-@pytest.mark.parametrize("given", ["0", "101", "", "-1", "three", "²", "9" * 5000])
+@pytest.mark.parametrize("given", ["0", "101", "", "-1", "three", "²", "9" * 5000, "00050000"])
 def test_a_number_of_seeds_that_is_none_is_refused(tmp_path: Path, given: str) -> None:
     with pytest.raises(MinnowError, match=r"TEACHERS is .*; give a number from 1 to 100"):
         study.main(tmp_path, "mine", teachers=given)

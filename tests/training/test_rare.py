@@ -31,6 +31,7 @@ from minnow.core.selection import Score
 from minnow.distill.losses import distillation
 from minnow.errors import MinnowError
 from minnow.training import loop
+from minnow.training.history import Progress, undecided
 from minnow.training.loop import fit
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.params import TrainingParams
@@ -222,6 +223,21 @@ def test_a_score_that_tells_no_epoch_from_another_is_warned_of(
 ) -> None:
     _, said = fitted([Score(0.25, 0.1, 0.25), Score(0.25, 0.1, 0.25)], capsys)
     assert "f1 on validation is the same in every epoch, 0.2500, so epoch 1 is kept" in said
+
+
+def test_the_warning_names_what_kept_the_epoch() -> None:
+    record = {"loss": 1.0, "validation_f1": 0.0}
+    history = [record | {"epoch": at + 1, "score": score} for at, score in enumerate((0.8, 0.9))]
+    said = undecided(Progress(epoch=2, best_epoch=2, history=history), "teacher", "roc_auc")
+    assert said is not None
+    assert "epoch 2 is kept, by roc_auc; set" in said
+
+
+def test_a_perfect_score_is_no_reason_for_a_warning_whatever_f1_is() -> None:
+    record = {"loss": 1.0, "validation_f1": 0.5, "score": 1.0}
+    history = [record | {"epoch": 1}, record | {"epoch": 2}]
+    progress = Progress(epoch=2, best_epoch=1, history=history)
+    assert undecided(progress, "teacher", "average_precision") is None
 
 
 @pytest.mark.parametrize(

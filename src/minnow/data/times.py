@@ -97,9 +97,12 @@ def _nearest(before: pl.Series, wanted: float, first: int, left: int) -> int:
 
 
 def known_before(rows: pl.DataFrame) -> pl.Series:
-    """Return which rows have a domain that an earlier split has, as booleans (rows,)."""
+    """Return which rows have a domain that an earlier split has, as booleans (rows,); a row without
+    a domain has none.
+    """
     order = pl.col("split").replace_strict({name: at for at, name in enumerate(SPLITS)})
-    return rows.select((order > order.min().over("domain")).alias("known")).to_series()
+    known = (order > order.min().over("domain")) & (pl.col("domain") != "")
+    return rows.select(known.alias("known")).to_series()
 
 
 def ranges(tables: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, str]]:

@@ -134,6 +134,21 @@ def unseen_loss(worse: int, *, units: float, rows: int, positives: int, f1: floa
     return float(share.high * rows * (2 - f1) / (2 * positives))
 
 
+def hidden_loss(net: Array, rows: JudgedRows, f1: float) -> float:
+    """Return the loss of F1, from `f1`, that chance may have kept out of sight, of net flips by
+    unit (units,); 0 where FEW_FLIPS units or more have one: then the bootstrap knows.
+    """
+    if np.count_nonzero(net) >= FEW_FLIPS:
+        return 0.0
+    return unseen_loss(
+        int((net < 0).sum()),
+        units=equal_units(rows.units),
+        rows=len(rows.labels),
+        positives=rows.count(1),
+        f1=f1,
+    )
+
+
 def mcnemar(worse: int, better: int) -> float:
     """Return the two-sided exact p of so unequal counts of discordant rows, were either equally
     likely.
@@ -176,18 +191,10 @@ def ruling(
     if not allowed & {"non_inferior", "inferior"}:
         error = float(np.nanstd(resampled))
         needed = rows_needed(after - before, error, margin=margin, rows=count)
-    if "non_inferior" in allowed and np.count_nonzero(net) < FEW_FLIPS:
-        unseen = unseen_loss(
-            int((net < 0).sum()),
-            units=equal_units(rows.units),
-            rows=count,
-            positives=rows.count(1),
-            f1=before,
-        )
-        if unseen > margin:
-            allowed -= {"better", "non_inferior"}
-            p |= {"better": 1.0, "non_inferior": 1.0}
-            needed = one_digit(count * unseen / margin) if margin else None
+    if "non_inferior" in allowed and (unseen := hidden_loss(net, rows, before)) > margin:
+        allowed -= {"better", "non_inferior"}
+        p |= {"better": 1.0, "non_inferior": 1.0}
+        needed = one_digit(count * unseen / margin) if margin else None
     shown: Verdict = "non_inferior" if distance > 0 else "inferior"
     return Ruling(allowed, p, needed, shown if needed else None)
 

@@ -1,5 +1,6 @@
 """Which domains a hop's flips stand in, and whether one of them decides what is said of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,21 +52,24 @@ def most_net(guesses: Guesses, net: Array) -> list[int]:
     return [int(unit) for unit in order if abs(net[unit]) >= LEAST_NET]
 
 
-def decisive(guesses: Guesses, margin: float) -> Decisive | None:
+def decisive(guesses: Guesses, margin: float, told: Collection[Verdict] = ()) -> Decisive | None:
     """Return the domain that decides: it holds more than half of all net flips, where these are
     FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
+
+    Verdicts here are the standard error's: one that is `told` of the hop already is no other.
     """
     worse, better = by_domain(guesses)
     net = better - worse
     said = verdict_of(*influence(guesses), margin)
     for unit in most_net(guesses, net):
         other = verdict_of(*influence(guesses, without=unit), margin)
-        if other != said or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
+        changed = other != said and other not in told
+        if changed or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(
                 guesses.rows.units.name(unit),
                 int(worse[unit]),
                 int(better[unit]),
-                other if other != said else None,
+                other if changed else None,
             )
     return None
 
@@ -77,23 +81,30 @@ def holds_most(net: Array, unit: int) -> bool:
 
 def influence(guesses: Guesses, without: int | None = None) -> tuple[float, Array]:
     """Return the difference of F1, after − before, and what each unit moves it by, (units,); one
-    unit may be left out.
+    unit may be left out. The variance of the difference is the sum of the squares of the latter.
+    """
+    (one, moves), (other, moved) = (
+        influence_on_f1(guess, guesses.rows, without) for guess in (guesses.before, guesses.after)
+    )
+    return other - one, moved - moves
+
+
+def influence_on_f1(
+    guess: Array, rows: JudgedRows, without: int | None = None
+) -> tuple[float, Array]:
+    """Return F1 of predictions (rows,), and what each unit moves it by, (units,); one unit may be
+    left out.
 
     F1 = 2 TP / (P + C), of found, phishing and called rows; a unit moves it by
-    (2 tp − F1 (p + c)) / (P + C) (the delta method), and the variance of the difference is the sum
-    of the squares of what the units move it by.
+    (2 tp − F1 (p + c)) / (P + C) (the delta method).
     """
-    labels, units = guesses.rows.labels, guesses.rows.units
-    kept = np.ones(units.count, dtype=bool)
-    if without is not None:
-        kept[without] = False
-    phishing, scores, moves = units.sums(labels)[kept], [], []
-    for guess in (guesses.before, guesses.after):
-        found, called = units.sums(guess & labels)[kept], units.sums(guess)[kept]
-        size = max(phishing.sum() + called.sum(), 1)
-        scores.append(2 * found.sum() / size)
-        moves.append((2 * found - scores[-1] * (phishing + called)) / size)
-    return float(scores[1] - scores[0]), moves[1] - moves[0]
+    kept = np.arange(rows.units.count) != (-1 if without is None else without)
+    found, phishing, called = (
+        rows.units.sums(each)[kept] for each in (guess & rows.labels, rows.labels, guess)
+    )
+    size = max(phishing.sum() + called.sum(), 1)
+    f1 = float(2 * found.sum() / size)
+    return f1, (2 * found - f1 * (phishing + called)) / size
 
 
 def error_of(moves: Array) -> float:
@@ -116,6 +127,13 @@ def stretch(moves: Array) -> float:
     freedom = max(1.0, float(squares.sum() ** 2 / (squares**2).sum()))
     at = (1 + CONFIDENCE) / 2
     return float(t.ppf(at, freedom) / norm.ppf(at))
+
+
+def stretched(measured: float, resampled: Array, moves: Array) -> Array:
+    """Return resamples (resamples,) of a difference, `measured` of the rows as they are, stretched
+    around it where few units move it; `moves` (units,) are what each moves it by.
+    """
+    return np.asarray(measured + (resampled - measured) * stretch(moves))
 
 
 def verdict_of(change: float, moves: Array, margin: float) -> Verdict:

@@ -1,14 +1,13 @@
 """What changed between two models on the same rows, and what may be said of it."""
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import get_args
 
 from minnow.evaluation import comparison, domain_flips
 from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Resampled, guesses_of
-from minnow.evaluation.records import RIVALS, Difference, Hop
+from minnow.evaluation.records import RIVALS, Difference, Hop, Verdict
 from minnow.evaluation.units import JudgedRows
 
 
@@ -65,9 +64,11 @@ def hop_of(
     after its correction.
     """
     raw, corrected = said
-    uncorrected = comparison.verdict(raw.allowed)
+    uncorrected, verdict = (comparison.verdict(each.allowed) for each in said)
     claim = "non_inferior" if uncorrected == "undecided" else uncorrected
     guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
+    # Without an interval there is no verdict, and none to be another.
+    told = (uncorrected, verdict) if before.known else get_args(Verdict)
     few = "tpr_at_fpr_1pct" in before.fixed and "tpr_at_fpr_1pct" in after.fixed
     return Hop(
         before=before.name,
@@ -82,14 +83,14 @@ def hop_of(
         mcnemar_p=changed.mcnemar_p,
         clustered_p=changed.clustered_p,
         mean_abs_dp=changed.mean_abs_dp,
-        verdict=comparison.verdict(corrected.allowed),
+        verdict=verdict,
         uncorrected=uncorrected,
         p=rounded(raw.p[claim]),
         adjusted_p=rounded(corrected.p[claim]),
         rows_needed=raw.rows_needed,
         more_rows_show=raw.more_rows_show,
         domains=domain_flips.top(guesses),
-        decisive=domain_flips.decisive(guesses, margin),
+        decisive=domain_flips.decisive(guesses, margin, told),
     )
 
 
@@ -99,8 +100,7 @@ def moves_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Array:
     """
     guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
     measured, moves = domain_flips.influence(guesses)
-    moved = after.draws["f1"] - before.draws["f1"]
-    return np.asarray(measured + (moved - measured) * domain_flips.stretch(moves))
+    return domain_flips.stretched(measured, after.draws["f1"] - before.draws["f1"], moves)
 
 
 def change_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Difference:

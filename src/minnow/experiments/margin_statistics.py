@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from minnow.evaluation import bootstrap, comparison, metrics
+from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
 from minnow.evaluation.units import JudgedRows, Units, clustered_p, sample_facts
-from minnow.experiments.kept_margins import KeptRun, KeptSet
+from minnow.experiments.kept_margins import KeptRun, KeptSet, domain_digest
 
 SCORES = ("f1", "accuracy", "roc_auc")
 # Distances from the threshold are above 0 where the model says phishing.
@@ -45,7 +45,7 @@ class HeldOut:
         runs = [run for run in kept.runs if run.seeds.split == split_seed]
         names = sorted({model.column for run in runs for model in run.models.values()})
         columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
-        units = Units.domains(table["domain"].cast(pl.String))
+        units = Units.domains(domain_names(table["domain"]))
         return cls(
             split_seed, JudgedRows(table["label"].to_numpy().astype(np.int64), units), columns
         )
@@ -55,15 +55,22 @@ class HeldOut:
         return JudgedRows(self.rows.labels, Units.rows(len(self.rows.labels)))
 
 
+def domain_names(digests: pl.Series) -> pl.Series:
+    """Return digests of domains as names; where there was no domain, as nothing."""
+    nothing = digests == domain_digest("")
+    return digests.cast(pl.String).set(nothing, "")
+
+
 @dataclass(frozen=True)
 class Scored:
     """Each score of one column on the rows as they are, and when domains or rows are drawn,
-    (resamples,) each.
+    (resamples,) each; `moves` (domains,) are what each domain moves its F1 by.
     """
 
     point: Mapping[str, float]
     by_domain: Draws
     by_row: Draws
+    moves: Array
 
 
 def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
@@ -73,7 +80,8 @@ def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     for name, margins in part.columns.items():
         point = bootstrap.point(margins, part.rows, AT)
         values = {score: float(point[score]) for score in SCORES}
-        found[name] = Scored(values, by_domain[name], by_row[name])
+        _, moves = domain_flips.influence_on_f1(metrics.predicted(margins), part.rows)
+        found[name] = Scored(values, by_domain[name], by_row[name], moves)
     return found
 
 
@@ -133,12 +141,33 @@ def change_of(
     }
 
 
+def hidden_loss_of(
+    run: KeptRun, hop: tuple[str, str], part: HeldOut, scores: Mapping[str, Scored]
+) -> float:
+    """Return the loss of F1 that chance may have kept out of sight in a hop of one run."""
+    before, after = (run.models[model].column for model in hop)
+    guesses = [metrics.predicted(part.columns[column]) for column in (before, after)]
+    net = comparison.net_flips(guesses[0], guesses[1], part.rows.labels, part.rows.units)
+    return comparison.hidden_loss(net, part.rows, scores[before].point["f1"])
+
+
 def score_change(before: Scored, after: Scored, score: str) -> dict[str, float]:
     """Return the difference of a score, after − before, with both intervals."""
     by_domain = after.by_domain[score] - before.by_domain[score]
+    if score == "f1":
+        by_domain = drawn_change_of_f1(before, after)
     by_row = after.by_row[score] - before.by_row[score]
     difference = rounded(after.point[score] - before.point[score])
     return {"difference": difference, **both_intervals(by_domain, by_row)}
+
+
+def drawn_change_of_f1(before: Scored, after: Scored) -> Array:
+    """Return after − before of F1 when domains are drawn, (resamples,), as wide as evaluation's
+    interval of a hop.
+    """
+    measured = after.point["f1"] - before.point["f1"]
+    moved = after.by_domain["f1"] - before.by_domain["f1"]
+    return domain_flips.stretched(measured, moved, after.moves - before.moves)
 
 
 def rows_report(part: HeldOut) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from minnow.experiments.margin_statistics import (
     Scored,
     change_of,
     column_scores,
+    drawn_change_of_f1,
+    hidden_loss_of,
     rows_report,
     score_of,
 )
@@ -51,7 +53,6 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
     """
     parts = {seed: HeldOut.of(kept, seed) for seed in sorted({r.seeds.split for r in kept.runs})}
     scores = {seed: column_scores(part, plan) for seed, part in parts.items()}
-    few = [seed for seed, part in parts.items() if too_few(part.rows)]
     recipes = [list(runs) for _, runs in groupby(kept.runs, key=lambda run: run.recipe)]
     return {
         "plan": {**vars(plan), "confidence": bootstrap.CONFIDENCE},
@@ -67,7 +68,9 @@ def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
         ],
         "study_test": [rows_report(part) for part in parts.values()],
         "study_models": [one for runs in recipes for one in models_over_seeds(runs, scores, plan)],
-        "study_hops": [one for runs in recipes for one in hops_over_seeds(runs, scores, plan, few)],
+        "study_hops": [
+            one for runs in recipes for one in hops_over_seeds(runs, parts, scores, plan)
+        ],
         "study_parts": [one for runs in recipes for one in parts_over_seeds(runs, scores)],
     }
 
@@ -85,13 +88,15 @@ def models_over_seeds(runs: Sequence[KeptRun], scores: BySplit, plan: Plan) -> l
 
 
 def hops_over_seeds(
-    runs: Sequence[KeptRun], scores: BySplit, plan: Plan, few: Collection[int]
+    runs: Sequence[KeptRun], parts: Mapping[int, HeldOut], scores: BySplit, plan: Plan
 ) -> list[dict[str, Any]]:
     """Return the mean change of F1 of each hop of one recipe, and what it shows: corrected for the
-    number of hops, and `alone`. `few` are the split seeds with too few domains for an interval.
+    number of hops, and `alone`. `parts` are the test rows by split seed.
     """
+    few = [seed for seed, part in parts.items() if too_few(part.rows)]
     changes = [change_over_seeds(runs, hop, scores) for hop in ALL_HOPS]
-    alone = [ruling_of(change, plan) for change in changes]
+    hidden = [least_hidden(runs, hop, parts, scores) for hop in ALL_HOPS]
+    alone = [ruling_of(*each, plan) for each in zip(changes, hidden, strict=True)]
     told = []
     for hop, change, one, both in zip(ALL_HOPS, changes, alone, corrected(alone), strict=True):
         mean = mean_of(change, plan)
@@ -105,11 +110,26 @@ def hops_over_seeds(
     return told
 
 
-def ruling_of(change: Seeded, plan: Plan) -> Ruling:
-    """Return what may be claimed of a change of F1 over seeds and domains, each with its p."""
+def least_hidden(
+    runs: Sequence[KeptRun], hop: tuple[str, str], parts: Mapping[int, HeldOut], scores: BySplit
+) -> float:
+    """Return the loss of F1 that chance may have kept out of sight, by the run that sees most."""
+    return min(
+        hidden_loss_of(run, hop, parts[run.seeds.split], scores[run.seeds.split]) for run in runs
+    )
+
+
+def ruling_of(change: Seeded, hidden: float, plan: Plan) -> Ruling:
+    """Return what may be claimed of a change of F1 over seeds and domains, each with its p; nothing
+    good where a loss that is `hidden` may pass the margin.
+    """
     draws = seeded_mean(change.draws, change.seeds, seed=plan.seed).draws
     allowed = comparison.claims(*bootstrap.interval(draws), plan.margin)
-    return Ruling(allowed, comparison.claim_ps(draws, plan.margin), None, None)
+    p = comparison.claim_ps(draws, plan.margin)
+    if hidden > plan.margin:
+        allowed -= {"better", "non_inferior"}
+        p |= {"better": 1.0, "non_inferior": 1.0}
+    return Ruling(allowed, p, None, None)
 
 
 def no_claim(change: Seeded, holds: str, few: Collection[int]) -> str:
@@ -135,8 +155,13 @@ def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str,
 
 def change_over_seeds(runs: Sequence[KeptRun], hop: tuple[str, str], scores: BySplit) -> Seeded:
     """Return a hop's change of F1 in all runs."""
-    before, after = (seeded(runs, model, "f1", scores) for model in hop)
-    return Seeded(after.values - before.values, after.draws - before.draws, before.seeds)
+    before, after = (
+        [scores[run.seeds.split][run.models[model].column] for run in runs] for model in hop
+    )
+    pairs = list(zip(before, after, strict=True))
+    values = np.array([other.point["f1"] - one.point["f1"] for one, other in pairs])
+    draws = np.stack([drawn_change_of_f1(one, other) for one, other in pairs])
+    return Seeded(values, draws, [run.seeds for run in runs])
 
 
 def counts_of(runs: Sequence[KeptRun]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from minnow.evaluation.records import WHOLE_WAY, Estimates, ExtraResult, Headlin
 from minnow.evaluation.slice_records import Slices, SliceScore
 from minnow.layout import BASELINE
 from minnow.report import elsewhere
-from minnow.report.formatting import NONE, count, megabytes, number, percent, signed
+from minnow.report.formatting import NONE, bounds, count, megabytes, number, percent, signed
 from minnow.report.markdown import code, estimate, markdown_table
 
 BEFORE, FINAL = WHOLE_WAY
@@ -78,7 +78,7 @@ def rare_table(models: Mapping[str, Estimates]) -> str:
         [
             f"{100 * each.prevalence:g} %",
             *(number(models[model].at_prevalence[place].precision.value, 3) for model in COLUMNS),
-            f"{number(each.precision.low, 3)} to {number(each.precision.high, 3)}",
+            bounds(each.precision, 3),
             number(each.f1.value, 3),
             count(each.alarms_per_million.value),
         ]

@@ -18,6 +18,7 @@ from minnow.report.formatting import (
     capital,
     count,
     flattened,
+    interval_text,
     models_in_order,
     percent,
     sample_words,
@@ -119,8 +120,9 @@ def against_pipeline(model: str, moved: AgainstPipeline) -> str:
     rows.
     """
     f1 = moved.f1
-    sure = "" if f1.low > 0 or f1.high < 0 else "; the interval holds zero"
+    holds = f1.low <= 0 <= f1.high and (f1.low, f1.high) != (-1, 1)
+    sure = "; the interval holds zero" if holds else ""
     return (
         f"{capital(subject(model))}: {signed(f1.difference)} of F1 against this pipeline’s own"
-        f" split ({signed(f1.low)} to {signed(f1.high)}, two independent samples){sure}."
+        f" split ({interval_text(f1)}, two independent samples){sure}."
     )

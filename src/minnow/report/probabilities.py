@@ -7,7 +7,14 @@ from typing import Any
 
 from minnow.evaluation.calibration_records import Calibration, Calibrations
 from minnow.evaluation.records import Estimate, Estimates
-from minnow.report.formatting import models_in_order, number, percent, rule_words
+from minnow.report.formatting import (
+    NO_INTERVAL,
+    bounds,
+    models_in_order,
+    number,
+    percent,
+    rule_words,
+)
 
 CALIBRATION: tuple[tuple[str, str, Callable[[Calibration], str]], ...] = (
     ("Temperature", "fitted on validation", lambda model: number(model.temperature, 2)),
@@ -66,11 +73,15 @@ def prevalence_table(estimated: Mapping[str, Estimates]) -> list[dict[str, Any]]
     """
     models = models_in_order(estimated)
     cells = [estimated[model].at_prevalence for model in models]
+    known = [bounds(estimated[model].fpr) != NO_INTERVAL for model in models]
     return [
         {
             "name": f"{name}, {share_text(at_share[0].prevalence)} phishing",
             "note": "",
-            "cells": [rare_cell(getattr(each, key), decimals) for each in at_share],
+            "cells": [
+                rare_cell(getattr(each, key), decimals, known=had)
+                for each, had in zip(at_share, known, strict=True)
+            ],
         }
         for at_share in zip(*cells, strict=True)
         for key, name, decimals in RARE
@@ -89,9 +100,11 @@ def share_text(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def rare_cell(metric: Estimate, decimals: int) -> dict[str, Any]:
-    """Return a figure at a prevalence, and below it its interval."""
+def rare_cell(metric: Estimate, decimals: int, *, known: bool) -> dict[str, Any]:
+    """Return a figure at a prevalence, and below it its interval; that none can be had, where the
+    rates that it follows from have none.
+    """
     value, low, high = (
         f"{figure:,.{decimals}f}" for figure in (metric.value, metric.low, metric.high)
     )
-    return {"value": value, "below": [f"{low}–{high}"]}
+    return {"value": value, "below": [f"{low}–{high}" if known else NO_INTERVAL]}

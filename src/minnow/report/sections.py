@@ -78,18 +78,29 @@ def tiles(final: Headline, f1: Estimate, hops: Sequence[Hop]) -> list[dict[str, 
 
 
 # Of headline figures without interval: name, note, and how it is spelled.
-HEADLINE: tuple[tuple[str, str, Callable[[Headline], str]], ...] = (
+Spelled = tuple[str, str, Callable[[Headline], str]]
+HEADLINE: tuple[Spelled, ...] = (
     ("Precision", "", lambda metrics: number(metrics.precision, 3)),
     ("Recall", "", lambda metrics: number(metrics.recall, 3)),
-    (
-        "F1 on validation",
-        "chooses epochs and settings",
-        lambda metrics: number(metrics.validation_f1, 3),
-    ),
     ("Size", "all that it needs to run", lambda metrics: f"{megabytes(metrics.size_mb)} MB"),
     ("Parameters", "", lambda metrics: count(metrics.parameters)),
     ("Smaller than the teacher", "", lambda metrics: f"{metrics.compression_x:.1f} ×"),
 )
+
+
+def choosing(headline: Mapping[str, Headline]) -> tuple[Spelled, ...]:
+    """Return the rows of F1 on validation, and of what chooses where that is another number."""
+    chooses = "chooses epochs and settings"
+
+    def f1(metrics: Headline) -> str:
+        return number(metrics.validation_f1, 3)
+
+    def score(metrics: Headline) -> str:
+        return number(metrics.validation_score, 3)
+
+    if all(metrics.validation_score is None for metrics in headline.values()):
+        return (("F1 on validation", chooses, f1),)
+    return ("F1 on validation", "", f1), ("Score on validation", chooses, score)
 
 
 def models_table(
@@ -108,7 +119,7 @@ def models_table(
     effective = [{"value": count(estimated[model].effective_rows), "below": []} for model in models]
     note = "independent rows that would know accuracy as well"
     rows.append({"name": "Rows, effectively", "note": note, "cells": effective})
-    for name, note, spell in HEADLINE:
+    for name, note, spell in (*HEADLINE[:2], *choosing(headline), *HEADLINE[2:]):
         cells = [{"value": spell(headline[model]), "below": []} for model in models]
         rows.append({"name": name, "note": note, "cells": cells})
     return rows

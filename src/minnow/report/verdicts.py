@@ -1,8 +1,9 @@
 """Results to plain words: the verdict in one sentence, and what each hop's figures mean."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from minnow.evaluation.records import RIVALS, WHOLE_WAY, ExtraResult, Hop, Hops, between
+from minnow.evaluation.records import RIVALS, WHOLE_WAY, ExtraResult, Hop, Hops, Verdict, between
 from minnow.evaluation.slice_records import BEYOND_CHANCE
 from minnow.layout import BASELINE
 from minnow.report import elsewhere
@@ -112,6 +113,11 @@ def label(hop: Hop) -> tuple[str, str]:
     return AGAINST_RIVAL[against_rival(hop)] if hop.before in RIVALS else WORDS[hop.verdict]
 
 
+def as_word(verdict: Verdict, hop: Hop) -> str:
+    """Return in a word or three what a verdict would be of this hop."""
+    return label(replace(hop, verdict=verdict))[0]
+
+
 def meaning(hop: Hop, margin: float, rows: int) -> str:
     """Return in a few sentences what a hop's figures mean."""
     said = beside_rival(hop) if hop.before in RIVALS else at_margin(hop, margin, rows)
@@ -174,8 +180,8 @@ def by_itself(hop: Hop) -> str:
     if hop.verdict == hop.uncorrected:
         return ""
     return (
-        f"By its interval alone it would be “{WORDS[hop.uncorrected][0]}”; among so many verdicts"
-        f" in one table, that may be chance (p {number(hop.p)}, corrected"
+        f"By its interval alone it would be “{as_word(hop.uncorrected, hop)}”; among so many"
+        f" verdicts in one table, that may be chance (p {number(hop.p)}, corrected"
         f" {number(hop.adjusted_p)})."
     )
 
@@ -186,7 +192,7 @@ def one_domain(hop: Hop) -> str:
     if one is None:
         return ""
     without = (
-        f", and without it the verdict would be “{WORDS[one.verdict_without][0]}”"
+        f", and without it the verdict would be “{as_word(one.verdict_without, hop)}”"
         if one.verdict_without
         else ""
     )

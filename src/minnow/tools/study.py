@@ -73,7 +73,7 @@ def seed_count(what: str, given: str) -> int:
     Raises:
         MinnowError: it is no number from 1 to MOST.
     """
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:4]) <= MOST):
+    if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= MOST):
         raise MinnowError(f"{what} is {shortened(given)!r}; give a number from 1 to {MOST}")
     return int(given)
 

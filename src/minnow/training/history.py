@@ -43,14 +43,15 @@ def undecided(progress: Progress, name: str, by: str) -> str | None:
     `name` is the training's, `by` the number's. A score that is perfect throughout is no reason.
     """
     found = [record["validation_f1"] for record in progress.history]
+    scores = {record["score"] for record in progress.history}
+    chose = "average precision" if len(scores) == 1 else by
     if found and not any(found):
         return (
             f"{name}: F1 on validation is 0 in every epoch, since no phishing passes the threshold;"
-            f" epoch {progress.best_epoch} is kept, by average precision; set"
+            f" epoch {progress.best_epoch} is kept, by {chose}; set"
             " evaluate.threshold.f1 to true or training.class_weight to balanced, or train longer"
         )
-    scores = {record["score"] for record in progress.history}
-    if len(found) > 1 and len(scores) == 1 and min(found) < 1:
+    if len(found) > 1 and len(scores) == 1 and min(found) < 1 and max(scores) < 1:
         return (
             f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
             f" {progress.best_epoch} is kept, by average precision; set select to"
