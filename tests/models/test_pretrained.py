@@ -310,6 +310,13 @@ def test_a_missing_tokenizer_is_not_made_up(tmp_path: Path) -> None:
         pretrained.base_tokenizer(checkpoint(folder), max_length=16)
 
 
+def test_a_tokenizer_for_sentencepiece_alone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spm.model").touch()
+    with pytest.raises(MinnowError) as caught:
+        pretrained.base_tokenizer(checkpoint(saved(body(), None, tmp_path)), max_length=32)
+    assert "has its tokenizer as spm.model alone" in one_line(caught)
+
+
 def test_a_tokenizer_without_padding_is_refused(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
