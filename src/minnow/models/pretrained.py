@@ -46,6 +46,10 @@ from minnow.models.heads import LABELS, name_labels
 ANY_TEXT = "a0%/\u00e9\u0436\u05d0\u4e2d\u0e01\U0001f600\x01"
 # What peft writes. transformers would apply such an adapter without a word.
 ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
+# How a model is run, which changes none of its logits: every base is run alike. With attentions in
+# the output, transformers could not save what was trained.
+RUN_ALIKE = {"output_attentions": False, "output_hidden_states": False}
+RUN_ALIKE |= {"return_dict": True, "chunk_size_feed_forward": 0}
 # What transformers turns into a tokenizer.json with the package sentencepiece alone.
 OF_SENTENCEPIECE = {"spiece.model", "spm.model", "sentencepiece.bpe.model", "sentencepiece.model"}
 
@@ -204,6 +208,7 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
         )
         check_numbers(checkpoint.name, inner)
         _check_config(checkpoint.name, config)
+        config.update(RUN_ALIKE)
         with tempfile.TemporaryDirectory() as folder:
             config.save_pretrained(folder)
     return config
