@@ -362,6 +362,18 @@ def test_a_rotten_cache_is_fetched_anew(standing: Hub, cache: Path, listed: bool
     assert whole(fetched(standing))
 
 
+def test_what_somebody_linked_into_the_cache_is_not_deleted(
+    standing: Hub, cache: Path, tmp_path: Path
+) -> None:
+    fetched(standing)
+    mine, file = tmp_path / "mine", next(cache.rglob("config.json"))
+    mine.write_text("{}  ")
+    file.unlink()
+    file.symlink_to(mine)
+    assert whole(fetched(standing))
+    assert mine.read_text() == "{}  "
+
+
 def test_a_rotten_cache_is_not_believed_offline(
     standing: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -449,6 +461,14 @@ def test_a_pipe_or_a_device_in_the_cache_is_not_opened(
         with pytest.raises(MinnowError, match=r"is a (named pipe|device), not a file") as caught:
             fetched(standing, revision)
         assert str(file.parent) in one_line(caught)
+
+
+def test_no_token_may_be_written_as_the_null_device(
+    standing: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", os.devnull)
+    assert whole(fetched(standing))
 
 
 def test_a_folder_in_place_of_a_listing_is_removed(standing: Hub, cache: Path) -> None:

@@ -15,6 +15,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
+    AutoModelForTokenClassification,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
@@ -103,6 +104,17 @@ def test_half_the_bits_are_enough(tmp_path: Path, dtype: torch.dtype) -> None:
     assert ours.dtype == torch.float32
 
 
+def test_a_head_of_another_task_and_size_is_replaced(tmp_path: Path) -> None:
+    theirs = AutoModelForTokenClassification.from_config(body("bert", num_labels=9).config)
+    ours = pretrained.load_classifier(checkpoint(saved(theirs, None, tmp_path)))
+    head, norm = ours.get_submodule("classifier"), "encoder.layer.1.output.LayerNorm.weight"
+    assert head.weight.shape == (2, theirs.config.hidden_size)
+    assert float(head.weight.detach().std()) > 0
+    assert torch.equal(ours.base_model.state_dict()[norm], theirs.base_model.state_dict()[norm])
+    with pytest.raises(MinnowError, match="no trained classification head"):
+        pretrained.load_classifier(checkpoint(tmp_path), ready_made=True)
+
+
 # --- Others ---------------------------------------------------------------------------------------
 
 
@@ -134,6 +146,16 @@ def test_layers_that_the_config_does_not_count_are_not_cut_off(tmp_path: Path) -
         pretrained.load_classifier(checkpoint(folder))
 
 
+@pytest.mark.parametrize("name", ["bert.embeddings.word_embeddings.weight", "classifier.weight"])
+def test_weights_of_other_sizes_are_named(tmp_path: Path, name: str) -> None:
+    folder = rewritten(
+        saved(classifier(), None, tmp_path), lambda weights: weights | {name: weights[name][:1]}
+    )
+    with pytest.raises(MinnowError) as caught:
+        pretrained.load_classifier(checkpoint(folder))
+    assert f"holds {name} in other sizes than its config.json says" in one_line(caught)
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
 @pytest.mark.parametrize("positions", ["relative_key", "relative_key_query", "alibi", 3])
 def test_positions_that_transformers_no_longer_computes_are_refused(
@@ -148,6 +170,13 @@ def test_positions_that_transformers_no_longer_computes_are_refused(
 @pytest.mark.parametrize("positions", ["absolute", None])
 def test_absolute_positions_are_read(tmp_path: Path, positions: str | None) -> None:
     folder = configured(saved(body(), None, tmp_path), position_embedding_type=positions)
+    pretrained.classifier_config(checkpoint(folder))
+
+
+@pytest.mark.parametrize("positions", ["absolute", "sans_pos"])
+def test_modernberts_of_others_are_read(tmp_path: Path, positions: str) -> None:
+    theirs = saved(body("modernbert"), None, tmp_path)
+    folder = configured(theirs, position_embedding_type=positions)
     pretrained.classifier_config(checkpoint(folder))
 
 

@@ -27,7 +27,7 @@ from helpers.errors import one_line
 from helpers.models import POSITIONS, body, classifier, logits, padded_batch, saved
 from helpers.paths import SRC
 from minnow.errors import MinnowError
-from minnow.models import pairing, pretrained
+from minnow.models import folders, inference, pairing, pretrained
 from minnow.models.heads import classification_layer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -163,7 +163,7 @@ def test_offline_with_a_warmed_cache_in_a_process_of_its_own(
     code = f"""
 from pathlib import Path
 from minnow.core import runtime
-from minnow.models import pairing, pretrained
+from minnow.models import folders, inference, pairing, pretrained
 from minnow.core.params import RuntimeParams
 runtime.start(RuntimeParams(device="cpu", precision="float32", threads=1, kernels="native"))
 found = pretrained.locate("me/model", {COMMIT!r}, Path({str(base_folder)!r}))
@@ -308,6 +308,36 @@ def test_a_missing_tokenizer_is_not_made_up(tmp_path: Path) -> None:
     assert len(AutoTokenizer.from_pretrained(folder)) < 10, "transformers makes one up"
     with pytest.raises(MinnowError, match=r"has no tokenizer \(tokenizer.json, vocab.txt\)"):
         pretrained.base_tokenizer(checkpoint(folder), max_length=16)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"output_attentions": True},
+        {"output_hidden_states": True},
+        {"return_dict": False},
+        {"chunk_size_feed_forward": 8},
+    ],
+)
+def test_however_a_base_wants_to_be_run_it_is_run_and_saved(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, odd: dict[str, Any]
+) -> None:
+    folder = configured(saved(classifier(), tokenizer, tmp_path / "base"), **odd)
+    model = pretrained.load_classifier(checkpoint(folder))
+    inference.check_rows_apart(model, tokenizer, "base")
+    folders.save(model, tokenizer, tmp_path / "saved")
+    batch = padded_batch()
+    with torch.inference_mode():
+        assert torch.equal(
+            folders.load_model(tmp_path / "saved")(**batch).logits, model.eval()(**batch).logits
+        )
+
+
+def test_a_tokenizer_for_sentencepiece_alone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spm.model").touch()
+    with pytest.raises(MinnowError) as caught:
+        pretrained.base_tokenizer(checkpoint(saved(body(), None, tmp_path)), max_length=32)
+    assert "has its tokenizer as spm.model alone" in one_line(caught)
 
 
 def test_a_tokenizer_without_padding_is_refused(

@@ -7,6 +7,7 @@ commit names, also when it comes from the cache.
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -95,7 +96,8 @@ def check_cache(wanted: Wanted) -> None:
     """
     from huggingface_hub import constants
 
-    refuse_devices(Path(constants.HF_TOKEN_PATH))
+    if os.path.realpath(constants.HF_TOKEN_PATH) != os.devnull:  # as who wants no token names it
+        refuse_devices(Path(constants.HF_TOKEN_PATH))
     locks = Path(constants.HF_HUB_CACHE) / ".locks" / storage_of(wanted).name
     for place in (locks, *map(storage_of(wanted).joinpath, PLACES)):
         refuse_devices(place)
@@ -156,13 +158,22 @@ def downloaded(wanted: Wanted, commit: str) -> Path:
             return folder
         for file in unsound:
             tell(f"{file.name} of {wanted} has another digest than its commit names: fetched anew")
-            file.resolve().unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
+            drop(file, storage_of(wanted))
     forget(folder)
     raise MinnowError(
         f"twice the Hub sent a {unsound[0].name} that is not the one of commit {commit}; it was not"
         " kept; look at HF_ENDPOINT and the proxy, or try again later"
     )
+
+
+def drop(file: Path, storage: Path) -> None:
+    """Remove a file of a snapshot, and the blob that it is a link to; what somebody linked to from
+    elsewhere stays.
+    """
+    end = file.resolve()
+    if end.parent == (storage / "blobs").resolve():
+        end.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
 
 
 def remember(folder: Path, revision: str) -> None:

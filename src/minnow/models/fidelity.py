@@ -26,7 +26,8 @@ HEAD = re.compile(
     r"|pred_layer|sop_classifier|classifier|pre_classifier|score|qa_outputs|pooler|\w+_pooler"
     r"|contact_head|logits_proj|sequence_summary)\."
 )
-ABSOLUTE, ROTARY = {"absolute", None}, {"rotary", "rope"}
+# "sans_pos" is what the configs of mmBERT and Ettin say of no table beside rotary positions.
+ABSOLUTE, ROTARY = {"absolute", None}, {"rotary", "rope", "sans_pos"}
 
 
 def check_types(name: str, config: PreTrainedConfig) -> None:
@@ -115,6 +116,26 @@ def check_numbers(name: str, folder: Path) -> None:
                 " quantized weights; take the model that it was made from, in float32, float16 or"
                 " bfloat16"
             )
+
+
+def has_head(config: PreTrainedConfig) -> bool:
+    """Say whether a config is of a sequence classifier with its head."""
+    return any("SequenceClassification" in kind for kind in config.architectures or [])
+
+
+def check_sizes(name: str, model: PreTrainedModel, other_sizes: Iterable[str]) -> None:
+    """Refuse weights that have other sizes than config.json says; only another task's head, which
+    a new one replaces, may have them.
+
+    Raises:
+        MinnowError: names them.
+    """
+    prefix = "" if has_head(model.config) else f"{model.base_model_prefix}."
+    if wrong := sorted(weight for weight in other_sizes if weight.startswith(prefix)):
+        raise MinnowError(
+            f"base model {name!r} holds {listed(map(shortened, wrong), 2)} in other sizes than its"
+            " config.json says: they do not belong together; get both anew"
+        )
 
 
 def check_all_used(

@@ -1,5 +1,6 @@
 """Base models and their tokenizers, from the Hub or a folder."""
 
+import importlib.util
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,9 @@ from minnow.models.fidelity import (
     check_one_part,
     check_own_code,
     check_positions,
+    check_sizes,
     check_types,
+    has_head,
 )
 from minnow.models.heads import LABELS, name_labels
 
@@ -43,6 +46,12 @@ from minnow.models.heads import LABELS, name_labels
 ANY_TEXT = "a0%/\u00e9\u0436\u05d0\u4e2d\u0e01\U0001f600\x01"
 # What peft writes. transformers would apply such an adapter without a word.
 ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
+# How a model is run, which changes none of its logits: every base is run alike. With attentions in
+# the output, transformers could not save what was trained.
+RUN_ALIKE = {"output_attentions": False, "output_hidden_states": False}
+RUN_ALIKE |= {"return_dict": True, "chunk_size_feed_forward": 0}
+# What transformers turns into a tokenizer.json with the package sentencepiece alone.
+OF_SENTENCEPIECE = {"spiece.model", "spm.model", "sentencepiece.bpe.model", "sentencepiece.model"}
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,7 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
     Raises:
         MinnowError: it is missing, damaged, or has neither of these tokens.
     """
+    _check_format(checkpoint)
     with _readable(checkpoint) as inner:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             inner, local_files_only=True, trust_remote_code=False
@@ -159,6 +169,21 @@ def base_tokenizer(checkpoint: Checkpoint, *, max_length: int) -> PreTrainedToke
     return tokenizer
 
 
+def _check_format(checkpoint: Checkpoint) -> None:
+    """Refuse a tokenizer that only a package which is not here can read; transformers would ask for
+    another package.
+    """
+    present = {file.name for file in checkpoint.folder.iterdir()}
+    found = sorted(present & OF_SENTENCEPIECE)
+    others = present & {"tokenizer.json", "vocab.txt", "vocab.json"}
+    if found and not others and not importlib.util.find_spec("sentencepiece"):
+        raise MinnowError(
+            f"base model {checkpoint.name!r} has its tokenizer as {found[0]} alone, which Minnow"
+            " does not read; take a revision with tokenizer.json, or make one with transformers"
+            " and sentencepiece: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+
+
 def _check_tokenizer(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a tokenizer that some text, or saving it, would stop in mid-training."""
     said = f"the tokenizer of base model {checkpoint.name!r} cannot"
@@ -183,6 +208,7 @@ def classifier_config(checkpoint: Checkpoint) -> PreTrainedConfig:
         )
         check_numbers(checkpoint.name, inner)
         _check_config(checkpoint.name, config)
+        config.update(RUN_ALIKE)
         with tempfile.TemporaryDirectory() as folder:
             config.save_pretrained(folder)
     return config
@@ -209,7 +235,7 @@ def _check_config(name: str, config: PreTrainedConfig) -> None:
             " classifier; take a BERT-like encoder"
         )
     check_one_part(name, config)
-    if not any("SequenceClassification" in kind for kind in config.architectures or []):
+    if not has_head(config):
         config.num_labels = len(LABELS)
     elif config.num_labels != len(LABELS):
         raise MinnowError(
@@ -224,7 +250,7 @@ def check_has_head(checkpoint: Checkpoint, config: PreTrainedConfig) -> None:
     Raises:
         MinnowError: it has no head.
     """
-    if not any("SequenceClassification" in kind for kind in config.architectures or []):
+    if not has_head(config):
         raise MinnowError(
             f"base model {checkpoint.name!r} has no trained classification head; fine-tune it with"
             " teacher.method: full or head"
@@ -256,10 +282,13 @@ def load_classifier(
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # of another task's head; others are refused below
             **{"dtype": torch.float32, **options},
         )
     model: PreTrainedModel = loaded[0]
-    missing: list[str] = sorted(loaded[1]["missing_keys"])
+    other_sizes = {weight for weight, *_ in loaded[1]["mismatched_keys"]}
+    check_sizes(name, model, other_sizes)
+    missing: list[str] = sorted({*loaded[1]["missing_keys"]} | other_sizes)
     check_all_used(name, model, loaded[1]["unexpected_keys"], checkpoint.folder)
     prefix = f"{model.base_model_prefix}."
     body = [weight for weight in missing if weight.startswith(prefix) and ".pooler." not in weight]
