@@ -5,6 +5,7 @@ import errno
 import importlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import ROOT
-from helpers.stage import complaint, entry_point
+from helpers.stage import complaint, entry_point, in_process_of_its_own, new_project
 from minnow import endings
 from minnow.core.plain_yaml import read_yaml
 from minnow.errors import LONGEST, MemoryShortage, MinnowError, cut_off
@@ -261,12 +262,12 @@ def test_a_bug_is_none_of_these() -> None:
         *[("PYTHONWARNINGS", "error"), ("PYTHONWARNINGS", "error::DeprecationWarning")],
     ],
 )
-def test_what_the_environment_tells_a_library_gets_one_line(name: str, value: str) -> None:
-    command = [sys.executable, str(ROOT / "src" / "stage.py"), "teacher"]
-    done = subprocess.run(
-        command, env={**os.environ, name: value}, capture_output=True, text=True, timeout=60
-    )
-    line = complaint("teacher", done.returncode, done.stderr)
+def test_what_the_environment_tells_a_library_gets_one_line(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    code, stderr = in_process_of_its_own(new_project(tmp_path), "teacher", **{name: value})
+    line = complaint("teacher", code, stderr)
     assert name in line or "`dvc repro` makes it" in line
 
 

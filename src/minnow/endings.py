@@ -160,6 +160,8 @@ def is_of_library(file: str) -> bool:
 
 def suspects(said: str) -> list[str]:
     """Return the environment variables that an error speaks of, or else all that libraries read."""
+    if "error" in os.environ.get("PYTHONWARNINGS", ""):
+        return ["PYTHONWARNINGS"]
     read = {name: value for name, value in os.environ.items() if name.startswith(READ)}
     named = [
         name for name, value in read.items() if name in said or (len(value) > 3 and value in said)

@@ -122,6 +122,14 @@ def complaint(stage: str, code: int, stderr: str) -> str:
     return lines[0].removeprefix(f"minnow {stage}: ")
 
 
+def warned(stderr: str) -> list[str]:
+    """Return the warnings that a stage printed, but for what a training of a few rows gets: it
+    finds no phishing.
+    """
+    lines = [line for line in stderr.splitlines() if line.startswith("minnow: warning: ")]
+    return [line for line in lines if "F1 on validation is 0 in every epoch" not in line]
+
+
 def refused(
     root: Path, run: Callable[[Path, str], tuple[int, str]], command: str, *words: str
 ) -> str:

@@ -16,6 +16,7 @@ from helpers.models import classifier
 from helpers.training import BFLOAT16, CPU, FLOAT32, encoded, task, tiny_model
 from minnow import progress
 from minnow.core.files import MANIFEST
+from minnow.core.selection import Selection
 from minnow.core.tables import read_logits, write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import inputs, metrics
@@ -207,7 +208,7 @@ def test_metrics_come_from_stored_logits_alone(
     )
     for file in layout.model("student").glob("*.safetensors"):
         file.unlink()
-    result = inputs.headline_of(layout, "student", None)
+    result = inputs.headline_of(layout, "student", Selection())
     guesses = metrics.predicted(metrics.margins_of(inputs.logits(layout, "student", "test")))
     assert result.accuracy == (guesses == TABLE["label"].to_numpy()).mean()
     assert result.validation_f1 == result.f1, "the same rows in another order"

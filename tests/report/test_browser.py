@@ -19,7 +19,7 @@ from helpers import results as made_up
 from helpers.browser import Seen, chromium, framed, measured, see
 from helpers.paths import ROOT
 from minnow.errors import MinnowError
-from minnow.evaluation.records import Hops
+from minnow.evaluation.records import ExtraResult, Hops
 from minnow.layout import Layout
 from minnow.report import page, verdicts
 from minnow.tools import plots_template
@@ -280,7 +280,8 @@ def test_the_report_prints(report: Path, tmp_path: Path) -> None:
         bytes.fromhex(wide.decode()).decode("utf-16-be") if wide else flat.decode()
         for wide, flat in titles
     ]
-    verdict = verdicts.sentence(made_up.record(Hops, made_up.hops()), {})
+    extra = {"n" * 200: made_up.record(ExtraResult, made_up.extra()["next_year"])}
+    verdict = verdicts.sentence(made_up.record(Hops, made_up.hops()), extra)
     assert verdict.replace(" ", "") in [heading.replace(" ", "") for heading in headings]
     assert {"The models", "What each hop cost", "Whom it hurts", "The hardest errors"} <= set(
         headings

@@ -22,6 +22,7 @@ from helpers.origins import (
     some_urls,
     weights,
 )
+from helpers.stage import warned
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table
 from minnow.evaluation.metrics import margins_of, predicted
@@ -139,11 +140,7 @@ def test_a_ready_made_classifier_teaches_a_cut_checkpoint(
     assert [our_names[label] for label in predicted(margins_of(ours.numpy())).tolist()] == expected
     assert pl.read_csv(layout.plot("teacher_training")).is_empty()
 
-    warnings = [
-        line
-        for line in capsys.readouterr().err.splitlines()
-        if line.startswith("minnow: warning: ")
-    ]
+    warnings = warned(capsys.readouterr().err)
     assert len(warnings) == 1
     assert warnings[0].startswith(
         "minnow: warning: student.heads is 4 at width 64, and the source's heads have dimension"

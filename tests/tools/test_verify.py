@@ -118,7 +118,7 @@ def test_verify_fails_outside_the_tolerance(
 ) -> None:
     root = repository(tmp_path / "r")
     rebuild_with({"f1": 0.5}, monkeypatch)
-    with pytest.raises(MinnowError, match="4 of 49 metrics and verdicts do not pass"):
+    with pytest.raises(MinnowError, match="4 of 53 metrics and verdicts do not pass"):
         verify.main(root)
 
 
