@@ -48,8 +48,12 @@ ANY_TEXT = "a0%/\u00e9\u0436\u05d0\u4e2d\u0e01\U0001f600\x01"
 ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
 # How a model is run, which changes none of its logits: every base is run alike. With attentions in
 # the output, transformers could not save what was trained.
-RUN_ALIKE = {"output_attentions": False, "output_hidden_states": False}
-RUN_ALIKE |= {"return_dict": True, "chunk_size_feed_forward": 0}
+RUN_ALIKE: dict[str, bool | int] = {
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "return_dict": True,
+    "chunk_size_feed_forward": 0,
+}
 # What transformers turns into a tokenizer.json with the package sentencepiece alone.
 OF_SENTENCEPIECE = {"spiece.model", "spm.model", "sentencepiece.bpe.model", "sentencepiece.model"}
 
