@@ -107,7 +107,8 @@ def test_half_the_bits_are_enough(tmp_path: Path, dtype: torch.dtype) -> None:
 def test_a_head_of_another_task_and_size_is_replaced(tmp_path: Path) -> None:
     theirs = AutoModelForTokenClassification.from_config(body("bert", num_labels=9).config)
     ours = pretrained.load_classifier(checkpoint(saved(theirs, None, tmp_path)))
-    head, norm = ours.get_submodule("classifier"), "encoder.layer.1.output.LayerNorm.weight"
+    head: Any = ours.get_submodule("classifier")
+    norm = "encoder.layer.1.output.LayerNorm.weight"
     assert head.weight.shape == (2, theirs.config.hidden_size)
     assert float(head.weight.detach().std()) > 0
     assert torch.equal(ours.base_model.state_dict()[norm], theirs.base_model.state_dict()[norm])
