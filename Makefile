@@ -35,7 +35,7 @@ override STALE := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" && 
 # first and finds the work done: the kernel's lock ends with whoever holds it, also by kill -9. macOS has no flock.
 $(STAMP): pyproject.toml constraints.txt $(STALE)
 	@trap 'exit 130' HUP INT TERM; set -ef; \
-	exec 9>>pyproject.toml; if command -v flock >/dev/null && ! flock -n 9; then \
+	exec 9<pyproject.toml; if command -v flock >/dev/null && ! flock -n 9; then \
 		echo "Another installation runs in this checkout: waiting for its end"; flock 9; \
 	fi; \
 	here() { test -x $(VENV)/bin/python && test "$$(cat $@ 2>/dev/null)" = "$$(pwd -P)"; }; \
