@@ -64,10 +64,10 @@ def estimated(
     """Return a figure of tpr and fpr with its interval; where the bounds of the two hold more than
     their resamples, it also holds what follows from those bounds.
     """
-    (tpr, fpr), ends = bounds, interval(figure(*resampled))
+    (tpr, fpr), ends = bounds, [*interval(figure(*resampled))]
     if any(map(holds_more, bounds, resampled)):
         corners = ((tpr.low, fpr.high), (tpr.high, fpr.low))
-        ends += tuple(float(figure(np.array(one), np.array(two))) for one, two in corners)
+        ends += [float(figure(np.array(one), np.array(two))) for one, two in corners]
     return Estimate(rounded(float(figure(*rates))), rounded(min(ends)), rounded(max(ends)))
 
 
