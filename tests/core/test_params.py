@@ -16,6 +16,7 @@ from minnow.core import params
 from minnow.core.params import Block, Names, RuntimeParams, StageParams
 from minnow.data.params import DataParams
 from minnow.errors import MinnowError
+from minnow.evaluation.params import EvaluateParams
 from minnow.models.params import BuildParams
 from minnow.stages import validate
 from minnow.stages.distill import Params
@@ -100,6 +101,27 @@ def test_a_wrong_value_is_named_with_its_whole_key(key: str, value: Any, said: s
     assert text.startswith(f"presets.embedded.{shown} ")
     assert said in text
     assert text.count("presets.") == 1, "one complaint"
+
+
+def test_unknown_keys_come_before_the_missing_ones_that_they_explain() -> None:
+    with pytest.raises(MinnowError) as caught:
+        params.validated(RuntimeParams, {"processor": "cpu"}, "runtime")
+    said = str(caught.value).removeprefix("params.yaml: ").split("; ")
+    assert said[0] == "runtime.processor is unknown"
+    assert "runtime.device is missing" in said[1:]
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "ends"),
+    [
+        (EvaluateParams, "unit", "must be 'domain' or 'row', or null"),
+        (RuntimeParams, "device", "must be 'auto', 'cpu' or 'cuda'"),
+    ],
+)
+def test_a_name_says_whether_null_is_allowed(block: type[Block], key: str, ends: str) -> None:
+    with pytest.raises(MinnowError) as caught:
+        params.validated(block, {key: "rows"}, "block")
+    assert f"block.{key} is 'rows': {ends};" in str(caught.value) + ";"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +222,7 @@ def test_rules_across_fields_name_their_block(key: str, value: Any, said: str) -
 
 def test_all_complaints_of_a_block_come_at_once() -> None:
     with pytest.raises(
-        MinnowError, match=r"b\.epochs is 0: .*; b\.batch_size is missing; .*b\.speed is unknown"
+        MinnowError, match=r"b\.speed is unknown.*; b\.epochs is 0: .*; b\.batch_size is missing"
     ):
         params.validated(
             TrainingParams,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from minnow.evaluation import comparison
 from minnow.evaluation.comparison import MISTAKEN, Flips, Ruling
@@ -75,6 +75,35 @@ def test_verdicts_of_a_table_are_corrected_for_their_number() -> None:
     assert [comparison.verdict(each.allowed) for each in found[:2]] == ["undecided", "better"]
     assert found[0].p["non_inferior"] == pytest.approx(0.08)
     assert found[1].p["better"] == pytest.approx(0.005)
+
+
+def test_a_claim_that_its_interval_allows_stands_where_nothing_is_corrected() -> None:
+    """25 of 1,000 resamples beyond the edge: the interval ends above it, and p is 26/1001."""
+    resampled = np.where(np.arange(1_000) < 25, -0.006, 0.0)
+    resampled[25:60] = -0.0049
+    one = ruling_of_many_flips(resampled)
+    assert "non_inferior" in one.allowed
+    assert one.p["non_inferior"] == 26 / 1_001 > MISTAKEN
+    assert comparison.corrected([one])[0].allowed == one.allowed
+
+
+def test_a_claim_that_the_correction_takes_back_names_the_rows_that_it_needs() -> None:
+    """A distance of 2.2 errors: (z(0.025 / 7) + z(0.8))² / 2.2² = 2.6 times 1,000 rows."""
+    resampled = 0.005 / 2.2 * norm.isf((np.arange(4_000) + 0.5) / 4_000)
+    one = ruling_of_many_flips(resampled)
+    assert (comparison.verdict(one.allowed), one.rows_needed) == ("non_inferior", None)
+    found = comparison.corrected([one, *[said()] * 6])[0]
+    assert (comparison.verdict(found.allowed), found.more_rows_show) == (
+        "undecided",
+        "non_inferior",
+    )
+    assert found.rows_needed == 3_000
+
+
+def ruling_of_many_flips(resampled: Array) -> Ruling:
+    """Return what may be said of no difference in 1,000 rows, of which 40 flipped."""
+    net, rows = np.repeat([1, -1, 0], [20, 20, 960]), alone(np.repeat([0, 1], 500))
+    return comparison.ruling(0.9, 0.9, resampled, net=net, rows=rows, margin=0.005)
 
 
 def test_a_table_of_no_effects_holds_a_false_claim_as_seldom_as_one_verdict() -> None:

@@ -219,6 +219,18 @@ def test_all_right_is_no_proof_of_perfection() -> None:
     assert found.f1.low < 1.0
 
 
+def test_few_false_alarms_bound_a_rate_no_lower_than_the_exact_interval() -> None:
+    """2 of 2,000: the resamples end at 5 alarms, the exact interval at 7.2 (Clopper & Pearson)."""
+    labels = np.repeat([0, 1], [2_000, 1_000])
+    margins = np.where(labels == 1, 1.0, -1.0)
+    margins[[0, 1]], margins[2_000:2_100] = 1.0, -1.0
+    models = dict.fromkeys(MODELS, Outcome(margins, margins, 0.0))
+    found = judged(models, labels, labels).models["teacher"]
+    assert (found.fpr.value, found.fpr.high) == (0.001, 0.0036)
+    assert found.fpr.low == 0.0
+    assert 0.87 < found.tpr.low < 0.89  # a hundred misses: the resamples know
+
+
 def test_few_rows_without_a_flip_do_not_show_non_inferiority() -> None:
     """With 200 rows and no flip at all, up to 1.8 % of the rows may flip: more than the margin of
     half a point.

@@ -33,7 +33,9 @@ def test_it_is_what_rows_of_that_prevalence_give() -> None:
 def test_the_interval_is_that_of_the_resamples() -> None:
     draw = np.random.default_rng(0)
     draws = draw.normal(0.951, 0.005, 1_000), draw.normal(0.054, 0.003, 1_000)
-    (found,) = prevalence.at_prevalences((0.02,), RATES, BOUNDS, draws)
+    ends = (np.quantile(each, [0.025, 0.975]).round(4) for each in draws)
+    bounds = [Estimate(float(rate), *each) for rate, each in zip(RATES, ends, strict=True)]
+    (found,) = prevalence.at_prevalences((0.02,), RATES, (bounds[0], bounds[1]), draws)
     wanted = np.quantile(prevalence.precision(*draws, 0.02), [0.025, 0.975])
     assert (found.precision.low, found.precision.high) == pytest.approx(tuple(wanted), abs=1e-4)
 

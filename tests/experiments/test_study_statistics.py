@@ -16,7 +16,7 @@ from minnow.evaluation.units import Units
 from minnow.experiments import seed_statistics, study_tables
 from minnow.experiments.kept_margins import KeptSet, RunSeeds, domain_digest
 from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores, domain_names
-from minnow.experiments.seed_statistics import Seeded, spread_parts, study_report
+from minnow.experiments.seed_statistics import Seeded, no_claim, spread_parts, study_report
 from minnow.layout import JUDGED
 
 PLAN = Plan(margin=0.005, resamples=300, seed=0)
@@ -116,6 +116,14 @@ def test_a_clear_lead_is_better_and_a_clear_loss_is_inferior(report: dict[str, A
     shown = {(each["before"], each["after"]): each["shown"] for each in report["study_hops"]}
     assert shown["baseline", "teacher"] == "better"
     assert shown["teacher", "student"] in ("inferior", "worse_margin_open", "undecided")
+
+
+def test_a_claim_needs_two_teachers_in_every_split() -> None:
+    """Two in one split and one in the other: the interval knows the teachers of one alone."""
+    seeds = [RunSeeds(0, 0, 0), RunSeeds(0, 1, 100), RunSeeds(1, 100, 10_000)]
+    assert no_claim(seeds, []) == "one_teacher"
+    assert no_claim([*seeds, RunSeeds(1, 101, 10_100)], []) == ""
+    assert no_claim(seeds[:2], [0]) == "few_domains"
 
 
 @pytest.mark.parametrize("splits", [1, 2])

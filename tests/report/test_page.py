@@ -291,7 +291,7 @@ def test_a_domain_that_decides_is_named_and_cannot_be_followed() -> None:
         "One domain decides: evil[.]example has 24 of the 41 flips to wrong and 0 of the 50 to"
         " right."
     )
-    facts = dict(sections.hop_facts(found))
+    facts = dict(sections.hop_facts(found, "domain"))
     assert facts["Most of them"] == "login[.]example[.]com: 9 to wrong, 1 to right"
     assert (facts["By row"], facts["By domain"]) == ("McNemar’s p = 0.4021", "p = 0.5012")
     assert facts["Verdict"] == "p = 0.0010, corrected 0.0040"
@@ -571,7 +571,7 @@ def test_hurt_slices_are_named_as_evaluation_found_them() -> None:
         lost("d", 500, -0.03, hurt=True),
         lost("gained", 500, 0.1, hurt=False),
     ]
-    named = sections.hurt_slices(record(Slices, {"small_below": 100, "slices": found}))
+    named = sections.hurt_slices(record(Slices, {"small_below": 100, "slices": found}), "domain")
     assert [each["name"] for each in named] == ["s: d", "s: a"]
     assert named[0]["text"] == (
         "F1 −0.0300; of its 500 rows 12 turned wrong and 3 right; p by domain 0.0201, corrected"
@@ -595,9 +595,19 @@ def test_what_the_intervals_leave_out_is_said_beside_them() -> None:
 def test_a_hop_shows_what_is_found_at_few_false_alarms_where_that_is_known() -> None:
     bare = hop("teacher", "student", *SMALL)
     known = replace(bare, tpr_at_fpr_1pct=Difference(-0.0213, -0.05, 0.0074))
-    facts = [dict(card["facts"]) for card in sections.hop_cards([known, bare], 0.005, 450)]
+    facts = [dict(card["facts"]) for card in sections.hop_cards([known, bare], 0.005, 450, "row")]
     assert facts[0]["Found at 1 %"] == "−0.0213 (−0.0500 to +0.0074)"
     assert "Found at 1 %" not in facts[1]
+
+
+def test_rows_that_were_drawn_by_row_have_no_p_by_domain() -> None:
+    facts = dict(sections.hop_facts(hop("teacher", "student", *SMALL), "row"))
+    assert facts["By row"].startswith("McNemar")
+    assert "By domain" not in facts
+    assert "p by row, corrected" in verdicts.chance_of_slices(3, "row")
+    slice_ = made_up.one_slice("s", "a", 500) | {"hurt": True}
+    hurt = sections.hurt_slices(record(Slices, {"small_below": 100, "slices": [slice_]}), "row")
+    assert "p by row 0.0201" in hurt[0]["text"]
 
 
 def test_a_threshold_on_the_page_says_which_probability_it_is() -> None:

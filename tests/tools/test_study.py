@@ -134,6 +134,14 @@ def test_a_number_of_seeds_that_is_none_is_refused(tmp_path: Path, given: str) -
         study.main(tmp_path, "mine", teachers=given)
 
 
+def test_a_study_in_a_folder_without_git_or_commit_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MinnowError, match=r"is no git repository.*make it one with `git init"):
+        study.main(tmp_path, "mine")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    with pytest.raises(MinnowError, match=r"has no commit yet"):
+        study.main(tmp_path, "mine")
+
+
 @pytest.mark.parametrize("name", ["", "a/b"])
 def test_a_study_without_a_plain_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(MinnowError, match=r"STUDY is .*such as psu"):

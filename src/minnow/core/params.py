@@ -243,15 +243,17 @@ def validated(block: type[ModelT], raw: Any, place: str) -> ModelT:
 
 
 def _precise(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Return the errors without those of the other kinds where a value, which may be text or a
-    number, is of one kind and breaks its rule, such as the length of text.
+    """Return the errors, unknown keys first, as they explain what is missing; without those of the
+    other kinds where a value, which may be text or a number, is of one kind and breaks its rule,
+    such as the length of text.
     """
     broken = {detail["loc"][:-1] for detail in details if _of_scalars(detail) and _rule(detail)}
-    return [
+    told = [
         detail
         for detail in details
         if not _of_scalars(detail) or _rule(detail) or detail["loc"][:-1] not in broken
     ]
+    return sorted(told, key=lambda detail: detail["type"] != "extra_forbidden")
 
 
 def _of_scalars(detail: ErrorDetails) -> bool:
@@ -284,6 +286,7 @@ def _complaint(detail: ErrorDetails, block: type[BaseModel], place: str) -> str:
     if detail["type"] == "model_type":
         rule = f"must be {_shape(_block_at(block, parts))}"
     elif detail["type"] == "literal_error":
+        rule += ", or null" if _takes_null(block, parts) else ""
         hint = nearest(
             value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         )
@@ -313,6 +316,16 @@ def _block_at(block: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
         kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
         block = next(kind for kind in kinds if issubclass(kind, Block))
     return block
+
+
+def _takes_null(block: type[BaseModel], path: Sequence[str]) -> bool:
+    """Return whether null may stand at `path` below `block`; of parts of lists, that it may not."""
+    kinds: tuple[Any, ...] = (block,)
+    for part in path:
+        blocks = (each for each in kinds if isinstance(each, type) and issubclass(each, Block))
+        field = next((one.model_fields[part] for one in blocks if part in one.model_fields), None)
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    return type(None) in kinds
 
 
 def _spelling(text: str, error: str) -> str:

@@ -1,7 +1,8 @@
 """Two models on the same rows: is the difference real, and is it small enough?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from scipy.stats import binomtest, norm
@@ -16,6 +17,8 @@ from minnow.evaluation.units import FEW_FLIPS, JudgedRows, Units, clustered_p, e
 # interval leaves. The second of two such holds where the first does.
 CLAIMS: tuple[Verdict, ...] = ("better", "non_inferior", "inferior", "worse_margin_open")
 MISTAKEN = (1 - CONFIDENCE) / 2
+# With one of these, the margin does not stay open.
+SETTLED: frozenset[Verdict] = frozenset(("non_inferior", "inferior"))
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,27 @@ class Changes:
 @dataclass(frozen=True)
 class Ruling:
     """What may be said of a difference of f1: the claims that its interval allows, the p of every
-    one, and the rows that would settle it where it is open.
+    one, and the rows that would settle it where it is open; `rows_at` returns those that another
+    chance of a mistake, `mistaken`, asks for.
     """
 
     allowed: frozenset[Verdict]
     p: Mapping[Verdict, float]
     rows_needed: int | None
     more_rows_show: Verdict | None
+    rows_at: Callable[..., int | None] | None = field(default=None, compare=False)
+
+    def corrected(self, p: Mapping[Verdict, float]) -> "Ruling":
+        """Return the ruling at corrected p. Only a p that the correction raised takes a claim back;
+        the rows are then those that a claim needs at so much less chance of a mistake.
+        """
+        kept = {claim for claim in self.allowed if p[claim] <= max(MISTAKEN, self.p[claim])}
+        needed, shown = self.rows_needed, self.more_rows_show
+        if self.allowed & SETTLED and not kept & SETTLED:
+            (shown,) = self.allowed & SETTLED
+            level = MISTAKEN * self.p[shown] / p[shown]
+            needed = self.rows_at(mistaken=level) if self.rows_at else None
+        return Ruling(frozenset(kept), p, needed, shown if needed else None, self.rows_at)
 
 
 # What may be said where no interval can be had.
@@ -92,17 +109,17 @@ def holm(ps: Sequence[float]) -> list[float]:
 def corrected(rulings: Sequence[Ruling]) -> list[Ruling]:
     """Return the rulings that stand in one table, each claim corrected for their number."""
     by_claim = {claim: holm([each.p[claim] for each in rulings]) for claim in CLAIMS}
-    found = []
-    for place, each in enumerate(rulings):
-        p = {claim: by_claim[claim][place] for claim in CLAIMS}
-        allowed = frozenset(claim for claim in each.allowed if p[claim] <= MISTAKEN)
-        found.append(Ruling(allowed, p, each.rows_needed, each.more_rows_show))
-    return found
+    return [
+        each.corrected({claim: by_claim[claim][place] for claim in CLAIMS})
+        for place, each in enumerate(rulings)
+    ]
 
 
-def rows_needed(difference: float, error: float, *, margin: float, rows: int) -> int | None:
+def rows_needed(
+    difference: float, error: float, *, margin: float, rows: int, mistaken: float = MISTAKEN
+) -> int | None:
     """Return the rows, to one digit, at which in four of five cases the interval would no longer
-    hold −margin.
+    hold −margin, `mistaken` being the chance of a mistake at each of its ends.
 
     `error` is the standard error on as many `rows`: it falls with their root, while the difference
     is taken to stay what it is. None where that lies within one standard error of −margin: then it
@@ -111,7 +128,7 @@ def rows_needed(difference: float, error: float, *, margin: float, rows: int) ->
     distance = abs(difference + margin)
     if distance <= error:
         return None
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(0.8))
+    reach = float(norm.isf(mistaken) + norm.ppf(0.8))
     return one_digit(rows * (reach * error / distance) ** 2)
 
 
@@ -187,16 +204,15 @@ def ruling(
     as chance may have kept out of sight would pass the margin.
     """
     allowed, count = claims(*interval(resampled), margin), len(rows.labels)
-    p, needed, distance = claim_ps(resampled, margin), None, after - before + margin
-    if not allowed & {"non_inferior", "inferior"}:
-        error = float(np.nanstd(resampled))
-        needed = rows_needed(after - before, error, margin=margin, rows=count)
+    p, distance, error = claim_ps(resampled, margin), after - before + margin, np.nanstd(resampled)
+    rows_at = partial(rows_needed, after - before, float(error), margin=margin, rows=count)
+    needed = None if allowed & SETTLED else rows_at()
     if "non_inferior" in allowed and (unseen := hidden_loss(net, rows, before)) > margin:
         allowed -= {"better", "non_inferior"}
         p |= {"better": 1.0, "non_inferior": 1.0}
         needed = one_digit(count * unseen / margin) if margin else None
     shown: Verdict = "non_inferior" if distance > 0 else "inferior"
-    return Ruling(allowed, p, needed, shown if needed else None)
+    return Ruling(allowed, p, needed, shown if needed else None, rows_at)
 
 
 def changes(

@@ -25,6 +25,7 @@ from minnow.evaluation.records import (
     Unmeasured,
 )
 from minnow.evaluation.units import (
+    FEW_FLIPS,
     JudgedRows,
     Units,
     effective_rows,
@@ -161,16 +162,31 @@ def estimates_of(
 
 
 def with_interval(key: str, model: Resampled, rows: JudgedRows) -> Estimate:
-    """Return an estimate with its interval: where every row is right or every one wrong the exact
-    one, of the equal units that the rows weigh as much as; [0, 1] where none can be had.
+    """Return an estimate with its interval; [0, 1] where none can be had.
+
+    Where no resample differs, or few units hold what a rate counts, the bootstrap knows too little:
+    the interval then holds the exact one too, of the equal units that the rows weigh as much as.
     """
     value, draws = float(model.point[key]), model.draws[key]
     if not model.known:
         return Estimate(rounded(value), 0.0, 1.0)
     low, high = bootstrap.interval(draws)
-    if low == high and key != "brier":
-        low, high = exact_interval(value, rows.units.part(share_of(key, rows)))
+    if key != "brier" and (low == high or has_few_events(key, model, rows)):
+        exact = exact_interval(value, rows.units.part(share_of(key, rows)))
+        low, high = min(low, exact[0]), max(high, exact[1])
     return Estimate(rounded(value), rounded(low), rounded(high))
+
+
+def has_few_events(key: str, model: Resampled, rows: JudgedRows) -> bool:
+    """Return whether a metric is a rate, and fewer than FEW_FLIPS units hold a row that is called
+    phishing, or one that is not: with few alarms the percentile interval ends too low.
+    """
+    name = "decision" if key in ("tpr", "fpr") else key.removesuffix(bootstrap.FPR)
+    if name not in model.fixed:
+        return False
+    called, counted = metrics.predicted(model.outcome.test, model.fixed[name]), share_of(key, rows)
+    holding = (rows.units.part(counted & (called == guess)).count for guess in (0, 1))
+    return min(holding) < FEW_FLIPS
 
 
 def share_of(key: str, rows: JudgedRows) -> Array:

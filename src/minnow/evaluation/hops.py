@@ -87,8 +87,8 @@ def hop_of(
         uncorrected=uncorrected,
         p=rounded(raw.p[claim]),
         adjusted_p=rounded(corrected.p[claim]),
-        rows_needed=raw.rows_needed,
-        more_rows_show=raw.more_rows_show,
+        rows_needed=corrected.rows_needed,
+        more_rows_show=corrected.more_rows_show,
         domains=domain_flips.top(guesses),
         decisive=domain_flips.decisive(guesses, margin, told),
     )

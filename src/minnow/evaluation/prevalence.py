@@ -61,13 +61,17 @@ def estimated(
     bounds: tuple[Estimate, Estimate],
     resampled: tuple[Array, Array],
 ) -> Estimate:
-    """Return a figure of tpr and fpr with its interval; where no resample holds a false alarm, or
-    no interval can be had, that follows from the bounds of the two.
+    """Return a figure of tpr and fpr with its interval; where the bounds of the two hold more than
+    their resamples, it also holds what follows from those bounds.
     """
-    tpr, fpr = bounds
-    if np.nanmax(resampled[1]) > 0 and fpr.high < 1:
-        low, high = interval(figure(*resampled))
-    else:
-        ends = ((tpr.low, fpr.high), (tpr.high, fpr.low))
-        low, high = sorted(float(figure(np.array(one), np.array(two))) for one, two in ends)
-    return Estimate(rounded(float(figure(*rates))), rounded(low), rounded(high))
+    (tpr, fpr), ends = bounds, [*interval(figure(*resampled))]
+    if any(map(holds_more, bounds, resampled)):
+        corners = ((tpr.low, fpr.high), (tpr.high, fpr.low))
+        ends += [float(figure(np.array(one), np.array(two))) for one, two in corners]
+    return Estimate(rounded(float(figure(*rates))), rounded(min(ends)), rounded(max(ends)))
+
+
+def holds_more(bound: Estimate, resampled: Array) -> bool:
+    """Return whether an interval is wider than that of the resamples alone."""
+    low, high = map(rounded, interval(resampled))
+    return bound.low < low or bound.high > high

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict
 
+from minnow.evaluation.params import Unit
+
 # The whole way, by which it is judged whom compression hurts.
 WHOLE_WAY = ("teacher", "quantized")
 # What a model is compared with rather than made from: nothing is lost on the way, so no margin is
@@ -168,6 +170,11 @@ class SampleFacts(ClassRows):
 
     domains: Domains | None
     no_interval: str | None
+
+    @property
+    def unit(self) -> Unit:
+        """What a resample draws of these rows."""
+        return "domain" if self.domains else "row"
 
 
 @dataclass(frozen=True)

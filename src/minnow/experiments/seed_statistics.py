@@ -1,5 +1,6 @@
 """Statistics of a recipe over the seeds of its runs: means, claims, parts of the variance."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -100,7 +101,7 @@ def hops_over_seeds(
     told = []
     for hop, change, one, both in zip(ALL_HOPS, changes, alone, corrected(alone), strict=True):
         mean = mean_of(change, plan)
-        barred = no_claim(change, mean["holds"], few)
+        barred = no_claim(change.seeds, few)
         said = {
             "shown": barred or comparison.verdict(both.allowed),
             "alone": barred or comparison.verdict(one.allowed),
@@ -132,13 +133,14 @@ def ruling_of(change: Seeded, hidden: float, plan: Plan) -> Ruling:
     return Ruling(allowed, p, None, None)
 
 
-def no_claim(change: Seeded, holds: str, few: Collection[int]) -> str:
-    """Return why nothing can be claimed of a change, or nothing: an interval without teachers tells
-    nothing of other teachers, and few domains nothing of more.
+def no_claim(seeds: Sequence[RunSeeds], few: Collection[int]) -> str:
+    """Return why nothing can be claimed of a change, or nothing: few domains tell nothing of more,
+    and a split with one teacher nothing of how its teachers differ.
     """
-    if any(one.split in few for one in change.seeds):
+    if any(one.split in few for one in seeds):
         return FEW_DOMAINS
-    return "" if holds == "teachers" else ONE_TEACHER
+    teachers = Counter(split for split, _ in {(one.split, one.teacher) for one in seeds})
+    return ONE_TEACHER if min(teachers.values()) < 2 else ""
 
 
 def parts_over_seeds(runs: Sequence[KeptRun], scores: BySplit) -> list[dict[str, Any]]:

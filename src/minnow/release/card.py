@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from minnow.evaluation.params import Unit
 from minnow.evaluation.records import (
     Estimates,
     Headline,
@@ -203,13 +204,13 @@ def metric_figures(results: Results) -> Figures:
         "confidence": percent(intervals.confidence, 0),
         "resamples": f"{intervals.resamples:,}",
         "rows": f"{intervals.rows.total:,}",
-        "unit": "domain" if intervals.rows.domains else "row",
+        "unit": intervals.rows.unit,
         "sample": sample_words(intervals.rows),
         "worth": count(models[FINAL].effective_rows),
         "reasons": reasons(models),
         "verdict": verdicts.sentence(hops, results.evidence.extra, code),
-        "from_teacher": hop_words(hops, BEFORE),
-        "from_baseline": hop_words(hops, BASELINE),
+        "from_teacher": hop_words(hops, BEFORE, intervals.rows.unit),
+        "from_baseline": hop_words(hops, BASELINE, intervals.rows.unit),
         "at_low_rates": loss_at_low_rates(models, hops),
     }
 
@@ -228,14 +229,15 @@ def hop_to_final(hops: Hops, before: str) -> Hop:
     return hop
 
 
-def hop_words(hops: Hops, before: str) -> str:
+def hop_words(hops: Hops, before: str, unit: Unit) -> str:
     """Return figures and meaning of the hop from `before` to the quantized student."""
     hop, confidence = hop_to_final(hops, before), percent(hops.confidence, 0)
+    by_domain = f"by domain {p_value(hop.clustered_p)}; " if unit == "domain" else ""
     return (
         f"F1 {signed(hop.f1.difference)} ({confidence} interval {interval_text(hop.f1)})."
         f" {verdicts.meaning(hop, hops.margin, hops.rows)} {count(hop.worse)} rows that were right"
-        f" are wrong now, and {count(hop.better)} the other way round (by domain"
-        f" {p_value(hop.clustered_p)}; by row, McNemar's exact {p_value(hop.mcnemar_p)}); the two"
+        f" are wrong now, and {count(hop.better)} the other way round"
+        f" ({by_domain}by row, McNemar's exact {p_value(hop.mcnemar_p)}); the two"
         f" agree on {percent(hop.agreement)} of the rows."
     )
 
@@ -289,7 +291,7 @@ def limit_figures(evidence: Evidence) -> Figures:
     return {
         "small_below": str(slices.small_below),
         "hurt": hurt_table(slices),
-        "chance": verdicts.chance_of_slices(len(slices.watched)),
+        "chance": verdicts.chance_of_slices(len(slices.watched), evidence.intervals.rows.unit),
         "weak": weak_table(slices),
         "elsewhere": extra_table(evidence.extra),
         "broken": broken_lines(evidence.extra),

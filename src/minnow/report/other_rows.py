@@ -98,7 +98,7 @@ def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
             for key, title in shown
         ],
         "sample": sample_words(result.sample),
-        "hops": hop_cards(result.hops, margin, result.rows),
+        "hops": hop_cards(result.hops, margin, result.rows, result.sample.unit),
     }
 
 

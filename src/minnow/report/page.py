@@ -95,14 +95,14 @@ def content(findings: Findings) -> dict[str, Any]:
         "models": sections.models_table(estimated, findings.headline),
         "reasons": sections.unmeasured_reasons(estimated),
         "margin": formatting.short(margin),
-        "hops": sections.hop_cards(hops.hops, margin, hops.rows),
+        "hops": sections.hop_cards(hops.hops, margin, hops.rows, intervals.rows.unit),
         "figures": drawings.drawn(
             findings.plots, hops, evidence.sizes, slices.slices, findings.sensitivity.parts
         ),
         "calibration": probabilities.calibration_table(evidence.calibration),
         "slices": sections.slice_groups(slices.slices),
-        "hurt": sections.hurt_slices(slices),
-        "chance_of_slices": verdicts.chance_of_slices(len(slices.watched)),
+        "hurt": sections.hurt_slices(slices, intervals.rows.unit),
+        "chance_of_slices": verdicts.chance_of_slices(len(slices.watched), intervals.rows.unit),
         "small_below": slices.small_below,
         "months": background.months_table(slices),
         "slice_hops": [formatting.arrow(*hop) for hop in HOPS],

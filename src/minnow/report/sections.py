@@ -5,6 +5,7 @@ escapes all of it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from minnow.evaluation.params import Unit
 from minnow.evaluation.records import (
     CalibrationError,
     Difference,
@@ -151,8 +152,8 @@ def unmeasured_reasons(models: Mapping[str, Estimates]) -> list[str]:
     )
 
 
-def hop_cards(hops: Sequence[Hop], margin: float, rows: int) -> list[dict[str, Any]]:
-    """Return each hop in words and figures."""
+def hop_cards(hops: Sequence[Hop], margin: float, rows: int, unit: Unit) -> list[dict[str, Any]]:
+    """Return each hop in words and figures; `unit` is what was drawn."""
     cards = []
     for hop in hops:
         word, role = verdicts.label(hop)
@@ -163,14 +164,14 @@ def hop_cards(hops: Sequence[Hop], margin: float, rows: int) -> list[dict[str, A
                 "word": word,
                 "role": role,
                 "meaning": verdicts.meaning(hop, margin, rows),
-                "facts": hop_facts(hop),
+                "facts": hop_facts(hop, unit),
             }
         )
     return cards
 
 
-def hop_facts(hop: Hop) -> list[tuple[str, str]]:
-    """Return a hop's figures by name."""
+def hop_facts(hop: Hop, unit: Unit) -> list[tuple[str, str]]:
+    """Return a hop's figures by name; of rows that were drawn by row, McNemar's p alone."""
 
     def change(difference: Difference) -> str:
         return f"{signed(difference.difference)} ({formatting.interval_text(difference)})"
@@ -184,7 +185,7 @@ def hop_facts(hop: Hop) -> list[tuple[str, str]]:
         *([("Most of them", "; ".join(map(domain_text, hop.domains)))] if hop.domains else []),
         ("Agreement", f"{percent(hop.agreement, 2)} of rows"),
         ("By row", f"McNemar’s {formatting.p_value(hop.mcnemar_p)}"),
-        ("By domain", formatting.p_value(hop.clustered_p)),
+        *([("By domain", formatting.p_value(hop.clustered_p))] if unit == "domain" else []),
         ("Verdict", f"{formatting.p_value(hop.p)}, corrected {number(hop.adjusted_p)}"),
         ("Mean |Δp|", number(hop.mean_abs_dp)),
     ]
@@ -200,7 +201,7 @@ def domain_text(flips: DomainFlips) -> str:
     return f"{formatting.harmless_domain(flips.domain)}: {flips_text(flips)}"
 
 
-def hurt_slices(slices: Slices) -> list[dict[str, str]]:
+def hurt_slices(slices: Slices, unit: Unit) -> list[dict[str, str]]:
     """Return in words the slices that compression is shown to hurt, the greatest loss first."""
     return [
         {
@@ -208,7 +209,7 @@ def hurt_slices(slices: Slices) -> list[dict[str, str]]:
             "text": (
                 f"{measure_name(one)} {signed(hop.change)};"
                 f" of its {count(one.rows)} rows {count(hop.worse)} turned wrong and"
-                f" {count(hop.better)} right; p by domain {number(hop.clustered_p)}, corrected"
+                f" {count(hop.better)} right; p by {unit} {number(hop.clustered_p)}, corrected"
                 f" {number(hop.adjusted_p)}"
             ),
         }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from minnow.evaluation.params import Unit
 from minnow.evaluation.records import RIVALS, WHOLE_WAY, ExtraResult, Hop, Hops, Verdict, between
 from minnow.evaluation.slice_records import BEYOND_CHANCE
 from minnow.layout import BASELINE
@@ -203,14 +204,14 @@ def one_domain(hop: Hop) -> str:
     )
 
 
-def chance_of_slices(watched_slices: int) -> str:
+def chance_of_slices(watched_slices: int, unit: Unit) -> str:
     """Return what chance does to a list of slices that are shown to be hurt, in a sentence or
     two.
     """
     looked_at = "1 slice was" if watched_slices == 1 else f"{count(watched_slices)} slices were"
     return (
         f"{looked_at} looked at. A slice is shown to be hurt where more rows turned wrong than"
-        f" right, and p by domain, corrected for the number of slices, lies below {BEYOND_CHANCE}:"
+        f" right, and p by {unit}, corrected for the number of slices, lies below {BEYOND_CHANCE}:"
         f" of the slices that are named, one in {1 / BEYOND_CHANCE:.0f} on average may be there by"
         " chance (the false discovery rate)."
     )

@@ -20,6 +20,7 @@ from minnow.experiments.kept_margins import RunSeeds, read_or_empty
 from minnow.layout import JUDGED, Layout
 from minnow.tools import dvc
 from minnow.tools.keep import DEFAULT, KEPT_SPLITS, SEED_KEYS, keep_run, params_digest, require_name
+from minnow.tools.repository import require_commit, require_git
 from minnow.tools.same_results import REASONS
 from minnow.tools.statistics import write_statistics
 
@@ -40,8 +41,8 @@ def main(
     """Run what is not kept yet, then write the statistics and print their tables.
 
     Raises:
-        MinnowError: a wrong name or number; runs of other params are kept under this recipe; DVC
-        fails.
+        MinnowError: a wrong name or number; no git repository with a commit; runs of other
+        params are kept under this recipe; DVC fails.
     """
     require_name("STUDY", name)
     require_name("RECIPE", recipe)
@@ -50,6 +51,8 @@ def main(
         seed_count("TEACHERS", teachers),
         seed_count("STUDENTS", students),
     )
+    require_git(root)
+    require_commit(root)
     layout = Layout(root)
     path = layout.kept_margins(name)
     require_same_params(layout, path, recipe)
