@@ -247,6 +247,18 @@ def test_logits_of_other_rows_are_refused(
         read_logits(tmp_path / "l.parquet", list(wanted))
 
 
+def test_tables_that_cannot_be_read_or_hold_no_logits_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "l.parquet"
+    write_table(path, pl.DataFrame({"logit_0": [1.0]}))
+    with pytest.raises(
+        MinnowError, match=rf"^{re.escape(str(path))} holds no logits with ids, and DVC"
+    ):
+        read_logits(path, ["a"])
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(MinnowError, match=r"loop cannot be read \(Too many levels of symbolic"):
+        read_table(tmp_path / "loop")
+
+
 # --- manifests and disk space ---------------------------------------------------------------------
 
 
@@ -294,6 +306,14 @@ def test_a_file_may_be_left_out_of_the_comparison(model: Path) -> None:
     assert first_damage(model, manifest, but=["model.safetensors"]) == ""
     assert first_damage(model, manifest).endswith("model.safetensors differs from its manifest")
     assert first_damage(model, []).endswith("manifest.json lists no files")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../x", "/x", "a//x", "./x", "a\\x", "a\nx", ""])
+def test_a_name_that_leads_out_of_the_folder_is_no_file_of_it(model: Path, name: str) -> None:
+    manifest = read_json(model / MANIFEST)
+    listed = {"files": {name: manifest["files"]["model.safetensors"]}}
+    said = first_damage(model, listed, but=[name])
+    assert said == f"{model / MANIFEST} lists {name!r}, which is no file below it"
 
 
 def test_the_remedy_for_a_damaged_model_mends_dvcs_cache(
