@@ -7,9 +7,9 @@ benchmarks/real_data.py makes both. Every rival is a real file of at most 1, 0.7
 and is judged by what is read back from it. F1 on validation at probability 0.5 alone chooses
 n-grams, penalty, buckets, format, dimension, rate and epoch; of equals the first is taken.
 
-Intervals resample registered domains with replacement, without strata; validation's too, where the
-cut comes from them. The same resamples serve every model, so that differences are paired. Written
-to docs/results/small_rivals.json, from which `make results` renders the table.
+Intervals are those of `evaluate`: registered domains are drawn, validation's too where the cut
+comes from them, and the same for every model, so that differences are paired. Written to
+docs/results/small_rivals.json, from which `make results` renders the table.
 """
 
 import argparse
@@ -32,13 +32,6 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from scipy.sparse import csr_matrix  # noqa: E402
 
-from domain_resampling import (  # noqa: E402
-    best_cuts,
-    domain_weights,
-    estimate,
-    f1_and_accuracy,
-    roc_auc,
-)
 from hashed_fits import fit_regression, multiplied, train_embeddings  # noqa: E402
 from hashed_models import (  # noqa: E402
     FORMATS,
@@ -55,15 +48,20 @@ from hashed_models import (  # noqa: E402
     word_counts,
 )
 from minnow.core.files import write_json  # noqa: E402
+from minnow.core.params import EVEN_ODDS, ThresholdParams  # noqa: E402
 from minnow.core.tables import read_table  # noqa: E402
+from minnow.core.thresholds import decision_threshold  # noqa: E402
 from minnow.errors import MinnowError  # noqa: E402
+from minnow.evaluation import bootstrap, evidence  # noqa: E402
 from minnow.evaluation.baseline import (  # noqa: E402
     baseline_logits,
     fit_baseline,
     load_baseline,
     save_baseline,
 )
-from minnow.evaluation.metrics import classification, margins_of  # noqa: E402
+from minnow.evaluation.metrics import classification, margins_of, rounded  # noqa: E402
+from minnow.evaluation.outcomes import Method, Outcome  # noqa: E402
+from minnow.evaluation.units import JudgedRows  # noqa: E402
 from minnow.layout import SPLITS, Layout  # noqa: E402
 from real_data import machine  # noqa: E402
 
@@ -73,17 +71,23 @@ RANGES, BITS, STRENGTHS = ((1, 3), (1, 4), (1, 5), (1, 6)), range(17, 22), (3.0,
 # fastText-style: dimensions, and whether embeddings and head are multiplied before they are stored;
 # rates of Adagrad.
 PIECES, SHAPES, RATES = (3, 6), ((8, False), (16, False), (8, True)), (0.1, 0.3)
-EVEN = np.zeros(1)
+# The end of a metric's name, and the rule for the cut that it is at.
+CUTS = {"": EVEN_ODDS, "_at_best_cut": ThresholdParams(fpr=None, f1=True, precision=None)}
+METHOD = Method(margin=0.005, resamples=1000, seed=0)
 Rows = Mapping[str, csr_matrix]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A split: texts, labels (rows,) with 1 = phishing, and each row's domain as a number."""
+    """A split: its texts, and their labels and domains."""
 
     texts: list[str]
-    labels: Array
-    domains: Array
+    rows: JudgedRows
+
+    @property
+    def labels(self) -> Array:
+        """Labels (rows,), 1 = phishing."""
+        return self.rows.labels
 
 
 Data = Mapping[str, Part]
@@ -124,8 +128,7 @@ def load(folder: Path) -> Data:
 def part_of(file: Path) -> Part:
     """Return a split's texts, labels and domains."""
     table = read_table(file)
-    _, domains = np.unique(table["domain"].to_numpy(), return_inverse=True)
-    return Part(table["text"].to_list(), table["label"].to_numpy(), domains)
+    return Part(table["text"].to_list(), JudgedRows.of(table, "domain"))
 
 
 def scored(
@@ -204,17 +207,33 @@ def fasttext_style(data: Data) -> Iterator[Scored]:
 # Judging
 
 
-def judged(model: Scored, data: Data, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Return every metric on test, (1 + resamples,): on the rows as they are, then resampled."""
-    validation, test = data["validation"].labels, (data["test"].labels, weights["test"])
-    cuts = best_cuts(model.margins["validation"], validation, weights["validation"])
-    margins = model.margins["test"]
-    best = f1_and_accuracy(margins, *test, cuts)
-    return {
-        **f1_and_accuracy(margins, *test, EVEN),
-        **{f"{key}_at_best_cut": values for key, values in best.items()},
-        "roc_auc": roc_auc(margins, *test),
-    }
+def judged(models: Sequence[Scored], data: Data) -> list[dict[str, Array]]:
+    """Return of each model every metric on test, (1 + resamples,): on the rows as they are, then in
+    each resample of domains.
+    """
+    found: list[dict[str, Array]] = [{} for _ in models]
+    for ending, rule in CUTS.items():
+        outcomes = {str(place): outcome_of(each, data, rule) for place, each in enumerate(models)}
+        rows = data["validation"].rows, data["test"].rows
+        drawn = evidence.resampled(outcomes, *rows, METHOD)
+        for metrics, (place, outcome) in zip(found, outcomes.items(), strict=True):
+            point = bootstrap.point(outcome.test, rows[1], {"decision": outcome.threshold})
+            for key in ("f1", "accuracy", "roc_auc"):
+                metrics[key + ending] = np.append(point[key], drawn[place][key])
+    return found
+
+
+def outcome_of(model: Scored, data: Data, rule: ThresholdParams) -> Outcome:
+    """Return a model's margins, and the cut that a rule takes from validation's."""
+    validation, test = model.margins["validation"], model.margins["test"]
+    cut = decision_threshold(validation, data["validation"].labels, rule)
+    return Outcome(validation, test, cut, rule)
+
+
+def estimate(values: Array) -> dict[str, float]:
+    """Return the first value, with the interval of the others."""
+    low, high = bootstrap.interval(values[1:])
+    return {"value": rounded(values[0]), "low": rounded(low), "high": rounded(high)}
 
 
 def facts(model: Scored) -> dict[str, Any]:
@@ -238,13 +257,12 @@ def measure(data: Data) -> dict[str, Any]:
     for each in candidates:
         key = each.name, each.budget
         chosen[key] = max(chosen.get(key, each), each, key=lambda one: one.validation_f1)
-    weights = {split: domain_weights(data[split].domains) for split in ("validation", "test")}
-    reference = judged(baseline, data, weights)
+    models = [baseline, *chosen.values()]
+    found = judged(models, data)
     return {
         "rows": {split: rows_of(part) for split, part in data.items()},
         "models": [
-            report(each, judged(each, data, weights), reference)
-            for each in (baseline, *chosen.values())
+            report(each, values, found[0]) for each, values in zip(models, found, strict=True)
         ],
         "candidates": [facts(each) for each in candidates],
     }
@@ -259,7 +277,7 @@ def told(family: Callable[[Data], Iterator[Scored]], data: Data) -> Iterator[Sco
 
 def rows_of(part: Part) -> dict[str, int]:
     """Return how many rows and domains a split has."""
-    return {"rows": len(part.texts), "domains": int(part.domains.max()) + 1}
+    return {"rows": len(part.texts), "domains": part.rows.units.count}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
