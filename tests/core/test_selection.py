@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from minnow.core.params import EVEN_ODDS, Select, SelectName, ThresholdParams, validated
 from minnow.core.selection import READINGS, Score, Selection
-from minnow.core.thresholds import Array, threshold_at_f1
+from minnow.core.thresholds import Array, decision_threshold
 from minnow.errors import MinnowError
 
 AT_F1 = ThresholdParams(fpr=None, f1=True, precision=None)
@@ -36,7 +36,7 @@ def reference(by: SelectName, cut: float) -> float:
 def test_each_number_is_scikit_learns_at_the_rules_cut(
     by: SelectName, rule: ThresholdParams
 ) -> None:
-    cut = threshold_at_f1(MARGINS, LABELS) if rule.f1 else 0.0
+    cut = decision_threshold(MARGINS, LABELS, AT_F1) if rule.f1 else 0.0
     score = Selection(by, rule).score(LOGITS, LABELS)
     assert score.value == pytest.approx(reference(by, cut), abs=1e-12)
     assert score.average_precision == pytest.approx(reference("average_precision", cut))
@@ -44,7 +44,7 @@ def test_each_number_is_scikit_learns_at_the_rules_cut(
 
 
 def test_the_two_cuts_differ_above() -> None:
-    assert reference("f1", 0.0) < reference("f1", threshold_at_f1(MARGINS, LABELS))
+    assert reference("f1", 0.0) < reference("f1", decision_threshold(MARGINS, LABELS, AT_F1))
 
 
 def test_equals_are_told_apart_by_average_precision_and_not_by_f1() -> None:

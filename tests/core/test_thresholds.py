@@ -55,7 +55,7 @@ def test_the_cuts_by_hand() -> None:
     assert cuts.found.tolist() == [3, 3, 2, 2, 1]
     assert cuts.alarms.tolist() == [2, 1, 1, 0, 0]
     assert cuts.f1.tolist() == [6 / 8, 6 / 7, 4 / 6, 4 / 5, 2 / 4]
-    assert metrics.threshold_at_f1(MARGINS, LABELS) == -1.5
+    assert decision_threshold(MARGINS, LABELS, AT_F1) == -1.5
 
 
 def test_the_precision_at_a_prevalence_by_hand() -> None:
@@ -63,8 +63,8 @@ def test_the_precision_at_a_prevalence_by_hand() -> None:
     cuts = Cuts.of(MARGINS, LABELS)
     expected = [0.02, 2 / 51, 0.02 * 2 / 3 / (0.02 * 2 / 3 + 0.49), 1, 1]
     assert cuts.precision(0.02) == pytest.approx(expected)
-    assert metrics.threshold_at_precision(MARGINS, LABELS, 0.03, 0.02) == -1.5
-    assert metrics.threshold_at_precision(MARGINS, LABELS, 0.04, 0.02) == 0.75
+    assert decision_threshold(MARGINS, LABELS, at_precision(0.03, 0.02)) == -1.5
+    assert decision_threshold(MARGINS, LABELS, at_precision(0.04, 0.02)) == 0.75
 
 
 def test_at_the_rows_own_share_it_is_the_precision_of_the_rows() -> None:
@@ -79,12 +79,12 @@ def test_of_equal_cuts_the_lowest_is_taken() -> None:
     """One of two found without an alarm, 2 / 3; both found with two alarms, 4 / 6."""
     margins, labels = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1, 0, 0, 1])
     assert Cuts.of(margins, labels).f1[[0, 3]].tolist() == [2 / 3, 2 / 3]
-    assert metrics.threshold_at_f1(margins, labels) == -0.0001
+    assert decision_threshold(margins, labels, AT_F1) == -0.0001
 
 
 def test_between_separated_classes_it_is_the_midpoint() -> None:
-    assert metrics.threshold_at_f1(np.array([-3.0, 5.0]), np.array([0, 1])) == 1.0
-    assert metrics.threshold_at_f1(np.array([-3.0, 5.00007]), np.array([0, 1])) == 1.0
+    assert decision_threshold(np.array([-3.0, 5.0]), np.array([0, 1]), AT_F1) == 1.0
+    assert decision_threshold(np.array([-3.0, 5.00007]), np.array([0, 1]), AT_F1) == 1.0
 
 
 def test_margins_closer_than_a_threshold_is_written_are_not_parted() -> None:
@@ -98,35 +98,38 @@ def test_margins_closer_than_a_threshold_is_written_are_not_parted() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_no_threshold_has_a_better_f1_and_none_that_is_lower_as_good(seed: int) -> None:
     margins, labels = drawn(seed)
-    found = metrics.threshold_at_f1(margins, labels)
+    found = decision_threshold(margins, labels, AT_F1)
     scores = {cut: sk.f1_score(labels, margins > cut) for cut in grid(margins)}
     assert sk.f1_score(labels, margins > found) == max(scores.values())
     lowest = min(cut for cut, score in scores.items() if score == max(scores.values()))
     assert ((margins > lowest) == (margins > found)).all(), "the same cut, whatever its threshold"
 
 
+@pytest.mark.parametrize("wanted", [0.12, 0.3])
 @pytest.mark.parametrize("seed", range(20))
-def test_no_lower_threshold_reaches_the_precision(seed: int) -> None:
+def test_no_lower_threshold_reaches_the_precision(seed: int, wanted: float) -> None:
     margins, labels = drawn(seed)
-    prevalence, wanted = 0.1, 0.12
+    prevalence = 0.1
 
     def precision(cut: float) -> float:
         hits = prevalence * (margins[labels == 1] > cut).mean()
         alarms = (1 - prevalence) * (margins[labels == 0] > cut).mean()
         return float(hits / (hits + alarms)) if hits + alarms else 0.0
 
-    reached = [cut for cut in grid(margins) if precision(cut) >= wanted]
-    found = metrics.threshold_at_precision(margins, labels, wanted, prevalence)
-    if not reached:
-        assert found is None
-        return
-    assert found is not None
-    assert ((margins > reached[0]) == (margins > found)).all()
+    by_cut = {cut: precision(cut) for cut in grid(margins)}
+    best = max(by_cut.values())
+    lowest = min(cut for cut, found in by_cut.items() if found >= min(best, wanted))
+    rule = at_precision(wanted, prevalence)
+    found = decision_threshold(margins, labels, rule)
+    assert ((margins > lowest) == (margins > found)).all(), "where none reaches it, the best"
+    assert rule.precision is not None
+    assert (thresholds.short_of(margins, labels, rule.precision) is None) == (best >= wanted)
 
 
-def test_both_ways_occur_above() -> None:
-    found = [metrics.threshold_at_precision(*drawn(seed), 0.12, 0.1) for seed in range(20)]
-    assert any(each is not None for each in found)
+def test_of_the_rows_above_some_reach_a_precision_and_some_do_not() -> None:
+    wanted = PrecisionParams(wanted=0.3, prevalence=0.1)
+    told = {thresholds.short_of(*drawn(seed), wanted) is None for seed in range(20)}
+    assert told == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -150,22 +153,16 @@ def test_the_default_threshold_is_probability_one_half() -> None:
     assert decision_threshold(*drawn(0), EVEN_ODDS) == 0.0
 
 
-def test_each_rule_is_its_own_function() -> None:
+def test_a_rate_of_false_alarms_has_a_threshold_of_its_own() -> None:
     margins, labels = drawn(0)
-    assert decision_threshold(margins, labels, AT_F1) == metrics.threshold_at_f1(margins, labels)
-    assert decision_threshold(
-        margins, labels, at_precision(0.101, 0.1)
-    ) == metrics.threshold_at_precision(margins, labels, 0.101, 0.1)
-    assert decision_threshold(margins, labels, at_fpr(0.2)) == metrics.threshold_at_fpr(
-        margins, labels, 0.2
-    )
+    at = decision_threshold(margins, labels, at_fpr(0.2))
+    assert at == thresholds.threshold_at_fpr(margins, labels, 0.2)
 
 
 def test_a_precision_that_no_cut_reaches_gives_the_best_and_says_so() -> None:
     """The highest row is safe: 2 of 2 found with 1 alarm of 2 is the best, 0.5 / (0.5 + 0.25)."""
     margins, labels = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0, 1, 1, 0])
     rule = at_precision(0.9, 0.5)
-    assert metrics.threshold_at_precision(margins, labels, 0.9, 0.5) is None
     assert decision_threshold(margins, labels, rule) == 0.5
     assert rule.precision is not None
     said = thresholds.short_of(margins, labels, rule.precision)

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from minnow.core.selection import validation_f1
+from minnow.core.thresholds import allowed_false_positives, threshold_at_fpr
 from minnow.evaluation import metrics
 from minnow.evaluation.results import as_json
 
@@ -107,15 +108,15 @@ def test_the_threshold_moves_what_is_called_phishing_and_not_the_order() -> None
 def test_the_threshold_of_a_false_positive_rate_by_hand() -> None:
     # Safe margins 0.75, -0.5, -2, -3, -4. A rate of 0.4 allows two of them: above -2 are 0.75 and
     # -0.5.
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4) == -2.0
+    assert threshold_at_fpr(MARGINS, LABELS, 0.4) == -2.0
     assert metrics.false_positive_rate(MARGINS, LABELS, -2.0) == 0.4
     assert metrics.true_positive_rate(MARGINS, LABELS, -2.0) == 1.0
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.2) == -0.5
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.19) is None, "not one of five"
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.8) == -4.0
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 1.0) is None, "nobody is left to stop at"
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4, least=2) == -2.0
-    assert metrics.threshold_at_fpr(MARGINS, LABELS, 0.4, least=3) is None
+    assert threshold_at_fpr(MARGINS, LABELS, 0.2) == -0.5
+    assert threshold_at_fpr(MARGINS, LABELS, 0.19) is None, "not one of five"
+    assert threshold_at_fpr(MARGINS, LABELS, 0.8) == -4.0
+    assert threshold_at_fpr(MARGINS, LABELS, 1.0) is None, "nobody is left to stop at"
+    assert threshold_at_fpr(MARGINS, LABELS, 0.4, least=2) == -2.0
+    assert threshold_at_fpr(MARGINS, LABELS, 0.4, least=3) is None
 
 
 @pytest.mark.parametrize("fpr", [0.01, 0.03, 0.2, 0.5])
@@ -124,7 +125,7 @@ def test_the_threshold_holds_its_rate_and_no_lower_one_does(fpr: float) -> None:
     margins = np.round(
         metrics.margins_of(logits), 1
     )  # ties: a step may accuse several rows at once
-    threshold = metrics.threshold_at_fpr(margins, labels, fpr)
+    threshold = threshold_at_fpr(margins, labels, fpr)
     assert threshold is not None
     assert metrics.false_positive_rate(margins, labels, threshold) <= fpr
     lower = np.unique(margins[margins < threshold - 1e-4]).max()
@@ -132,8 +133,8 @@ def test_the_threshold_holds_its_rate_and_no_lower_one_does(fpr: float) -> None:
 
 
 def test_a_rate_that_is_a_whole_number_of_rows_loses_none_of_them() -> None:
-    assert metrics.allowed_false_positives(300, 0.01) == 3
-    assert metrics.allowed_false_positives(1000, 0.001) == 1
+    assert allowed_false_positives(300, 0.01) == 3
+    assert allowed_false_positives(1000, 0.001) == 1
 
 
 def test_tpr_on_test_at_a_threshold_from_validation() -> None:

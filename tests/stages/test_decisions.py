@@ -12,8 +12,9 @@ import pytest
 
 from helpers.stage import FILE, TRAINING, edit, new_project
 from minnow.core.files import read_json
+from minnow.core.params import ThresholdParams
 from minnow.core.tables import read_table
-from minnow.core.thresholds import threshold_at_f1
+from minnow.core.thresholds import decision_threshold
 from minnow.data import synthetic
 from minnow.evaluation import inputs, metrics, slices
 from minnow.evaluation.months import by_month
@@ -22,6 +23,7 @@ from minnow.evaluation.units import JudgedRows
 from minnow.layout import HOPS, Layout
 from minnow.stages import prepare, teacher, teacher_eval, teacher_logits
 
+AT_F1 = ThresholdParams(fpr=None, f1=True, precision=None)
 BUILD = {
     "architecture": "bert",
     "layers": 1,
@@ -81,7 +83,7 @@ def test_at_the_best_cut_with_weights_the_same_teacher_finds_phishing(
     found = read_json(layout.metrics("teacher"))
     labels = inputs.labels_of(layout, "validation")
     margins = metrics.margins_of(inputs.logits(layout, "teacher", "validation"))
-    cut = threshold_at_f1(margins, labels)
+    cut = decision_threshold(margins, labels, AT_F1)
     assert found["validation_f1"] == metrics.classification(margins, labels, cut).f1 > 0
     assert 0 < found["validation_score"] <= 1
     assert "F1 on validation is 0" not in capsys.readouterr().err

@@ -108,31 +108,6 @@ def allowed_false_positives(safe_rows: int, fpr: float) -> int:
     return math.floor(safe_rows * fpr + 1e-9)  # 300 · 0.01 is a little less than 3
 
 
-def threshold_at_f1(margins: Array, labels: Array) -> float:
-    """Return the threshold with the best F1 on these rows; of equally good ones the lowest cut.
-
-    Within a cut it is the midpoint of the two margins, as far as 4 decimals allow.
-    """
-    cuts = Cuts.of(margins, labels)
-    return float(cuts.lowest(cuts.f1))
-
-
-def threshold_at_precision(
-    margins: Array, labels: Array, precision: float, prevalence: float
-) -> float | None:
-    """Return the lowest threshold that reaches a precision where `prevalence` of the rows are
-    phishing; None where no cut of these rows does.
-    """
-    cuts = Cuts.of(margins, labels)
-    reached = cuts.precision(prevalence) >= precision
-    return float(cuts.lowest(reached)) if reached.any() else None
-
-
-def highest_precision(margins: Array, labels: Array, prevalence: float) -> float:
-    """Return the highest precision that a cut of these rows has at this prevalence."""
-    return float(Cuts.of(margins, labels).precision(prevalence).max())
-
-
 def decision_threshold(margins: Array, labels: Array, rule: ThresholdParams) -> float:
     """Return the margin above which a row is called phishing, as `rule` takes it from these rows.
 
@@ -153,7 +128,7 @@ def decision_threshold(margins: Array, labels: Array, rule: ThresholdParams) -> 
 
 def short_of(margins: Array, labels: Array, wanted: PrecisionParams) -> str | None:
     """Return which precision can be had where the wanted one cannot, as a sentence; else None."""
-    best = highest_precision(margins, labels, wanted.prevalence)
+    best = float(Cuts.of(margins, labels).precision(wanted.prevalence).max())
     if best >= wanted.wanted:
         return None
     return (

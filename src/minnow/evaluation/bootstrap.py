@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
+from scipy.stats import norm, t
 
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
@@ -226,6 +227,18 @@ def bootstrap(
         name: {key: np.concatenate([part[key] for part in found]) for key in found[0]}
         for name, found in parts.items()
     }
+
+
+def expansion(units: float, freedom: float) -> float:
+    """Return by how much a bootstrap of so few units, two or more, has to be stretched.
+
+    Drawn from n units a mean varies by (n − 1) / n too little, and a normal quantile stands where
+    that of Student's t belongs, of so many degrees of freedom (Hesterberg, What Teachers Should
+    Know About the Bootstrap, 2015; of clusters Cameron & Miller 2015, Journal of Human Resources
+    50(2), section VI).
+    """
+    upper = (1 + CONFIDENCE) / 2
+    return float(np.sqrt(units / (units - 1)) * t.ppf(upper, freedom) / norm.ppf(upper))
 
 
 def interval(values: Array) -> tuple[float, float]:

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import norm
 
-from minnow.evaluation.bootstrap import CONFIDENCE
+from minnow.evaluation.bootstrap import CONFIDENCE, expansion
 from minnow.evaluation.comparison import claims, verdict
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.records import Decisive, DomainFlips, Verdict
@@ -56,14 +56,16 @@ def decisive(guesses: Guesses, margin: float, told: Collection[Verdict] = ()) ->
     """Return the domain that decides: it holds more than half of all net flips, where these are
     FEW_FLIPS or more, or the verdict would be another without it. None where no domain does.
 
-    Verdicts here are the standard error's: one that is `told` of the hop already is no other.
+    Verdicts here are the standard error's, which knows too little where fewer than FEW_FLIPS
+    domains have net flips; one that is `told` of the hop already is no other.
     """
     worse, better = by_domain(guesses)
     net = better - worse
+    known = np.count_nonzero(net) >= FEW_FLIPS
     said = verdict_of(*influence(guesses), margin)
     for unit in most_net(guesses, net):
         other = verdict_of(*influence(guesses, without=unit), margin)
-        changed = other != said and other not in told
+        changed = known and other != said and other not in told
         if changed or (abs(net.sum()) >= FEW_FLIPS and holds_most(net, unit)):
             return Decisive(
                 guesses.rows.units.name(unit),
@@ -113,20 +115,18 @@ def error_of(moves: Array) -> float:
 
 
 def stretch(moves: Array) -> float:
-    """Return how much wider than by the normal distribution an interval must be, where few units
-    move a difference: `moves` (units,) are what each moves it by.
+    """Return how much wider the bootstrap's interval must be where few units move a difference:
+    `moves` (units,) are what each moves it by.
 
-    It is the ratio of the quantiles of Student's t and of the normal distribution. The t has
-    (Σu²)² / Σu⁴ degrees of freedom, as many equal units as would know the variance as well
-    (Satterthwaite 1946, Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002, Survey
-    Methodology 28(2)).
+    They count as (Σu²)² / Σu⁴ equal units, as many as would know the variance as well, and as two
+    at least (Satterthwaite 1946, Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002,
+    Survey Methodology 28(2)).
     """
     squares = moves**2
     if not squares.sum():
         return 1.0
-    freedom = max(1.0, float(squares.sum() ** 2 / (squares**2).sum()))
-    at = (1 + CONFIDENCE) / 2
-    return float(t.ppf(at, freedom) / norm.ppf(at))
+    equal = max(2.0, float(squares.sum() ** 2 / (squares**2).sum()))
+    return expansion(equal, equal - 1)
 
 
 def stretched(measured: float, resampled: Array, moves: Array) -> Array:

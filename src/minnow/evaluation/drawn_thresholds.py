@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minnow.core.params import ThresholdParams
-from minnow.core.thresholds import Cuts, by_cuts
-from minnow.evaluation import metrics
+from minnow.core.thresholds import Cuts, by_cuts, written
 from minnow.evaluation.bootstrap import Counts, Ranked
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.units import JudgedRows, draws
@@ -26,7 +25,7 @@ def threshold_draws(rule: ThresholdParams, ranked: Ranked, weights: Array) -> Ar
     if rule.fpr is not None:
         allowed = np.floor(counts.negative * rule.fpr + 1e-9)
         at = (counts.negative - counts.safe_upto <= allowed).argmax(axis=0)
-        return metrics.written(np.asarray(ranked.margins[at]))
+        return written(np.asarray(ranked.margins[at]))
     found = counts.positive - counts.phishing_upto + counts.phishing
     alarms = counts.negative - counts.safe_upto + counts.safe
     return by_cuts(Cuts.below(ranked.margins, found.T, alarms.T), rule.precision)

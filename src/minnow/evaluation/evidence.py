@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from minnow.core.params import EVEN_ODDS, ThresholdParams
+from minnow.core.thresholds import threshold_at_fpr
 from minnow.evaluation import bootstrap, calibration, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.drawn_thresholds import drawn_by_rules
@@ -108,7 +109,7 @@ def thresholds_of(outcome: Outcome, validation: JudgedRows) -> dict[str, float]:
     safe rows.
     """
     points = {
-        name: metrics.threshold_at_fpr(
+        name: threshold_at_fpr(
             outcome.validation, validation.labels, fpr, least=metrics.LEAST_FALSE_POSITIVES
         )
         for name, fpr in OPERATING_POINTS.items()

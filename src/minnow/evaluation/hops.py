@@ -25,20 +25,20 @@ def hops_between(
         for before, after in pairs
     ]
     rulings = [
-        ruling_between(*pair, each.net, rows, margin_of(pair[0], method))
+        ruling_between(*pair, each.net, rows, margin_of(pair[0].name, method.margin))
         for pair, each in zip(pairs, changed, strict=True)
     ]
     return tuple(
-        hop_of(*pair, each, said, rows, margin_of(pair[0], method))
+        hop_of(*pair, each, said, rows, margin_of(pair[0].name, method.margin))
         for pair, each, *said in zip(
             pairs, changed, rulings, comparison.corrected(rulings), strict=True
         )
     )
 
 
-def margin_of(before: Resampled, method: Method) -> float:
-    """Return the loss of f1 that is small enough; a rival is allowed none."""
-    return 0.0 if before.name in RIVALS else method.margin
+def margin_of(before: str, margin: float) -> float:
+    """Return the loss of f1 that is small enough; against a rival none is."""
+    return 0.0 if before in RIVALS else margin
 
 
 def ruling_between(

@@ -12,15 +12,9 @@ import numpy as np
 from scipy.special import expit
 from sklearn import metrics as sk
 
-from minnow.core.selection import f1_at
-from minnow.core.thresholds import DECIMALS as DECIMALS
-from minnow.core.thresholds import EVEN as EVEN
+from minnow.core.selection import f1_at, mean_log_likelihood
+from minnow.core.thresholds import DECIMALS, EVEN, threshold_at_fpr
 from minnow.core.thresholds import Array as Array
-from minnow.core.thresholds import allowed_false_positives as allowed_false_positives
-from minnow.core.thresholds import threshold_at_f1 as threshold_at_f1
-from minnow.core.thresholds import threshold_at_fpr as threshold_at_fpr
-from minnow.core.thresholds import threshold_at_precision as threshold_at_precision
-from minnow.core.thresholds import written as written
 from minnow.evaluation.records import Headline
 
 # Bins of the calibration error, each with the same number of rows.
@@ -150,8 +144,7 @@ def brier(margins: Array, labels: Array) -> float:
 
 def log_loss(margins: Array, labels: Array) -> float:
     """Return the mean negative log-likelihood of the labels, in nats."""
-    signed = np.where(labels == 1, margins, -margins)
-    return float(np.mean(np.logaddexp(0, -signed)))
+    return -mean_log_likelihood(margins, labels)
 
 
 def tpr_at_fpr(

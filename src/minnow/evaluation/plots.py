@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from minnow.core.thresholds import DECIMALS
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Outcome
@@ -78,7 +79,7 @@ def calibration(margins: Array, labels: Array) -> pl.DataFrame:
     """Return mean probability, share of phishing and rows of each bin of the calibration error."""
     probability, observed, rows = metrics.calibration_bins(margins, labels)
     table = pl.DataFrame({"probability": probability, "observed": observed, "rows": rows})
-    return table.with_columns(pl.col("probability", "observed").round(metrics.DECIMALS))
+    return table.with_columns(pl.col("probability", "observed").round(DECIMALS))
 
 
 def shift(before: Array, after: Array) -> pl.DataFrame:
@@ -89,7 +90,7 @@ def shift(before: Array, after: Array) -> pl.DataFrame:
     counts, _ = np.histogram(moved, SHIFT_EDGES)
     middles = (SHIFT_EDGES[1:] + SHIFT_EDGES[:-1]) / 2
     return pl.DataFrame({"dp": middles, "share": counts / len(moved)}).select(
-        pl.all().round(metrics.DECIMALS) + 0.0
+        pl.all().round(DECIMALS) + 0.0
     )
 
 
@@ -106,7 +107,7 @@ def shifts(margins: Mapping[str, Array]) -> pl.DataFrame:
 def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
     """Return the megabytes (10⁶ bytes) of each part of each model."""
     rows = [
-        {"model": model, "part": part, "mb": round(size / 1e6, metrics.DECIMALS)}
+        {"model": model, "part": part, "mb": round(size / 1e6, DECIMALS)}
         for model, parts in sizes.items()
         for part, size in parts.items()
         if part != "total"
@@ -117,4 +118,4 @@ def size_by_part(sizes: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
 def thinned(curve: pl.DataFrame) -> pl.DataFrame:
     """Return at most CURVE_POINTS evenly spaced rows, first and last among them, rounded."""
     rows = np.linspace(0, curve.height - 1, min(CURVE_POINTS, curve.height)).round().astype(int)
-    return curve.select(pl.all().gather(rows).round(metrics.DECIMALS))
+    return curve.select(pl.all().gather(rows).round(DECIMALS))

@@ -19,13 +19,15 @@ import polars as pl
 
 from minnow.core.files import replacing
 from minnow.core.seals import PLACE, intact, seal
+from minnow.core.strict_json import parsed_json
 from minnow.errors import MinnowError, command, listed
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.results import as_json, from_json
 
 RUNS = b"minnow-runs"
 # What a row is, whatever the run.
-FACTS = ("id", "domain", "label")
+ROW = {"id": pl.UInt64, "domain": pl.UInt64, "label": pl.Boolean}
+FACTS = tuple(ROW)
 LARGEST = float(np.finfo(np.float16).max)
 SMALLEST = np.finfo(np.float16).smallest_subnormal
 
@@ -78,12 +80,19 @@ class KeptSet:
     @classmethod
     def empty(cls) -> "KeptSet":
         """Return a set without runs."""
-        kinds = {"id": pl.UInt64, "domain": pl.UInt64, "label": pl.Boolean}
-        return cls(pl.DataFrame(schema=kinds), ())
+        return cls(pl.DataFrame(schema=ROW), ())
 
     def find(self, recipe: str, seeds: RunSeeds) -> KeptRun | None:
         """Return a run, or None where it is not kept."""
         return next((run for run in self.runs if (run.recipe, run.seeds) == (recipe, seeds)), None)
+
+    def missing(self) -> list[str]:
+        """Return the columns that the rows lack, or hold as other numbers than they should."""
+        kinds: dict[str, type[pl.DataType]] = dict(ROW)
+        for run in self.runs:
+            kinds[split_column(run.seeds.split)] = pl.String
+            kinds |= {model.column: pl.Float16 for model in run.models.values()}
+        return [name for name, kind in kinds.items() if self.rows.schema.get(name) != kind]
 
     def part(self, split_seed: int, split: str) -> pl.DataFrame:
         """Return the rows that a split seed put into `validation` or `test`."""
@@ -251,9 +260,17 @@ def read_kept(path: Path) -> KeptSet:
         raise MinnowError(f"{path} is not what was written; {back} takes the committed one back")
     from pyarrow.parquet import ParquetFile
 
-    told = ParquetFile(io.BytesIO(content)).metadata.metadata[RUNS]
-    runs = from_json(tuple[KeptRun, ...], json.loads(told), str(path))
-    return KeptSet(pl.read_parquet(io.BytesIO(content)), runs)
+    told = (ParquetFile(io.BytesIO(content)).metadata.metadata or {}).get(RUNS, b"null")
+    try:
+        found = parsed_json(told)
+    except ValueError:
+        found = None
+    kept = KeptSet(
+        pl.read_parquet(io.BytesIO(content)), from_json(tuple[KeptRun, ...], found, str(path))
+    )
+    if missing := kept.missing():
+        raise MinnowError(f"{path} lacks {listed(missing)}, which its runs name; keep them anew")
+    return kept
 
 
 def read_or_empty(path: Path) -> KeptSet:

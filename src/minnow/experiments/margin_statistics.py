@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from minnow.core.thresholds import EVEN
 from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
 from minnow.evaluation.bootstrap import Ranked
 from minnow.evaluation.metrics import Array, rounded
@@ -16,7 +17,7 @@ from minnow.experiments.kept_margins import KeptRun, KeptSet, domain_digest
 
 SCORES = ("f1", "accuracy", "roc_auc")
 # Distances from the threshold are above 0 where the model says phishing.
-AT = {"decision": metrics.EVEN}
+AT = {"decision": EVEN}
 
 Draws = Mapping[str, Array]
 

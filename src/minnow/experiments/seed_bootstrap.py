@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
-from minnow.evaluation.bootstrap import CONFIDENCE
+from minnow.evaluation.bootstrap import expansion
 from minnow.evaluation.metrics import Array
 from minnow.experiments.kept_margins import RunSeeds
-
-UPPER = (1 + CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
@@ -61,17 +58,5 @@ def _drawn(draws: Array, groups: Sequence[Sequence[Array]], seed: int) -> Array:
         middle = values.mean(axis=0)
         picked = generator.integers(len(members), size=values.shape)
         moved = np.take_along_axis(values, picked, axis=0).mean(axis=0) - middle
-        means.append(middle + expansion(len(members), freedom) * moved)
+        means.append(middle + (expansion(len(members), freedom) * moved if len(members) > 1 else 0))
     return np.asarray(np.mean(means, axis=0))
-
-
-def expansion(units: int, freedom: int) -> float:
-    """Return by how much a bootstrap of so few units has to be stretched.
-
-    Drawn from n units the mean varies by (n − 1) / n too little, and a normal quantile stands where
-    Student's t belongs (Hesterberg, What Teachers Should Know About the Bootstrap, 2015).
-    """
-    if units < 2:
-        return 0.0
-    quantiles = float(t.ppf(UPPER, freedom) / norm.ppf(UPPER))
-    return float(np.sqrt(units / (units - 1))) * quantiles

@@ -10,6 +10,7 @@ import numpy as np
 
 from minnow.evaluation import bootstrap, comparison
 from minnow.evaluation.comparison import Ruling, corrected
+from minnow.evaluation.hops import margin_of
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.units import too_few
 from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds
@@ -97,7 +98,11 @@ def hops_over_seeds(
     few = [seed for seed, part in parts.items() if too_few(part.rows)]
     changes = [change_over_seeds(runs, hop, scores) for hop in ALL_HOPS]
     hidden = [least_hidden(runs, hop, parts, scores) for hop in ALL_HOPS]
-    alone = [ruling_of(*each, plan) for each in zip(changes, hidden, strict=True)]
+    margins = [margin_of(before, plan.margin) for before, _ in ALL_HOPS]
+    alone = [
+        ruling_of(change, loss, margin, plan)
+        for change, loss, margin in zip(changes, hidden, margins, strict=True)
+    ]
     told = []
     for hop, change, one, both in zip(ALL_HOPS, changes, alone, corrected(alone), strict=True):
         mean = mean_of(change, plan)
@@ -120,14 +125,14 @@ def least_hidden(
     )
 
 
-def ruling_of(change: Seeded, hidden: float, plan: Plan) -> Ruling:
+def ruling_of(change: Seeded, hidden: float, margin: float, plan: Plan) -> Ruling:
     """Return what may be claimed of a change of F1 over seeds and domains, each with its p; nothing
     good where a loss that is `hidden` may pass the margin.
     """
     draws = seeded_mean(change.draws, change.seeds, seed=plan.seed).draws
-    allowed = comparison.claims(*bootstrap.interval(draws), plan.margin)
-    p = comparison.claim_ps(draws, plan.margin)
-    if hidden > plan.margin:
+    allowed = comparison.claims(*bootstrap.interval(draws), margin)
+    p = comparison.claim_ps(draws, margin)
+    if hidden > margin:
         allowed -= {"better", "non_inferior"}
         p |= {"better": 1.0, "non_inferior": 1.0}
     return Ruling(allowed, p, None, None)

@@ -13,6 +13,7 @@ from minnow.experiments.kept_margins import read_kept
 from minnow.experiments.margin_statistics import Plan
 from minnow.experiments.seed_statistics import study_report
 from minnow.layout import Layout
+from minnow.tools.keep import require_name
 
 
 class StatisticsParams(StageParams):
@@ -25,8 +26,10 @@ def main(root: Path, name: str = "") -> None:
     """Write the statistics as JSON, which `make results` renders.
 
     Raises:
-        MinnowError: nothing is kept under this name, or nothing at all.
+        MinnowError: no plain name; or nothing is kept under it, or nothing at all.
     """
+    if name:
+        require_name("NAME", name)
     layout = Layout(root)
     folder = layout.kept_margins("").parent
     names = [name] if name else sorted(file.stem for file in folder.glob("*.parquet"))
