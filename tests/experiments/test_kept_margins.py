@@ -2,6 +2,7 @@
 does not fit is refused.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.study import kept_set, prepared
+from minnow.core.tables import write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics
+from minnow.experiments import kept_margins
 from minnow.experiments.kept_margins import (
     KeptModel,
     KeptRun,
@@ -135,6 +138,30 @@ def test_a_damaged_file_is_not_believed(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(MinnowError, match="is not what was written; `git checkout --"):
         read_kept(path)
+
+
+@pytest.mark.parametrize("told", [b"", b"[" * 100_000, b"7", b'[{"recipe": 1}]'])
+def test_runs_that_are_none_end_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes
+) -> None:
+    monkeypatch.setattr(kept_margins.json, "dumps", lambda *_, **__: told.decode())
+    write_kept(tmp_path / "psu.parquet", kept_set([FIRST]))
+    with pytest.raises(MinnowError, match=r"^/.*psu\.parquet is not what this version reads: "):
+        read_kept(tmp_path / "psu.parquet")
+
+
+def test_a_table_without_runs_is_none_of_ours(tmp_path: Path) -> None:
+    write_table(tmp_path / "psu.parquet", pl.DataFrame({"id": [1]}))
+    with pytest.raises(MinnowError, match=r"^/.*psu\.parquet is not what this version reads: "):
+        read_kept(tmp_path / "psu.parquet")
+
+
+def test_columns_that_runs_name_must_be_there(tmp_path: Path) -> None:
+    kept = kept_set([FIRST])
+    column = kept.runs[0].models["student"].column
+    write_kept(tmp_path / "psu.parquet", replace(kept, rows=kept.rows.drop("label", column)))
+    with pytest.raises(MinnowError, match=rf"psu\.parquet lacks label, {column}, which its runs"):
+        read_kept(tmp_path / "psu.parquet")
 
 
 def test_twenty_seven_runs_of_psus_size_take_less_than_two_megabytes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from helpers.study import kept_set
+from helpers.study import STRENGTH, kept_set
 from minnow.evaluation import evidence
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.units import Units
@@ -112,10 +112,32 @@ def test_the_mean_is_that_of_the_runs(report: dict[str, Any]) -> None:
     assert hop["f1"]["holds"] == "teachers"
 
 
-def test_a_clear_lead_is_better_and_a_clear_loss_is_inferior(report: dict[str, Any]) -> None:
-    shown = {(each["before"], each["after"]): each["shown"] for each in report["study_hops"]}
-    assert shown["baseline", "teacher"] == "better"
-    assert shown["teacher", "student"] in ("inferior", "worse_margin_open", "undecided")
+def shown_of(report: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(each["before"], each["after"]): each["shown"] for each in report["study_hops"]}
+
+
+def test_a_clear_lead_is_better(report: dict[str, Any]) -> None:
+    assert shown_of(report)["baseline", "teacher"] == "better"
+
+
+def test_a_clear_loss_is_inferior_also_to_a_rival_which_has_no_margin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(STRENGTH, "quantized", 1.0)
+    shown = shown_of(study_report(kept_set(SEEDS), PLAN))
+    assert shown["student", "quantized"] == shown["baseline", "quantized"] == "inferior"
+
+
+def test_a_rival_within_the_margin_is_not_said_to_be_non_inferior() -> None:
+    """Alike but for noise: half of F1 is a margin for a step, and none against a rival."""
+    report = study_report(kept_set(SEEDS), Plan(margin=0.5, resamples=300, seed=0))
+    shown = shown_of(report)
+    assert shown["teacher", "quantized"] == "non_inferior"
+    assert shown["baseline", "quantized"] in ("better", "undecided")
+    assert {each["alone"] for each in report["study_hops"] if each["before"] == "baseline"} <= {
+        "better",
+        "undecided",
+    }
 
 
 def test_a_claim_needs_two_teachers_in_every_split() -> None:

@@ -77,6 +77,12 @@ def test_a_name_that_is_no_file_name_is_refused(checkout: Layout, name: str) -> 
         keep.main(checkout.root, "mine", name or "ü")
 
 
+@pytest.mark.parametrize("name", ["../psu", "a b", "x" * 65])
+def test_statistics_of_a_name_that_is_no_file_name_are_refused(checkout: Layout, name: str) -> None:
+    with pytest.raises(MinnowError, match=r"^NAME is .*; give 1 to 64 letters"):
+        statistics.main(checkout.root, name)
+
+
 def test_metrics_of_another_run_are_refused(checkout: Layout) -> None:
     write_json(checkout.metrics("student"), {"f1": 0.1234})
     with pytest.raises(MinnowError, match=r"says F1 0.1234, and the logits give .* different runs"):
