@@ -130,6 +130,47 @@ def test_many_margins_share_groups_and_hardly_anything_moves(
     assert np.abs(found["gaps"] - exact["gaps"]).max() < 0.01
 
 
+def test_no_group_stands_on_both_sides_of_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a cut that falls where one group ends anyway."""
+    monkeypatch.setattr(bootstrap, "GROUPS", 8)
+    margins = np.arange(40.0)
+    for cut in margins + 0.5:
+        highest, group = bootstrap.groups_of(margins, (cut,))
+        for each in range(len(highest)):
+            assert len(set(margins[group == each] > cut)) == 1, (cut, each)
+
+
+def test_what_is_told_of_the_rows_is_exact_at_its_threshold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However few groups there are."""
+    monkeypatch.setattr(bootstrap, "GROUPS", 8)
+    margins, labels = example(400)
+    found = numbers(bootstrap.point(margins, alone(labels), {"decision": 0.3}))
+    expected = reference(margins, labels, 0.3)
+    assert (found["f1"], found["accuracy"]) == pytest.approx(
+        (expected["f1"], expected["accuracy"]), abs=1e-12
+    )
+
+
+def test_each_resample_is_judged_at_its_own_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resamples are drawn some at a time, and thresholds go with them."""
+    monkeypatch.setattr(units, "AT_ONCE", 7)
+    margins, labels = example(200)
+    rows = in_units(labels, seed=4)
+    models = {"m": Ranked.of(margins, rows)}
+    cuts = np.random.default_rng(1).normal(size=20)
+
+    def drawn(at: float | Array) -> Array:
+        found = bootstrap.bootstrap(
+            models, {"m": {"decision": at}}, rows.units.count, resamples=20, seed=0
+        )
+        return found["m"]["f1"]
+
+    one_by_one = [drawn(float(at))[place] for place, at in enumerate(cuts)]
+    assert np.array_equal(drawn(cuts), one_by_one)
+
+
 def test_what_a_resample_without_phishing_leaves_undefined_is_left_out() -> None:
     margins, labels = example(30)
     labels[:] = 0
