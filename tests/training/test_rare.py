@@ -225,6 +225,25 @@ def test_a_score_that_tells_no_epoch_from_another_is_warned_of(
     assert "f1 on validation is the same in every epoch, 0.2500, so epoch 1 is kept" in said
 
 
+@pytest.mark.parametrize(
+    ("by", "advice"),
+    [
+        ("f1", "by average precision; set select to average_precision or log_loss, or train"),
+        ("accuracy", "by average precision; set select to average_precision or log_loss, or train"),
+        ("roc_auc", "by average precision; set select to log_loss, or train longer or faster"),
+        ("average_precision", "the earliest; set select to log_loss, or train longer or faster"),
+        ("log_loss", "by average precision; train longer or faster"),
+    ],
+)
+def test_nobody_is_told_to_select_by_what_does_not_move(by: str, advice: str) -> None:
+    record = {"loss": 1.0, "validation_f1": 0.5, "score": 0.25}
+    history = [record | {"epoch": 1}, record | {"epoch": 2}]
+    said = undecided(Progress(epoch=2, best_epoch=1, history=history), "teacher", by)
+    assert said is not None
+    assert f"{by} on validation is the same in every epoch, 0.2500, so epoch 1 is kept" in said
+    assert f"is kept, {advice}" in said
+
+
 def test_the_warning_names_what_kept_the_epoch() -> None:
     record = {"loss": 1.0, "validation_f1": 0.0}
     history = [record | {"epoch": at + 1, "score": score} for at, score in enumerate((0.8, 0.9))]

@@ -6,6 +6,9 @@ from typing import Any
 
 from minnow.training.checkpoints import same_structure
 
+# What moves where a ranking stands still: the log loss follows every margin, and nothing is finer.
+FINER = {"average_precision": "log_loss", "roc_auc": "log_loss", "log_loss": ""}
+
 
 @dataclass
 class Progress:
@@ -54,7 +57,19 @@ def undecided(progress: Progress, name: str, by: str) -> str | None:
     if len(found) > 1 and len(scores) == 1 and min(found) < 1 and max(scores) < 1:
         return (
             f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
-            f" {progress.best_epoch} is kept, by average precision; set select to"
-            " average_precision or log_loss, or train longer or faster"
+            f" {progress.best_epoch} is kept, {between_equals(by)}; {remedy(by)}"
         )
     return None
+
+
+def between_equals(by: str) -> str:
+    """Return what decides between epochs that the number `by` does not tell apart."""
+    return "the earliest" if by == "average_precision" else "by average precision"
+
+
+def remedy(by: str) -> str:
+    """Return what to do where the number `by` does not move: take one that moves with less, if
+    there is one.
+    """
+    finer = FINER.get(by, "average_precision or log_loss")
+    return (f"set select to {finer}, or " if finer else "") + "train longer or faster"
