@@ -42,6 +42,23 @@ def test_few_rows_vary_by_chance() -> None:
         assert any(said.startswith("test has") for said in uneven(rows, asked)) == far
 
 
+def test_the_lack_of_a_domain_is_no_domain_to_blame() -> None:
+    """Without a domain each row goes by itself; so many in one split were put there by another."""
+    rows = pl.DataFrame(
+        {
+            "domain": [""] * 300 + ["big.com"] * 150 + [f"a{n}.com" for n in range(150)],
+            "label": [n % 2 for n in range(600)],
+            "split": ["train"] * 300 + ["test"] * 300,
+        }
+    )
+    said = uneven(rows, {"test": 0.2})
+    assert said
+    assert all("the domain 'big.com'" in each and "holds 25% of all rows" in each for each in said)
+    alone = uneven(rows.with_columns(domain=pl.lit("")), {"test": 0.2})
+    assert alone
+    assert all(each.endswith("no row has a domain: set another `seed`") for each in alone)
+
+
 def test_published_splits_are_not_judged() -> None:
     rows = [(text, label, "train" if text.startswith("a1") else "test") for text, label, _ in SMALL]
     rows += [(f"v{n}.com", n % 2, "validation") for n in range(9)]

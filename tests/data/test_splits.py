@@ -145,6 +145,26 @@ def test_domains_are_disjoint_and_nothing_leaks_under_the_domain_split() -> None
     assert at_random.splits["test"].height / len(ids) == pytest.approx(0.2, abs=0.03)
 
 
+def test_rows_without_a_domain_are_split_one_by_one_and_leak_nothing() -> None:
+    """What they share is the lack of a domain; an address is a domain of its own."""
+    bare: list[Row] = [(f"?id={n}", n % 2, None) for n in range(1000)]
+    addresses: list[Row] = [(f"10.0.{n % 50}.1/{n}", n % 2, None) for n in range(500)]
+    found = run(source(*bare, *addresses))
+    without = [table.filter(domain="").height for table in found.splits.values()]
+    assert without == [pytest.approx(each, abs=60) for each in (600, 200, 200)]
+    assert found.report.leak == 0
+    assert sum(found.report.domains.values()) == 50
+    assert run(source(*bare), method="random").report.leak == 0
+    apart = run(source(*addresses)).splits
+    assert not set(apart["train"]["domain"]) & set(apart["test"]["domain"])
+
+
+def test_rows_without_a_domain_keep_their_split_when_others_come_or_go() -> None:
+    bare: list[Row] = [(f"?q={n}", n % 2, None) for n in range(300)]
+    few, many_ = (run(source(*rows, *filler(None))).splits["test"] for rows in (bare[:200], bare))
+    assert set(few["id"]) <= set(many_["id"])
+
+
 def test_private_suffixes_separate_domains() -> None:
     rows, _ = cleaning.cleaned(
         source(("a.github.io/x", 1, None), ("b.github.io/x", 0, None)).rows, move_scheme=True

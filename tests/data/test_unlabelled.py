@@ -246,6 +246,14 @@ def test_a_file_does_not_change_the_copies_of_train() -> None:
     assert len(lost) <= 3
 
 
+def test_a_text_without_a_domain_shares_none_with_what_is_held_out() -> None:
+    held = {**HELD, "test": split("?id=1", "10.0.0.1/t")}
+    file = pl.DataFrame({"text": ["?id=2", "?id=1", "10.0.0.1/new"]})
+    kept, dropped = unlabelled.new_texts(file, held, move_scheme=True)
+    assert kept["text"].to_list() == ["?id=2"]
+    assert (dropped["in_test"], dropped["domain_in_validation_or_test"]) == (1, 1)
+
+
 def test_nothing_left_says_why() -> None:
     texts = pl.DataFrame({"text": ["train.com/a", "mail.val.org", ""]})
     file = unlabelled.TextFile("more.csv", texts)

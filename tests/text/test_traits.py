@@ -90,6 +90,12 @@ def test_domains_of_train_are_registered_ones() -> None:
     assert values_of("you.github.io", train=train)["domain"] == "unseen in train"
 
 
+def test_a_row_without_a_domain_was_never_seen() -> None:
+    train = pl.Series("domain", ["", "a.com"])
+    assert values_of("?id=1", train=train)["domain"] == "unseen in train"
+    assert values_of("a.com/login", train=train)["domain"] == "seen in train"
+
+
 def test_every_row_has_one_value_of_every_trait() -> None:
     texts, _ = synthetic.generate(2_000, seed=0, label_noise=0)
     cut = parts(*texts, train=with_domains(*texts)["domain"].head(500))

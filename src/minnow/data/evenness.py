@@ -54,7 +54,10 @@ def _far(found: float, asked: float, allowed: float, rows: int) -> bool:
 
 def _largest(rows: pl.DataFrame, part: pl.DataFrame) -> str:
     """Return how much the largest registered domain holds, in words."""
-    counts = rows["domain"].value_counts().sort(["count", "domain"], descending=[True, False])
+    named = rows["domain"].filter(rows["domain"] != "")
+    counts = named.value_counts().sort(["count", "domain"], descending=[True, False])
+    if counts.is_empty():
+        return "no row has a domain: set another `seed`"
     name, count = counts.row(0)
     side = "in it" if (part["domain"] == name).any() else "not in it"
     return (

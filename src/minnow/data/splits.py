@@ -20,6 +20,7 @@ from minnow.data.sifting import class_counts, filtered, require_both_classes
 from minnow.data.sources import Source
 from minnow.errors import MinnowError, listed, shortened
 from minnow.layout import SPLITS
+from minnow.text import urls
 
 Column = TypeVar("Column", pl.Expr, pl.Series)
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
@@ -78,7 +79,7 @@ def prepare_splits(source: Source, params: DataParams) -> Prepared:
         cleaned=changed,
         dropped={**dropped, **placed.dropped},
         kept=kept,
-        domains={name: table["domain"].n_unique() for name, table in tables.items()},
+        domains={name: len(urls.known_domains(table["domain"])) for name, table in tables.items()},
         leak=round(leak(tables["train"], tables["test"]), 4),
         carved=sorted(carved),
         test_file=fixed_report,
@@ -163,9 +164,10 @@ def assigned(
     rows: pl.DataFrame, *, method: str, seed: int, shares: Mapping[str, float]
 ) -> pl.DataFrame:
     """Carve the splits in `shares` out of the rows in train or in no split, by a seeded hash of
-    domain or key.
+    domain or key; a row without a domain goes by its key.
     """
-    place = unit(rows["domain" if method == "domain" else "key"], seed)
+    whole = pl.col("domain").replace("", None) if method == "domain" else pl.lit(None, pl.String)
+    place = unit(rows.select(pl.coalesce(whole, "key")).to_series(), seed)
     carved, start = pl.lit("train"), 0.0
     for name, share in shares.items():
         inside = (place >= start) & (place < start + share)
@@ -242,7 +244,8 @@ def unit(names: pl.Series, seed: int) -> pl.Series:
 
 def leak(train: pl.DataFrame, test: pl.DataFrame) -> float:
     """Return the share of test rows whose registered domain stands in train; 0 for no rows."""
-    shared = test.select(pl.col("domain").is_in(train["domain"].unique().implode()).mean()).item()
+    seen = urls.known_domains(train["domain"])
+    shared = test.select(pl.col("domain").is_in(seen.implode()).mean()).item()
     return float(shared or 0)
 
 

@@ -135,4 +135,4 @@ def _keys(table: pl.DataFrame) -> pl.Series:
 
 def _foreign(splits: Splits) -> pl.Series:
     """Return the registered domains that belong to validation and test."""
-    return pl.concat([splits[name]["domain"] for name in HELD_OUT]).unique()
+    return urls.known_domains(pl.concat([splits[name]["domain"] for name in HELD_OUT]))

@@ -36,10 +36,8 @@ def traits(
     yield "host", two("IP address", "name", is_address)
     yield "hosting", two("free", "own domain or address", urls.has_private_suffix(domains))
     yield "punycode", two("in the host", "none", hosts.str.contains(r"(?:^|\.)xn--"))
-    yield (
-        "domain",
-        two("seen in train", "unseen in train", domains.is_in(train_domains.unique().implode())),
-    )
+    seen = domains.is_in(urls.known_domains(train_domains).implode())
+    yield "domain", two("seen in train", "unseen in train", seen)
     yield "top-level domain", suffixes(hosts, is_address)
     if times is not None:
         yield "month", months(times)

@@ -82,6 +82,13 @@ def registered_domain(hosts: pl.Series) -> pl.Series:
     return hosts.replace_strict(names, pl.Series(domains, dtype=pl.String), return_dtype=pl.String)
 
 
+def known_domains(domains: pl.Series) -> pl.Series:
+    """Return the registered domains of some rows, each once; a row without one adds none, so that
+    no two rows share the lack of it.
+    """
+    return domains.filter(domains != "").unique()
+
+
 def has_private_suffix(hosts: pl.Series) -> pl.Series:
     """Return where a host or registered domain lies under a suffix that a company lets others
     register at.
