@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.study import kept_set, prepared
+from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
 from minnow.core.tables import write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import metrics
+from minnow.evaluation.results import as_json, from_json
 from minnow.experiments import kept_margins
 from minnow.experiments.kept_margins import (
     KeptModel,
@@ -66,6 +68,40 @@ def test_a_file_gives_back_what_was_written_and_the_same_bytes(tmp_path: Path) -
     assert again.rows.equals(kept.rows)
     write_kept(tmp_path / "b.parquet", again)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+RULES = [
+    ThresholdParams(fpr=0.05, f1=False, precision=None),
+    ThresholdParams(fpr=None, f1=True, precision=None),
+    ThresholdParams(fpr=None, f1=False, precision=PrecisionParams(wanted=0.9, prevalence=0.02)),
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_kept_with_its_run(tmp_path: Path, rule: ThresholdParams) -> None:
+    kept = kept_set([FIRST], rule=rule)
+    write_kept(tmp_path / "a.parquet", kept)
+    (run,) = read_kept(tmp_path / "a.parquet").runs
+    assert run == kept.runs[0]
+    assert run.rule == rule
+
+
+def test_runs_of_probability_one_half_are_kept_as_they_were_before_rules() -> None:
+    (told,) = as_json(kept_set([FIRST]).runs)
+    assert set(told) == {"recipe", "seeds", "params", "models"}
+    (run,) = from_json(tuple[KeptRun, ...], [told], "old")
+    assert run.rule == EVEN_ODDS
+
+
+@pytest.mark.parametrize(("rule", "shared"), [(RULES[1], True), (RULES[2], False)])
+def test_a_column_is_of_one_rule(rule: ThresholdParams, shared: bool) -> None:
+    """Equal distances by unlike rules: their thresholds are drawn otherwise."""
+    once = kept_set([FIRST], rule=RULES[1])
+    facts = once.rows.select("id", "domain", "label", "split 0")
+    column = once.runs[0].models["student"].column
+    other = KeptRun("other", FIRST, "digest", {"student": KeptModel("", 0.0)}, rule)
+    again = with_run(once, other, facts, {"student": once.rows[column].to_numpy()}).runs[1]
+    assert (again.models["student"].column == column) == shared
 
 
 def test_the_order_in_which_runs_came_does_not_matter_to_what_they_say() -> None:

@@ -10,16 +10,23 @@ from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from helpers.study import STRENGTH, kept_set
+from minnow.core.params import PrecisionParams, ThresholdParams
+from minnow.core.thresholds import decision_threshold
 from minnow.evaluation import evidence
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.units import Units
 from minnow.experiments import seed_statistics, study_tables
-from minnow.experiments.kept_margins import KeptSet, RunSeeds, domain_digest
+from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds, domain_digest
 from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores, domain_names
 from minnow.experiments.seed_statistics import Seeded, no_claim, spread_parts, study_report
 from minnow.layout import JUDGED
 
 PLAN = Plan(margin=0.005, resamples=300, seed=0)
+RULES = [
+    ThresholdParams(fpr=0.05, f1=False, precision=None),
+    ThresholdParams(fpr=None, f1=True, precision=None),
+    ThresholdParams(fpr=None, f1=False, precision=PrecisionParams(wanted=0.2, prevalence=0.02)),
+]
 SEEDS = [RunSeeds(0, t, 100 * t + s) for t in range(3) for s in range(2)]
 WORDS = {"models": "model", "hops": "after"}
 
@@ -68,6 +75,50 @@ def test_a_change_of_f1_is_as_uncertain_as_evaluation_says(
     low, high = (change["f1"][f"by_domain_{end}"] for end in ("low", "high"))
     assert found.sample.no_interval is None
     assert (low, high) == (found.hops[0].f1.low, found.hops[0].f1.high)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_thresholds_that_validation_set_are_drawn_as_evaluation_draws_them(
+    rule: ThresholdParams,
+) -> None:
+    """Of the same distances every resample gives the same, by domain and by row; a threshold that
+    is held fixed gives another F1, and the same area under the curve.
+    """
+    kept = kept_set(SEEDS[:1], rule=rule)
+    part, columns = HeldOut.of(kept, 0), columns_of(kept.runs[0])
+    scores, fixed = (column_scores(each, PLAN) for each in (part, replace(part, rules={})))
+    for way, these in (("by_domain", part), ("by_row", part.by_row())):
+        drawn = evidence.resampled(
+            {
+                model: Outcome(part.on_validation[column], part.columns[column], 0.0, rule)
+                for model, column in columns.items()
+            },
+            these.validation,
+            these.rows,
+            Method(PLAN.margin, PLAN.resamples, PLAN.seed),
+        )
+        for model, column in columns.items():
+            for score, found in getattr(scores[column], way).items():
+                assert np.array_equal(found, drawn[model][score]), (way, model, score)
+    for column in columns.values():
+        one, other = fixed[column].by_domain, scores[column].by_domain
+        assert not np.array_equal(one["f1"], other["f1"])
+        assert np.array_equal(one["roc_auc"], other["roc_auc"])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_kept_distances_give_back_the_threshold_they_were_taken_from(
+    rule: ThresholdParams,
+) -> None:
+    """float16 loses order far from the threshold alone: the rule cuts validation where it did."""
+    part = HeldOut.of(kept_set(SEEDS[:1], rule=rule), 0)
+    for name, margins in part.on_validation.items():
+        at = decision_threshold(margins, part.validation.labels, part.rules[name])
+        assert np.array_equal(margins > at, margins > 0)
+
+
+def columns_of(run: KeptRun) -> dict[str, str]:
+    return {name: model.column for name, model in run.models.items()}
 
 
 def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 
 from minnow.core.files import write_json
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.tables import write_logits, write_table
+from minnow.core.thresholds import decision_threshold
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
 from minnow.experiments.kept_margins import (
@@ -49,21 +51,30 @@ def made_up_margins(model: str, labels: Array, seeds: RunSeeds) -> Array:
     return STRENGTH[model] * (labels - 0.5) + generator.normal(size=len(labels))
 
 
-def kept_set(all_seeds: Sequence[RunSeeds], recipe: str = "default") -> KeptSet:
-    """Return kept margins of these runs."""
+def kept_set(
+    all_seeds: Sequence[RunSeeds], recipe: str = "default", rule: ThresholdParams = EVEN_ODDS
+) -> KeptSet:
+    """Return kept margins of these runs, with thresholds that validation set by a rule."""
     kept = KeptSet.empty()
     for seeds in all_seeds:
         tables = {split: prepared(split, seed=seeds.split) for split in ("validation", "test")}
         facts = pl.concat(row_facts(table, name, seeds.split) for name, table in tables.items())
         labels = facts["label"].to_numpy().astype(np.int64)
-        columns = {model: distances(made_up_margins(model, labels, seeds), 0.0) for model in JUDGED}
-        models = {model: KeptModel("", 0.0) for model in JUDGED}
-        kept = with_run(kept, KeptRun(recipe, seeds, "digest", models), facts, columns)
+        margins = {model: made_up_margins(model, labels, seeds) for model in JUDGED}
+        first = slice(tables["validation"].height)
+        thresholds = {
+            model: decision_threshold(each[first], labels[first], rule)
+            for model, each in margins.items()
+        }
+        columns = {model: distances(margins[model], at) for model, at in thresholds.items()}
+        models = {model: KeptModel("", at) for model, at in thresholds.items()}
+        kept = with_run(kept, KeptRun(recipe, seeds, "digest", models, rule), facts, columns)
     return kept
 
 
-def write_run(root: Path, seeds: RunSeeds, threshold: float = 0.0) -> Layout:
+def write_run(root: Path, seeds: RunSeeds, rule: ThresholdParams = EVEN_ODDS) -> Layout:
     """Write what a run leaves of splits, logits and metrics; params.yaml is the caller's."""
+    thresholds = {}
     layout = Layout(root)
     tables = {split: prepared(split, seed=seeds.split) for split in ("validation", "test")}
     for split, table in tables.items():
@@ -73,9 +84,12 @@ def write_run(root: Path, seeds: RunSeeds, threshold: float = 0.0) -> Layout:
             margins = made_up_margins(model, labels, seeds)
             logits = np.stack([-margins / 2, margins / 2], axis=1).astype(np.float32)
             write_logits(layout.logits_of(model, split), table["id"].to_list(), logits)
-            if split == "test":
-                found = metrics.classification(metrics.margins_of(logits), labels, threshold)
+            read = metrics.margins_of(logits)
+            if split == "validation":
+                thresholds[model] = decision_threshold(read, labels, rule)
+            else:
+                found = metrics.classification(read, labels, thresholds[model])
                 write_json(layout.metrics(model), {"f1": found.f1})
-    decisions = {model: {"decision": {"threshold": threshold}} for model in JUDGED}
+    decisions = {model: {"decision": {"threshold": at}} for model, at in thresholds.items()}
     write_json(layout.evidence("calibration"), {"models": decisions})
     return layout

@@ -10,11 +10,13 @@ from helpers.paths import ROOT
 from helpers.pipeline import edit
 from helpers.study import write_run
 from minnow.core.files import read_json, write_json
-from minnow.core.params import read_params
+from minnow.core.params import ThresholdParams, read_params
 from minnow.errors import MinnowError
 from minnow.experiments.kept_margins import RunSeeds, read_kept
-from minnow.layout import Layout
+from minnow.layout import JUDGED, Layout
 from minnow.tools import keep, statistics
+
+BEST_F1 = ThresholdParams(fpr=None, f1=True, precision=None)
 
 
 @pytest.fixture
@@ -46,15 +48,25 @@ def test_runs_are_kept_under_their_seeds(checkout: Layout, capsys: Any) -> None:
 
 
 def test_decisions_are_those_at_the_models_threshold(checkout: Layout) -> None:
-    write_run(checkout.root, RunSeeds(0, 0, 0), threshold=0.8125)
+    edit(checkout.root, evaluate__threshold__f1=True)
+    write_run(checkout.root, RunSeeds(0, 0, 0), BEST_F1)
     keep.main(checkout.root, "mine")
     (run,) = read_kept(checkout.kept_margins("mine")).runs
-    assert {model.threshold for model in run.models.values()} == {0.8125}
+    assert run.rule == BEST_F1
+    assert len({model.threshold for model in run.models.values()} - {0.0}) == len(JUDGED)
     statistics.main(checkout.root)
     told = read_json(checkout.results / "mine_study.json")
     scores = {each["column"]: each["f1"]["value"] for each in told["kept_scores"]}
     for model, kept in run.models.items():
         assert scores[kept.column] == read_json(checkout.metrics(model))["f1"]
+
+
+def test_thresholds_that_another_rule_set_are_refused(checkout: Layout) -> None:
+    """Drawn by the rule of params.yaml, intervals would be those of another run."""
+    write_run(checkout.root, RunSeeds(0, 0, 0), BEST_F1)
+    with pytest.raises(MinnowError, match=r"says threshold .* of baseline, and evaluate.threshold"):
+        keep.main(checkout.root, "mine")
+    assert not checkout.kept_margins("mine").exists()
 
 
 def test_other_params_have_another_digest_and_idle_ones_do_not(checkout: Layout) -> None:

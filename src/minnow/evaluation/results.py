@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from minnow.core.files import read_json, replacing, write_json
 from minnow.errors import MinnowError
@@ -126,7 +126,9 @@ def from_json(record: type[RecordT], value: Any, origin: str) -> RecordT:
 
 
 def as_json(value: Any) -> Any:
-    """Return a record, or what holds records, as JSON writes it."""
+    """Return a record or a block of params, or what holds such, as JSON writes it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
     if dataclasses.is_dataclass(value):
         return {
             each.name: as_json(inner)

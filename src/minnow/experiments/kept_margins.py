@@ -10,7 +10,7 @@ who has a list of domains can find them again, so it hides nothing.
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import numpy as np
 import polars as pl
 
 from minnow.core.files import replacing
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.seals import PLACE, intact, seal
 from minnow.core.strict_json import parsed_json
 from minnow.errors import MinnowError, command, listed
 from minnow.evaluation.metrics import Array
+from minnow.evaluation.records import OPTIONAL
 from minnow.evaluation.results import as_json, from_json
 
 RUNS = b"minnow-runs"
@@ -54,12 +56,16 @@ class RunSeeds:
 
 @dataclass(frozen=True)
 class KeptRun:
-    """One run: its recipe, its seeds, a digest of all other params that matter, its models."""
+    """One run: its recipe, its seeds, a digest of all other params that matter, its models.
+
+    `rule` took their thresholds from validation; without one they are held fixed.
+    """
 
     recipe: str
     seeds: RunSeeds
     params: str
     models: Mapping[str, KeptModel]
+    rule: ThresholdParams = field(default=EVEN_ODDS, metadata=OPTIONAL)
 
     @property
     def name(self) -> str:
@@ -146,7 +152,8 @@ def with_run(
     """Return the set with one run more, or with that run replaced.
 
     `facts` are its rows, as `row_facts` returns them, and `columns` the distances (rows,) by model,
-    float16. Equal columns are stored once: students of one teacher share its column.
+    float16. Equal columns are stored once: students of one teacher share its column. Thresholds by
+    another rule are drawn otherwise, so a column is of one rule.
 
     Raises:
         MinnowError: the rows differ from what is kept of this split seed.
@@ -155,15 +162,19 @@ def with_run(
     split = split_column(run.seeds.split)
     _require_equal_rows(others, facts, split)
     rows = _union(others.rows, facts, split)
+    foreign = {
+        model.column for one in others.runs for model in one.models.values() if one.rule != run.rule
+    }
     models = {}
     for model, distance in columns.items():
         added = facts.select("id", distance=pl.Series(distance, dtype=pl.Float16))
         column = _aligned(rows, added)
-        name = _same_column(rows, column) or f"{model} {run.name}"
+        name = _same_column(rows.drop(foreign), column) or f"{model} {run.name}"
         rows = rows.with_columns(column.alias(name))
         models[model] = KeptModel(name, run.models[model].threshold)
-    replaced = KeptRun(run.recipe, run.seeds, run.params, models)
-    runs = sorted((*others.runs, replaced), key=lambda one: (one.recipe, one.seeds))
+    runs = sorted(
+        (*others.runs, replace(run, models=models)), key=lambda one: (one.recipe, one.seeds)
+    )
     return KeptSet(rows, tuple(runs))
 
 

@@ -1,15 +1,17 @@
 """Statistics of kept margins, by row and by domain: each model, and each hop of each run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.thresholds import EVEN
 from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
-from minnow.evaluation.bootstrap import Ranked
+from minnow.evaluation.bootstrap import Ranked, Thresholds
+from minnow.evaluation.drawn_thresholds import drawn_by_rules
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
 from minnow.evaluation.units import JudgedRows, Units, clustered_p, sample_facts
@@ -33,27 +35,54 @@ class Plan:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The test rows of one split seed, and distances from the threshold (rows,) by column."""
+    """The test rows of one split seed, and distances from the threshold (rows,) by column.
+
+    `rules` took the thresholds of some columns from `validation`, where `on_validation` are their
+    distances (rows,).
+    """
 
     split_seed: int
     rows: JudgedRows
     columns: Mapping[str, Array]
+    validation: JudgedRows
+    on_validation: Mapping[str, Array]
+    rules: Mapping[str, ThresholdParams]
 
     @classmethod
     def of(cls, kept: KeptSet, split_seed: int) -> "HeldOut":
         """Return the test rows of a split seed, with the columns of its runs."""
-        table = kept.part(split_seed, "test")
         runs = [run for run in kept.runs if run.seeds.split == split_seed]
-        names = sorted({model.column for run in runs for model in run.models.values()})
-        columns = {name: table[name].to_numpy().astype(np.float64) for name in names}
-        units = Units.domains(domain_names(table["domain"]))
+        rules = {model.column: run.rule for run in runs for model in run.models.values()}
+        test, validation = (kept.part(split_seed, split) for split in ("test", "validation"))
+        ruled = {name: rule for name, rule in sorted(rules.items()) if rule != EVEN_ODDS}
         return cls(
-            split_seed, JudgedRows(table["label"].to_numpy().astype(np.int64), units), columns
+            split_seed,
+            judged_rows(test),
+            distances_of(test, sorted(rules)),
+            judged_rows(validation),
+            distances_of(validation, ruled),
+            ruled,
         )
 
-    def by_row(self) -> JudgedRows:
+    def by_row(self) -> "HeldOut":
         """Return the same rows, each a unit of its own."""
-        return JudgedRows(self.rows.labels, Units.rows(len(self.rows.labels)))
+        return replace(self, rows=alone(self.rows), validation=alone(self.validation))
+
+
+def judged_rows(table: pl.DataFrame) -> JudgedRows:
+    """Return labels and domains of kept rows."""
+    units = Units.domains(domain_names(table["domain"]))
+    return JudgedRows(table["label"].to_numpy().astype(np.int64), units)
+
+
+def distances_of(table: pl.DataFrame, names: Iterable[str]) -> dict[str, Array]:
+    """Return some columns of kept rows, (rows,) each."""
+    return {name: table[name].to_numpy().astype(np.float64) for name in names}
+
+
+def alone(rows: JudgedRows) -> JudgedRows:
+    """Return rows, each a unit of its own."""
+    return JudgedRows(rows.labels, Units.rows(len(rows.labels)))
 
 
 def domain_names(digests: pl.Series) -> pl.Series:
@@ -76,7 +105,7 @@ class Scored:
 
 def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     """Return every column's scores, as they are and drawn both ways."""
-    by_domain, by_row = (drawn_scores(part, rows, plan) for rows in (part.rows, part.by_row()))
+    by_domain, by_row = (drawn_scores(each, plan) for each in (part, part.by_row()))
     found = {}
     for name, margins in part.columns.items():
         point = bootstrap.point(margins, part.rows, AT)
@@ -86,18 +115,39 @@ def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     return found
 
 
-def drawn_scores(part: HeldOut, rows: JudgedRows, plan: Plan) -> dict[str, dict[str, Array]]:
+def drawn_scores(part: HeldOut, plan: Plan) -> dict[str, dict[str, Array]]:
     """Return the scores of every column in every resample of the rows' units; the same resamples
     for all.
     """
     drawn = bootstrap.bootstrap(
-        {name: Ranked.of(margins, rows) for name, margins in part.columns.items()},
-        dict.fromkeys(part.columns, AT),
-        rows.units.count,
+        {name: Ranked.of(margins, part.rows) for name, margins in part.columns.items()},
+        drawn_decisions(part, plan),
+        part.rows.units.count,
         resamples=plan.resamples,
-        seed=plan.seed + part.split_seed,  # what two splits draw is independent
+        seed=first_seed(part, plan),
     )
     return {name: {score: found[score] for score in SCORES} for name, found in drawn.items()}
+
+
+def drawn_decisions(part: HeldOut, plan: Plan) -> dict[str, Thresholds]:
+    """Return the threshold of every column: 0, or what its rule takes from each resample of
+    validation, (resamples,).
+    """
+    drawn = drawn_by_rules(
+        part.on_validation,
+        {name: {"decision": rule} for name, rule in part.rules.items()},
+        part.validation,
+        resamples=plan.resamples,
+        seed=first_seed(part, plan) + 1,
+    )
+    return {name: {**AT, **drawn.get(name, {})} for name in part.columns}
+
+
+def first_seed(part: HeldOut, plan: Plan) -> int:
+    """Return the seed by which test is drawn; validation has the next, and other splits others, so
+    that all that is drawn is independent.
+    """
+    return plan.seed + 2 * part.split_seed
 
 
 def score_of(scores: Scored) -> dict[str, dict[str, float]]:

@@ -13,8 +13,16 @@ import numpy as np
 import polars as pl
 
 from minnow.core.files import read_json
-from minnow.core.params import PLAIN_NAME, active_preset, pick, read_params
+from minnow.core.params import (
+    PLAIN_NAME,
+    ThresholdParams,
+    active_preset,
+    pick,
+    read_params,
+    validated,
+)
 from minnow.core.tables import read_table
+from minnow.core.thresholds import decision_threshold
 from minnow.errors import MinnowError, shortened
 from minnow.evaluation import inputs, metrics
 from minnow.experiments.kept_margins import (
@@ -67,11 +75,12 @@ def require_name(what: str, name: str) -> None:
 def keep_run(layout: Layout, path: Path, recipe: str) -> str:
     """Add a checkout's run to a file of margins, and return a line that says so."""
     document = read_params(layout.params)
-    run = KeptRun(recipe, seeds_of(document), params_digest(document), thresholds(layout))
+    rule = rule_of(document)
+    run = KeptRun(recipe, seeds_of(document), params_digest(document), thresholds(layout), rule)
     facts = [
         row_facts(read_table(layout.split(split)), split, run.seeds.split) for split in KEPT_SPLITS
     ]
-    columns = {model: kept_column(layout, model, run.models[model]) for model in JUDGED}
+    columns = {model: kept_column(layout, model, run.models[model], rule) for model in JUDGED}
     write_kept(path, with_run(read_or_empty(path), run, pl.concat(facts), columns))
     return f"kept {run.name} in {path}: {path.stat().st_size / 1e6:.2f} MB"
 
@@ -80,6 +89,12 @@ def seeds_of(document: Mapping[str, Any]) -> RunSeeds:
     """Return the seeds of params.yaml."""
     preset = active_preset(document)
     return RunSeeds(**{name: pick(document, at.format(preset)) for name, at in SEED_KEYS.items()})
+
+
+def rule_of(document: Mapping[str, Any]) -> ThresholdParams:
+    """Return the rule of params.yaml by which validation sets thresholds."""
+    place = "evaluate.threshold"
+    return validated(ThresholdParams, pick(document, place), place)
 
 
 def params_digest(document: Mapping[str, Any]) -> str:
@@ -97,16 +112,27 @@ def thresholds(layout: Layout) -> dict[str, KeptModel]:
     return {model: KeptModel("", decided[model]["decision"]["threshold"]) for model in JUDGED}
 
 
-def kept_column(layout: Layout, model: str, kept: KeptModel) -> metrics.Array:
+def kept_column(
+    layout: Layout, model: str, kept: KeptModel, rule: ThresholdParams
+) -> metrics.Array:
     """Return a model's distances on all kept rows.
 
     Raises:
-        MinnowError: the F1 that they give is not the one in metrics/.
+        MinnowError: the F1 that they give, or the threshold that the rule does, is not the one in
+        metrics/.
     """
-    parts = {
-        split: distances(metrics.margins_of(inputs.logits(layout, model, split)), kept.threshold)
-        for split in KEPT_SPLITS
+    margins = {
+        split: metrics.margins_of(inputs.logits(layout, model, split)) for split in KEPT_SPLITS
     }
+    labels = inputs.labels_of(layout, "validation")
+    ruled = metrics.rounded(decision_threshold(margins["validation"], labels, rule))
+    if ruled != kept.threshold:
+        raise MinnowError(
+            f"{layout.evidence('calibration')} says threshold {kept.threshold} of {model}, and"
+            f" evaluate.threshold gives {ruled}: they are of different runs; run `dvc repro"
+            " evaluate`"
+        )
+    parts = {split: distances(each, kept.threshold) for split, each in margins.items()}
     found = metrics.classification(parts["test"], inputs.labels_of(layout, "test")).f1
     told = read_json(layout.metrics(model))["f1"]
     if found != told:
