@@ -1,5 +1,7 @@
 """Models judged together: shapes, pairing, and what may be said."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,8 +12,16 @@ from minnow.evaluation.evidence import Assessment
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.records import Difference, Estimate, Estimates, OperatingPoint, Unmeasured
+from minnow.evaluation.results import as_json
 from minnow.evaluation.units import JudgedRows, Units
 from minnow.layout import HOPS
+from minnow.report.formatting import few_words
+
+RULES = [
+    ThresholdParams(fpr=0.05, f1=False, precision=None),
+    ThresholdParams(fpr=None, f1=True, precision=None),
+    ThresholdParams(fpr=None, f1=False, precision=PrecisionParams(wanted=0.5, prevalence=0.02)),
+]
 
 
 def labels_of(rows: int, seed: int) -> Array:
@@ -266,6 +276,19 @@ def test_thresholds_move_accuracy_and_flips() -> None:
     assert found.hops[2].roc_auc.difference == 0.0
 
 
+def test_what_few_domains_of_validation_set_says_so() -> None:
+    few, many = (JudgedRows(VALIDATION, domains_of(1_200, size)) for size in (150, 3))
+    told, silent = (
+        findings.calibration_report(MODELS, validation=each, test=alone(TEST), rule=EVEN_ODDS)
+        for each in (few, many)
+    )
+    assert told.few_domains is not None
+    assert "the 1,200 rows stand in 8 domains" in told.few_domains
+    assert "of validation the 1,200 rows stand in 8 domains" in few_words(told)
+    assert few_words(silent) == ""
+    assert "few_domains" not in as_json(silent), "other files stay as they are"
+
+
 def test_calibration_covers_every_model() -> None:
     found = findings.calibration_report(
         MODELS, validation=alone(VALIDATION), test=alone(TEST), rule=EVEN_ODDS
@@ -355,6 +378,42 @@ def test_a_rate_set_by_few_domains_of_validation_is_unmeasured() -> None:
     assert isinstance(point, Unmeasured)
     assert "of validation the" in point.reason
     assert "stand in 8 domains" in point.reason
+
+
+def test_what_a_rate_of_few_domains_would_have_cost_is_not_told_either() -> None:
+    """A change between two points that are unmeasured would be one of nothing."""
+    found = few_on_validation(EVEN_ODDS, domains_of(1_200, 150))
+    assert found.hops[0].tpr_at_fpr_1pct is None
+    assert few_on_validation(EVEN_ODDS, domains_of(1_200, 3)).hops[0].tpr_at_fpr_1pct is not None
+
+
+def few_on_validation(rule: ThresholdParams, units: Units) -> Assessment:
+    ruled = {name: replace(each, rule=rule) for name, each in MODELS.items()}
+    method = Method(margin=0.005, resamples=200, seed=0, prevalences=(0.02,))
+    validation = JudgedRows(VALIDATION, units)
+    return evidence.assess(ruled, validation=validation, test=alone(TEST), hops=HOPS, method=method)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_few_domains_of_validation_set_no_threshold_that_an_interval_could_hold(
+    rule: ThresholdParams,
+) -> None:
+    found = few_on_validation(rule, domains_of(1_200, 150))
+    assert found.sample.no_interval is not None
+    assert found.sample.no_interval.startswith("of validation, which sets the threshold, the ")
+    f1, hop = found.models["teacher"].f1, found.hops[0]
+    assert (f1.low, f1.high, hop.f1.low, hop.verdict) == (0.0, 1.0, -1.0, "undecided")
+    fixed = few_on_validation(EVEN_ODDS, domains_of(1_200, 150))
+    assert (fixed.sample.no_interval, fixed.hops[0].verdict) == (None, "inferior")
+
+
+def test_false_alarms_need_domains_of_safe_rows_alone() -> None:
+    names = [f"p{n % 3}" if label else f"s{n}" for n, label in enumerate(VALIDATION)]
+    units = Units.domains(pl.Series(names))
+    by_rate, by_f1 = (few_on_validation(rule, units).sample.no_interval for rule in RULES[:2])
+    assert by_rate is None
+    assert by_f1 is not None
+    assert "604 domains and weigh as much as 12 equal ones" in by_f1
 
 
 def test_every_value_can_be_written_where_a_class_is_all_but_missing() -> None:

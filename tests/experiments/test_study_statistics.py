@@ -10,12 +10,12 @@ from scipy.stats import norm
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from helpers.study import STRENGTH, kept_set
-from minnow.core.params import PrecisionParams, ThresholdParams
+from minnow.core.params import EVEN_ODDS, PrecisionParams, ThresholdParams
 from minnow.core.thresholds import decision_threshold
-from minnow.evaluation import evidence
+from minnow.evaluation import drawn_thresholds, evidence
 from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.units import Units
-from minnow.experiments import seed_statistics, study_tables
+from minnow.experiments import study_tables
 from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds, domain_digest
 from minnow.experiments.margin_statistics import HeldOut, Plan, column_scores, domain_names
 from minnow.experiments.seed_statistics import Seeded, no_claim, spread_parts, study_report
@@ -220,9 +220,24 @@ def test_a_hop_in_which_nothing_flips_shows_nothing_of_so_few_rows(kept: KeptSet
 
 
 def test_few_domains_show_nothing(kept: KeptSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seed_statistics, "too_few", lambda rows: "there are few")
+    monkeypatch.setattr(drawn_thresholds, "too_few", lambda rows: "there are few")
     hops = study_report(kept, PLAN)["study_hops"]
     assert {each["shown"] for each in hops} == {"few_domains"}
+
+
+def test_few_domains_of_validation_show_nothing_where_it_set_the_threshold() -> None:
+    """Fixed, a threshold needs no validation; of two recipes, one can have too few."""
+    few = pl.when(pl.col("split 0") == "validation").then(pl.col("id") % 8).otherwise("domain")
+    for rule, shown in ((RULES[1], {"few_domains"}), (EVEN_ODDS, set())):
+        found = kept_set(SEEDS, rule=rule)
+        rows = found.rows.with_columns(few.cast(pl.UInt64).alias("domain"))
+        report = study_report(KeptSet(rows, found.runs), PLAN)
+        hops = {each["shown"] for each in report["study_hops"]}
+        assert hops == shown if shown else "few_domains" not in hops
+        told = report["study_test"][0]["no_interval"]
+        assert (told or "").startswith("of validation, which sets the threshold, the") == bool(
+            shown
+        )
 
 
 def test_a_claim_may_fall_where_it_stands_among_others(report: dict[str, Any]) -> None:

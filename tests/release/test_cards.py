@@ -394,6 +394,12 @@ def test_the_sizes_stand_beside_the_notebooks() -> None:
     assert "accuracies must\nnot be compared" in said
 
 
+def test_the_card_says_that_few_domains_fitted_what_validation_set() -> None:
+    said = section(made(calibration={"few_domains": "there is one"}), "Probability")
+    assert "on other domains cannot be told: of validation there is one.\n" in said
+    assert "on other domains cannot be told" not in section(made(), "Probability")
+
+
 def test_threshold_and_probability_are_those_of_the_settings() -> None:
     """1 / (1 + e^(−0.5 / 1.25)) = 0.5987."""
     said = section(made(calibration={"wanted_fpr": 0.01}), "Probability").replace("\n", " ")

@@ -712,6 +712,16 @@ def test_the_rule_of_the_threshold_is_named(wanted: dict[str, Any], words: str) 
     assert words in rendered(calibration=asked).text
 
 
+def test_the_page_says_that_few_domains_fitted_what_validation_set() -> None:
+    fitted = made_up.findings().evidence.calibration
+    asked = as_json(replace(fitted, few_domains="there is one"))
+    assert (
+        "other domains cannot be told: of validation there is one."
+        in rendered(calibration=asked).text
+    )
+    assert "on other domains cannot be told" not in rendered(calibration=as_json(fitted)).text
+
+
 def test_a_wanted_rate_is_named() -> None:
     wanted = as_json(replace(made_up.findings().evidence.calibration, wanted_fpr=0.01))
     assert "at most 1 % of the safe rows pass" in rendered(calibration=wanted).text

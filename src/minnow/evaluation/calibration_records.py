@@ -57,10 +57,14 @@ class WantedPrecision(Strict):
 
 @dataclass(frozen=True)
 class Calibrations(Strict):
-    """metrics/evidence/calibration.json; without a `wanted_…` the threshold is probability 0.5."""
+    """metrics/evidence/calibration.json; without a `wanted_…` the threshold is probability 0.5.
+
+    `few_domains` says why validation cannot tell how far off what it set may be, where it cannot.
+    """
 
     ece_bins: int
     wanted_fpr: float | None
     models: Mapping[str, Calibration]
     wanted_f1: bool = field(default=False, metadata=OPTIONAL)
     wanted_precision: WantedPrecision | None = field(default=None, metadata=OPTIONAL)
+    few_domains: str | None = field(default=None, metadata=OPTIONAL)

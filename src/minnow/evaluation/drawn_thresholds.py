@@ -4,15 +4,15 @@ A threshold hangs on a few dozen rows, and an interval that held it fixed would 
 narrow. So every resample of validation sets one of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from minnow.core.params import ThresholdParams
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.thresholds import Cuts, by_cuts, written
 from minnow.evaluation.bootstrap import Counts, Ranked
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import JudgedRows, draws
+from minnow.evaluation.units import JudgedRows, draws, too_few, too_few_units
 
 
 def threshold_draws(rule: ThresholdParams, ranked: Ranked, weights: Array) -> Array:
@@ -29,6 +29,30 @@ def threshold_draws(rule: ThresholdParams, ranked: Ranked, weights: Array) -> Ar
     found = counts.positive - counts.phishing_upto + counts.phishing
     alarms = counts.negative - counts.safe_upto + counts.safe
     return by_cuts(Cuts.below(ranked.margins, found.T, alarms.T), rule.precision)
+
+
+def few_to_set(rule: ThresholdParams, validation: JudgedRows) -> str | None:
+    """Return why resamples of validation cannot tell how a threshold by this rule varies, None
+    where they can or where probability 0.5 is the threshold.
+
+    False alarms hang on the safe rows alone.
+    """
+    if rule == EVEN_ODDS:
+        return None
+    if rule.fpr is not None:
+        return too_few_units(validation.units.part(validation.labels == 0), "safe ")
+    return too_few(validation)
+
+
+def no_interval(
+    rows: JudgedRows, validation: JudgedRows, rules: Iterable[ThresholdParams]
+) -> str | None:
+    """Return why no interval can be had of rows at thresholds that these rules took from
+    validation, None where one can: both are drawn, so neither may have too few domains.
+    """
+    few = (few_to_set(rule, validation) for rule in rules)
+    of_validation = (f"of validation, which sets the threshold, {each}" for each in few if each)
+    return too_few(rows) or next(of_validation, None)
 
 
 def drawn_by_rules(

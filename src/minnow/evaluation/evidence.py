@@ -1,7 +1,7 @@
 """Every model on the same rows: estimates with intervals, and what each hop cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.stats import binomtest
@@ -10,7 +10,7 @@ from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.thresholds import threshold_at_fpr
 from minnow.evaluation import bootstrap, calibration, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
-from minnow.evaluation.drawn_thresholds import drawn_by_rules
+from minnow.evaluation.drawn_thresholds import drawn_by_rules, few_to_set, no_interval
 from minnow.evaluation.hops import hops_between
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Outcome, Resampled, guesses_of
@@ -32,7 +32,6 @@ from minnow.evaluation.units import (
     effective_rows,
     equal_units,
     sample_facts,
-    too_few_units,
 )
 
 
@@ -59,7 +58,8 @@ def assess(
     method: Method,
 ) -> Assessment:
     """Judge all models on the same rows and the same resamples of both splits."""
-    sample = sample_facts(test)
+    rules = [outcome.rule for outcome in outcomes.values()]
+    sample = replace(sample_facts(test), no_interval=no_interval(test, validation, rules))
     draws = resampled(outcomes, validation, test, method)
     models = {}
     for name, outcome in outcomes.items():
@@ -106,13 +106,14 @@ def resampled(
 
 def thresholds_of(outcome: Outcome, validation: JudgedRows) -> dict[str, float]:
     """Return the model's thresholds by name, taken on validation; left out where it has too few
-    safe rows.
+    safe rows, or these too few domains.
     """
     points = {
         name: threshold_at_fpr(
             outcome.validation, validation.labels, fpr, least=metrics.LEAST_FALSE_POSITIVES
         )
         for name, fpr in OPERATING_POINTS.items()
+        if not few_to_set(at_rate(fpr), validation)
     }
     return {
         "decision": outcome.threshold,
@@ -125,12 +126,13 @@ def rules_of(outcome: Outcome, validation: JudgedRows) -> dict[str, ThresholdPar
     name.
     """
     fixed = thresholds_of(outcome, validation)
-    rules = {
-        name: ThresholdParams(fpr=fpr, f1=False, precision=None)
-        for name, fpr in OPERATING_POINTS.items()
-        if name in fixed
-    }
+    rules = {name: at_rate(fpr) for name, fpr in OPERATING_POINTS.items() if name in fixed}
     return rules if outcome.rule == EVEN_ODDS else {**rules, "decision": outcome.rule}
+
+
+def at_rate(fpr: float) -> ThresholdParams:
+    """Return the rule that allows this share of false alarms."""
+    return ThresholdParams(fpr=fpr, f1=False, precision=None)
 
 
 # Estimates
@@ -230,13 +232,7 @@ def operating_point(
     """
     fpr, outcome = OPERATING_POINTS[name], model.outcome
     if name not in model.fixed:
-        needed = round(metrics.LEAST_FALSE_POSITIVES / fpr)
-        return Unmeasured(
-            f"validation has {validation.count(0)} safe rows; a false-positive rate of {fpr:.1%}"
-            f" needs {needed}"
-        )
-    if few := too_few_units(validation.units.part(validation.labels == 0), "safe "):
-        return Unmeasured(f"of validation {few}")
+        return Unmeasured(why_unmeasured(fpr, validation))
     threshold, estimate = model.fixed[name], with_interval(name, model, rows)
     on_validation = metrics.false_positive_rate(outcome.validation, validation.labels, threshold)
     return OperatingPoint(
@@ -247,3 +243,14 @@ def operating_point(
         validation_fpr=rounded(on_validation),
         test_fpr=with_interval(name + bootstrap.FPR, model, rows),
     )
+
+
+def why_unmeasured(fpr: float, validation: JudgedRows) -> str:
+    """Return why validation sets no threshold for a false-positive rate: too few safe rows, or too
+    few domains of them.
+    """
+    safe, needed = validation.count(0), round(metrics.LEAST_FALSE_POSITIVES / fpr)
+    few = few_to_set(at_rate(fpr), validation)
+    if safe >= needed and few:
+        return f"of validation {few}"
+    return f"validation has {safe} safe rows; a false-positive rate of {fpr:.1%} needs {needed}"

@@ -17,7 +17,7 @@ from minnow.evaluation.records import (
     MainEstimates,
     OtherRows,
 )
-from minnow.evaluation.units import JudgedRows
+from minnow.evaluation.units import JudgedRows, too_few
 
 
 def intervals_report(assessment: Assessment, method: Method) -> Intervals:
@@ -54,7 +54,8 @@ def calibration_report(
         for name, outcome in outcomes.items()
     }
     precision = None if rule.precision is None else WantedPrecision(**rule.precision.model_dump())
-    return Calibrations(metrics.ECE_BINS, rule.fpr, models, rule.f1, precision)
+    few = too_few(validation)
+    return Calibrations(metrics.ECE_BINS, rule.fpr, models, rule.f1, precision, few)
 
 
 def unpaired(model: str, one: Assessment, other: Assessment) -> AgainstPipeline:

@@ -11,7 +11,7 @@ from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.thresholds import EVEN
 from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
-from minnow.evaluation.drawn_thresholds import drawn_by_rules
+from minnow.evaluation.drawn_thresholds import drawn_by_rules, no_interval
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.results import as_json
 from minnow.evaluation.units import JudgedRows, Units, clustered_p, sample_facts
@@ -63,6 +63,10 @@ class HeldOut:
             distances_of(validation, ruled),
             ruled,
         )
+
+    def no_interval(self, rules: Iterable[ThresholdParams]) -> str | None:
+        """Return why no interval can be had at thresholds by these rules, None where one can."""
+        return no_interval(self.rows, self.validation, rules)
 
     def by_row(self) -> "HeldOut":
         """Return the same rows, each a unit of its own."""
@@ -226,6 +230,7 @@ def rows_report(part: HeldOut) -> dict[str, Any]:
 
     The largest domain has no name here, since only its digest is known.
     """
-    sample = as_json(sample_facts(part.rows))
+    why = part.no_interval(part.rules.values())
+    sample = as_json(replace(sample_facts(part.rows), no_interval=why))
     del sample["domains"]["largest"]
     return {"split_seed": part.split_seed, **sample}

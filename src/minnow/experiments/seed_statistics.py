@@ -12,7 +12,6 @@ from minnow.evaluation import bootstrap, comparison
 from minnow.evaluation.comparison import Ruling, corrected
 from minnow.evaluation.hops import margin_of
 from minnow.evaluation.metrics import Array, rounded
-from minnow.evaluation.units import too_few
 from minnow.experiments.kept_margins import KeptRun, KeptSet, RunSeeds
 from minnow.experiments.margin_statistics import (
     SCORES,
@@ -95,7 +94,8 @@ def hops_over_seeds(
     """Return the mean change of F1 of each hop of one recipe, and what it shows: corrected for the
     number of hops, and `alone`. `parts` are the test rows by split seed.
     """
-    few = [seed for seed, part in parts.items() if too_few(part.rows)]
+    rules = {run.rule for run in runs}
+    few = [seed for seed, part in parts.items() if part.no_interval(rules)]
     changes = [change_over_seeds(runs, hop, scores) for hop in ALL_HOPS]
     hidden = [least_hidden(runs, hop, parts, scores) for hop in ALL_HOPS]
     margins = [margin_of(before, plan.margin) for before, _ in ALL_HOPS]

@@ -45,6 +45,7 @@ from minnow.release.provenance import Origin
 from minnow.report import verdicts
 from minnow.report.formatting import (
     count,
+    few_words,
     interval_text,
     megabytes,
     number,
@@ -281,6 +282,7 @@ def threshold_figures(results: Results, settings: Settings) -> Figures:
         "false_alarms": percent(fitted.decision.test_fpr, 2),
         "found": percent(fitted.decision.test_tpr, 2),
         "share": percent(validation.phishing / validation.total, 0),
+        "few": few_words(calibrations),
         "rare": rare_table(results.evidence.intervals.models),
     }
 

@@ -88,6 +88,13 @@ def rule_words(calibrations: Calibrations) -> str:
     return ""
 
 
+def few_words(calibrations: Calibrations) -> str:
+    """Return a sentence where validation has too few domains for what it set, else nothing."""
+    few = calibrations.few_domains
+    told = "How far off what is fitted may be on other domains cannot be told"
+    return f"{told}: of validation {few}." if few else ""
+
+
 def count(rows: float) -> str:
     """Return a count with its thousands apart."""
     return f"{rows:,.0f}"

@@ -10,6 +10,7 @@ from minnow.evaluation.records import Estimate, Estimates
 from minnow.report.formatting import (
     NO_INTERVAL,
     bounds,
+    few_words,
     models_in_order,
     number,
     percent,
@@ -58,7 +59,7 @@ def calibration_table(report: Calibrations) -> dict[str, Any]:
         {"name": name, "note": note, "cells": [spell(report.models[model]) for model in models]}
         for name, note, spell in CALIBRATION
     ]
-    return {"models": models, "rows": rows, "rule": rule_words(report)}
+    return {"models": models, "rows": rows, "rule": rule_words(report), "few": few_words(report)}
 
 
 def before_after(model: Calibration, key: str) -> str:
