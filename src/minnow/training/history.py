@@ -57,7 +57,7 @@ def undecided(progress: Progress, name: str, by: str) -> str | None:
     if len(found) > 1 and len(scores) == 1 and min(found) < 1 and max(scores) < 1:
         return (
             f"{name}: {by} on validation is the same in every epoch, {scores.pop():.4f}, so epoch"
-            f" {progress.best_epoch} is kept, {between_equals(by)}; {remedy(by)}"
+            f" {progress.best_epoch} is kept, {between_equals(by)}; {advice_for(by)}"
         )
     return None
 
@@ -67,7 +67,7 @@ def between_equals(by: str) -> str:
     return "the earliest" if by == "average_precision" else "by average precision"
 
 
-def remedy(by: str) -> str:
+def advice_for(by: str) -> str:
     """Return what to do where the number `by` does not move: take one that moves with less, if
     there is one.
     """
