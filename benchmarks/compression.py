@@ -252,7 +252,8 @@ def sample(common: Layout, layout: Layout, rows: int) -> None:
         layout.logits_of("teacher", "train"),
         read_table(common.logits_of("teacher", "train"))[kept.tolist()],
     )
-    for split in (common.split("validation"), common.logits_of("teacher", "validation")):
+    chosen_by = (common.split("validation"), common.validation_extra)
+    for split in (*chosen_by, common.logits_of("teacher", "validation")):
         link(split, layout.root / split.relative_to(common.root))
 
 

@@ -43,6 +43,11 @@ class Layout:
     def split(self, name: str) -> Path:
         return self.prepared / f"{name}.parquet"
 
+    @property
+    def validation_extra(self) -> Path:
+        """Rows of other origin that choose beside validation's; none by default."""
+        return self.split("validation_extra")
+
     def model(self, name: str) -> Path:
         """A model's folder: one of JUDGED, or `packed`, the student as quantized, which recovery
         begins with.

@@ -60,6 +60,50 @@ def test_a_model_that_overflowed_is_worse_than_any_other(bad: float) -> None:
     assert Selection("log_loss").score(logits, LABELS) < Score(-1e9, 0.0, 0.0)
 
 
+# --- an extra part of validation -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [EVEN_ODDS, AT_F1], ids=["0.5", "f1"])
+@pytest.mark.parametrize("by", READINGS)
+def test_with_a_copy_of_validation_beside_it_the_score_is_the_same(
+    by: SelectName, rule: ThresholdParams
+) -> None:
+    alone = Selection(by, rule).score(LOGITS, LABELS)
+    twice = Selection(by, rule).score(np.tile(LOGITS, (2, 1)), np.tile(LABELS, 2), len(LABELS))
+    assert (twice, twice.f1) == (alone, alone.f1)
+    assert (twice.parts, alone.parts) == ((alone.value, alone.value), ())
+
+
+def scored(margins: list[float], labels: list[int], extra: int, rule: ThresholdParams) -> Score:
+    logits = np.stack([np.zeros(len(margins)), margins], axis=1)
+    return Selection("f1", rule).score(logits, labels, extra)
+
+
+def test_the_mean_of_both_parts_by_hand() -> None:
+    score = scored([-1, 1, -1, 1], [0, 1, 1, 0], 2, EVEN_ODDS)
+    # The extra part has it all wrong: F1 0, and of the two rows the second is phishing.
+    assert (score.value, score.average_precision, score.f1) == (0.5, 0.75, 1.0)
+    assert score.parts == (1.0, 0.0)
+
+
+def test_the_parts_may_be_of_other_sizes_and_weigh_the_same() -> None:
+    score = scored([-1, 1, 1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 0, 0, 1], 3, EVEN_ODDS)
+    assert score.parts == pytest.approx((1.0, 0.5))
+    assert score.value == pytest.approx(0.75)
+
+
+def test_the_threshold_is_validations_alone() -> None:
+    """At its own best cut the extra part would have F1 1; at validation's nothing of it passes."""
+    score = scored([0, 1, 2, 3, 0.2, 0.4], [0, 0, 1, 1, 0, 1], 2, AT_F1)
+    assert score.parts == (1.0, 0.0)
+
+
+def test_overflow_on_the_extra_part_alone_is_worse_than_any_other() -> None:
+    score = scored([-1, 1, math.nan, 1], [0, 1, 0, 1], 2, EVEN_ODDS)
+    assert score < Score(-1e9, 0.0, 0.0)
+    assert score.parts == (-math.inf, -math.inf)
+
+
 def test_a_rule_that_validation_cannot_serve_is_refused_before_training() -> None:
     rule = ThresholdParams(fpr=0.001, f1=False, precision=None)
     with pytest.raises(MinnowError, match=r"evaluate.threshold.fpr is 0.001 and validation has"):

@@ -6,10 +6,10 @@ import pytest
 from helpers.data import PUBLISHED, Row, filler, run, source
 from minnow.core.params import validated
 from minnow.data import cleaning, extra, splits, unlabelled
+from minnow.data.params import ExtraParams
 from minnow.data.splits import row_ids
 from minnow.errors import MinnowError
 from minnow.layout import SPLITS
-from minnow.stages.predict_extra import ExtraParams
 
 
 def prepared(*urls: str) -> pl.DataFrame:

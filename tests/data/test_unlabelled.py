@@ -24,7 +24,15 @@ from minnow.controls import definitions
 from minnow.core import runtime
 from minnow.core.files import read_json
 from minnow.core.tables import read_logits, read_table, write_table
-from minnow.data import augmentation, cleaning, columns, sources, synthetic, unlabelled
+from minnow.data import (
+    augmentation,
+    cleaning,
+    columns,
+    sources,
+    synthetic,
+    unlabelled,
+    validation_extra,
+)
 from minnow.data.splits import row_ids
 from minnow.distill import losses
 from minnow.distill.params import check_teacher_rows
@@ -587,6 +595,7 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     layout = Layout(root)
     for name, table in HELD.items():
         write_table(layout.split(name), table)
+    write_table(layout.validation_extra, validation_extra.nothing().rows)
     (layout.raw("file") / "more.csv").write_text("url,text\nnew.com,old.com\n")
     params = teacher_unlabelled.Params.model_validate(
         {

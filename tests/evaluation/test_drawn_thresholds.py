@@ -79,6 +79,7 @@ def test_all_models_see_the_same_resamples() -> None:
 
 def test_prevalences_are_shares() -> None:
     given = {"unit": None, "margin": 0.005, "extra_margin": 0.02, "resamples": 1000, "seed": 0}
+    given["validation_extra"] = None
     given["prevalence"] = []
     given["threshold"] = {"fpr": None, "f1": False, "precision": None}
     assert EvaluateParams.model_validate(given).prevalence.root == []

@@ -91,6 +91,7 @@ def data_case(place: Path, chance: random.Random) -> Callable[[], object]:
     folder = place / "data" / "raw" / "file"
     folder.mkdir(parents=True)
     document = {"preset": "file", "presets": {"file": {"data": block}}}
+    document |= {"evaluate": {"validation_extra": None}, "extra": {}}
     (place / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     file = folder / name
     kind = chance.random()

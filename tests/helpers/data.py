@@ -62,7 +62,14 @@ PUBLISHED = [row for split in SPLITS for row in filler(split)]
 def project(root: Path, block: dict[str, Any], preset: str = "file") -> Path:
     Layout(root).raw(preset).mkdir(parents=True, exist_ok=True)
     Layout(root).params.write_text(
-        yaml.safe_dump({"preset": preset, "presets": {preset: {"data": block}}})
+        yaml.safe_dump(
+            {
+                "preset": preset,
+                "presets": {preset: {"data": block}},
+                "evaluate": {"validation_extra": None},
+                "extra": {},
+            }
+        )
     )
     return root
 

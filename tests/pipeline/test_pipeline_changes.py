@@ -163,6 +163,25 @@ def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> Non
     assert set(found["models"]) == set(JUDGED)
 
 
+def test_a_validation_set_of_other_origin_trains_anew_and_judges_nothing(project: Path) -> None:
+    names = [f"{kind}-{number}.example{number}.net" for number in range(40) for kind in ("a", "b")]
+    rows = [f"{name}/{number},{number % 2}" for number, name in enumerate(names)]
+    (project / "data/raw/embedded/other.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    before = json.loads((project / "metrics/prepare.json").read_text())
+    output = run(
+        *(project, "dvc", "exp", "run"),
+        *("-S", "evaluate.validation_extra=data/raw/embedded/other.csv"),
+    )
+    assert {"prepare", "teacher", "distill", "recover", "evaluate"} <= set(stages_run(output))
+    report = json.loads((project / "metrics/prepare.json").read_text())
+    assert report.pop("validation_extra")["kept"] == {"safe": 40, "phishing": 40}
+    assert report == before
+    for name in ("teacher", "student"):
+        curve = pl.read_csv(project / f"metrics/plots/{name}_training.csv")
+        assert curve.columns[-2:] == ["validation_score", "validation_extra_score"]
+    assert "best on it and its extra part" in (project / "reports/report.html").read_text()
+
+
 def test_a_control_is_made_on_demand_before_it_is_evaluated(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "-S", "controls=[no_teacher]")
     order = stages_run(output, "control@no_teacher")

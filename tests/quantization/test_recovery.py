@@ -167,6 +167,52 @@ def packed_names(found: dict[str, Tensor]) -> set[str]:
     }
 
 
+# --- With an extra part of validation -------------------------------------------------------------
+
+
+def recover_beside(student: Student, out: Path, extra: pl.DataFrame | None) -> pl.DataFrame:
+    """Recover by accuracy on 64 rows of validation, and on an extra part."""
+    torch.manual_seed(0)
+    return recovery.recover_student(
+        replace(student.folders, out=out),
+        Tables(TRAIN, VALIDATION.head(64), TEACHER, extra),
+        NONE,
+        LOSS,
+        Schedule(TRAINING, 0, Selection("accuracy")),
+        Job("recovery", FLOAT32, out.parent / "recovery.pt"),
+    )
+
+
+def test_with_a_copy_of_validation_recovery_is_the_same(student: Student, tmp_path: Path) -> None:
+    curve = recover_beside(student, tmp_path / "alone", None)
+    more = recover_beside(student, tmp_path / "beside", VALIDATION.head(64))
+    alone, beside = weights(tmp_path / "alone"), weights(tmp_path / "beside")
+    assert all(torch.equal(beside[name], value) for name, value in alone.items())
+    assert more.select(curve.columns).equals(curve)
+    facts = recovery_facts(tmp_path / "beside")
+    assert facts["kept"]
+    assert recovery_facts(tmp_path / "alone").items() <= facts.items()
+    assert facts["validation_extra_score_after"] > facts["validation_extra_score_before"]
+
+
+def test_what_an_extra_part_loses_as_much_by_is_not_kept(
+    student: Student, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the same rows with the other labels accuracy falls by what it rises on validation."""
+    rows = VALIDATION.head(64)
+    curve = recover_beside(student, tmp_path / "out", rows.with_columns(label=1 - pl.col("label")))
+    facts = recovery_facts(tmp_path / "out")
+    assert not facts["kept"]
+    assert facts["validation_score_after"] >= facts["validation_score_before"]
+    assert facts["validation_score_after"] + facts["validation_extra_score_after"] == 1
+    assert (
+        "mean accuracy of validation and its extra part 0.5000 before, 0.5000 after, not kept"
+        in (capsys.readouterr().err)
+    )
+    assert curve["epoch"].to_list() == [0, 1, 2, 3]
+    assert (curve["validation_score"] + curve["validation_extra_score"]).to_list() == [1.0] * 4
+
+
 # --- What it does ---------------------------------------------------------------------------------
 
 

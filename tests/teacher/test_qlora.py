@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from helpers.models import saved
 from helpers.stage import TRAINING, edit, new_project
 from helpers.training import FLOAT32, training_params
+from minnow.data import validation_extra
 from minnow.errors import MinnowError
 from minnow.layout import Layout
 from minnow.models import adapters, folders, pairing, pretrained
@@ -288,6 +289,7 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
     ids = [f"{row:04}" for row in range(TRAIN.height)]
     for split in ("train", "validation"):
         write_table(layout.split(split), TRAIN.with_columns(pl.Series("id", ids)))
+    write_table(layout.validation_extra, validation_extra.nothing().rows)
     teacher.main(root)
     model = folders.load_model(layout.model("teacher"))
     assert "quantization_config" not in model.config.to_dict()

@@ -20,12 +20,16 @@ class Reading(Protocol):
 @dataclass(frozen=True, order=True)
 class Score:
     """What a model is worth on validation: the number that chooses, the higher the better, and the
-    average precision, which decides between equals. `f1` chooses nothing by itself.
+    average precision, which decides between equals. `f1`, on validation, chooses nothing by itself.
+
+    `parts` has the number on validation and on its extra part, whose plain mean `value` then is;
+    nothing where there is no extra part.
     """
 
     value: float
     average_precision: float
     f1: float = field(compare=False)
+    parts: tuple[float, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,32 @@ class Selection:
         if self.rule.fpr is not None:
             require_safe_rows(np.asarray(labels), self.rule.fpr)
 
-    def score(self, logits: Any, labels: Any) -> Score:
+    def score(self, logits: Any, labels: Any, extra: int = 0) -> Score:
         """Return what logits of shape (rows, 2) are worth for labels of shape (rows,); logits that
         are not finite are worth less than all others.
+
+        The last `extra` rows are validation's extra part, which validation's threshold is applied
+        to: the number and the average precision are then the plain means of both parts'.
         """
         logits, labels = np.asarray(logits), np.asarray(labels)
         with np.errstate(invalid="ignore"):
             margins = np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
         if not np.isfinite(margins).all():  # a model that overflowed is worse than any other
-            return Score(-math.inf, 0.0, 0.0)
-        threshold = decision_threshold(margins, labels, self.rule)
+            return Score(-math.inf, 0.0, 0.0, (-math.inf, -math.inf) if extra else ())
+        rows = len(labels) - extra
+        threshold = decision_threshold(margins[:rows], labels[:rows], self.rule)
+        own = self._read(margins[:rows], labels[:rows], threshold)
+        if not extra:
+            return own
+        other = self._read(margins[rows:], labels[rows:], threshold)
+        return Score(
+            (own.value + other.value) / 2,
+            (own.average_precision + other.average_precision) / 2,
+            own.f1,
+            (own.value, other.value),
+        )
+
+    def _read(self, margins: Array, labels: Array, threshold: float) -> Score:
         return Score(
             READINGS[self.by](margins, labels, threshold),
             average_precision(margins, labels, threshold),

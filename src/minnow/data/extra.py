@@ -19,8 +19,6 @@ from minnow.layout import Layout
 
 # The block of params.yaml that names the sets.
 KEY = "extra"
-# What `splits.usable_rows` drops for the sake of other splits than the one there is here.
-OF_SPLITS = ("replaced_by_test_file", "in_test_file")
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,14 @@ def extra_set(source: Source, seen: Seen, *, file: str, move_scheme: bool) -> Ex
     Raises:
         MinnowError: a class has no row left.
     """
-    rows, _ = cleaning.cleaned(source.rows, move_scheme=move_scheme)
-    usable, dropped = splits.usable_rows(rows, None)
+    usable, dropped = usable_rows(source, move_scheme=move_scheme)
     kept = usable.filter(~pl.col("id").is_in(seen.ids.implode()))
     report = ExtraReport(
         file=file,
-        rows_read=rows.height,
+        rows_read=source.rows.height,
         kept=class_counts(kept),
         removed_seen=usable.height - kept.height,
-        dropped={reason: count for reason, count in dropped.items() if reason not in OF_SPLITS},
+        dropped=dropped,
         leak=round(splits.leak(seen.train, kept), 4),
     )
     require_both_classes(
@@ -80,6 +77,17 @@ def extra_set(source: Source, seen: Seen, *, file: str, move_scheme: bool) -> Ex
         remedy="give a set with rows of both classes that the models have not seen",
     )
     return ExtraSet(kept.select("id", "text", "label", "domain"), report)
+
+
+def usable_rows(source: Source, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Clean a source and drop duplicates and contradictions: return what is left, by id, and the
+    rows dropped per reason.
+    """
+    rows, _ = cleaning.cleaned(source.rows, move_scheme=move_scheme)
+    usable, dropped = splits.usable_rows(rows, None)
+    return usable, {
+        reason: count for reason, count in dropped.items() if reason not in splits.OF_TEST_FILE
+    }
 
 
 def with_labels(logits: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,17 +1,20 @@
-"""Which rows are read and how they are split: the block `data` of a preset."""
+"""Which rows are read and how they are split: the block `data` of a preset; and files beside it."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from minnow.core import estimates
 from minnow.core.bounds import ClassName, Name, Place, Rows, Seed, Share
-from minnow.core.params import Block
+from minnow.core.params import PLAIN_NAME, Block
+from minnow.errors import shortened
 
 if TYPE_CHECKING:
     from minnow.data.columns import Columns
 
-
+# Further test sets, each of which every model runs over.
+MOST_SETS = 100
 FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "synthetic": {"required": ("rows", "label_noise"), "optional": ()},
     "hub": {
@@ -108,3 +111,33 @@ class DataParams(Block):
             self.split_column,
             self.time_column,
         )
+
+
+class ExtraParams(Block):
+    """Further test sets: any name → file."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Place]
+
+    @model_validator(mode="after")
+    def _names_are_files_names(self) -> Self:
+        if len(self.files) > MOST_SETS:
+            raise ValueError(f"names {len(self.files)} sets; at most {MOST_SETS} are allowed")
+        for name in self.files:
+            if not re.fullmatch(PLAIN_NAME, name):
+                raise ValueError(
+                    f"{shortened(name)!r} names a set and a file; use at most 64 letters, digits, -"
+                    " and _"
+                )
+        return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name → path as it stands in params.yaml."""
+        return dict(self.__pydantic_extra__)
+
+
+class ValidationExtra(RootModel[Place | None]):
+    """The file of a further validation set, or null for none."""
+
+    model_config = ConfigDict(frozen=True, strict=True)

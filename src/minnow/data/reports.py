@@ -31,6 +31,24 @@ class FixedTest:
 
 
 @dataclass(frozen=True)
+class ValidationExtraReport:
+    """How validation's extra part came about, and the registered domains that it has.
+
+    `removed` counts URLs `seen` in train or validation, and the rows that share a URL or a
+    registered domain with a test set, by its name: `test`, or `extra.NAME`. `leak` is the share of
+    rows kept whose registered domain stands in train.
+    """
+
+    file: str
+    rows_read: int
+    kept: Counts
+    domains: int
+    removed: Counts
+    dropped: Counts
+    leak: float
+
+
+@dataclass(frozen=True)
 class PrepareReport:
     """metrics/prepare.json: how the splits came about.
 
@@ -38,7 +56,8 @@ class PrepareReport:
     splits that the source does not publish, `leak` the share of test rows whose registered domain
     stands in train. `uneven` has a sentence for each split that is far from what was asked. `times`
     are the first and the last of each split, and `past_domains` the rows by split whose domain an
-    earlier split has; None where rows have no time, or are not split by it.
+    earlier split has; None where rows have no time, or are not split by it. `validation_extra` is
+    None where no extra part of validation was asked for.
     """
 
     source: str
@@ -58,13 +77,14 @@ class PrepareReport:
     uneven: Sequence[str] = ()
     times: Mapping[str, Mapping[str, str]] | None = None
     past_domains: Counts | None = None
+    validation_extra: ValidationExtraReport | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON; the Hub's keys stand there only for a data set of the Hub, and
-        the last three only where there is anything to say.
+        the last four only where there is anything to say.
         """
         document = asdict(self)
-        for name in ("uneven", "times", "past_domains"):
+        for name in ("uneven", "times", "past_domains", "validation_extra"):
             if not document[name]:
                 del document[name]
         origin = document.pop("hub") or {}
@@ -78,12 +98,14 @@ class PrepareReport:
         fields = dict(document)
         test, origin = fields.pop("test_file"), fields.pop("id", None)
         uneven = tuple(fields.pop("uneven", ()))
+        extra = fields.pop("validation_extra", None)
         commit, config = fields.pop("commit", None), fields.pop("config", None)
         return cls(
             **fields,
             test_file=None if test is None else FixedTest(**test),
             hub=None if origin is None else HubOrigin(origin, commit, config),
             uneven=uneven,
+            validation_extra=None if extra is None else ValidationExtraReport(**extra),
         )
 
 

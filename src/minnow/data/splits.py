@@ -23,6 +23,8 @@ from minnow.layout import SPLITS
 from minnow.text import urls
 
 Column = TypeVar("Column", pl.Expr, pl.Series)
+# What `usable_rows` drops for the sake of a separate test file.
+OF_TEST_FILE = ("replaced_by_test_file", "in_test_file")
 SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
 
 

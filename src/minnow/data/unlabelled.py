@@ -1,8 +1,8 @@
 """Texts for the teacher to label: those of a file, without any URL of the splits, and altered
 copies. Pure.
 
-Validation and test are looked at for one purpose: nothing of theirs, not even another URL of the
-same registered domain, may come in here.
+Validation, its extra part and test are looked at for one purpose: nothing of theirs, not even
+another URL of the same registered domain, may come in here.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,6 @@ from minnow.data.splits import row_ids
 from minnow.errors import MinnowError
 from minnow.text import urls
 
-HELD_OUT = ("validation", "test")
 Splits = Mapping[str, pl.DataFrame]
 
 
@@ -52,7 +51,8 @@ def texts_to_label(
 
     Args:
         file: the texts to add; None for no file.
-        splits: the prepared splits train, validation and test.
+        splits: the prepared splits train, validation and test, and validation's extra part where
+            there is one.
         move_scheme: as for the splits.
         copies: of each row of train, and of each row of the file that is kept.
         seed: of the copies.
@@ -134,5 +134,6 @@ def _keys(table: pl.DataFrame) -> pl.Series:
 
 
 def _foreign(splits: Splits) -> pl.Series:
-    """Return the registered domains that belong to validation and test."""
-    return urls.known_domains(pl.concat([splits[name]["domain"] for name in HELD_OUT]))
+    """Return the registered domains that belong to validation, its extra part, and test."""
+    held_out = [table["domain"] for name, table in splits.items() if name != "train"]
+    return urls.known_domains(pl.concat(held_out))

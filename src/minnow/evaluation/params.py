@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field, RootModel
 
-from minnow.core.bounds import Resamples, Seed, Share
+from minnow.core.bounds import Place, Resamples, Seed, Share
 from minnow.core.params import Block, Names, ThresholdParams
 
 # What is drawn in a resample: registered domains, or rows.
@@ -18,10 +18,13 @@ class Prevalences(RootModel[Annotated[list[Share], Field(max_length=10)]]):
 
 
 class EvaluateParams(Block):
-    """How the models are judged. Of all this, `threshold` alone is asked for in training too."""
+    """How the models are judged. Of all this, `threshold` alone is asked for in training too;
+    `validation_extra`, which chooses there and judges nothing, is `prepare`'s to read.
+    """
 
     unit: Unit | None
     threshold: ThresholdParams
+    validation_extra: Place | None
     prevalence: Prevalences
     margin: Share
     extra_margin: Share

@@ -7,6 +7,7 @@ bitsandbytes' CPU kernel repacks 4-bit weights when it runs them; and what decid
 score of the model as it will be saved.
 """
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from minnow.quantization.rebuilding import (
 )
 from minnow.training.curves import curve_of
 from minnow.training.fitting import Tables, fit_tables
+from minnow.training.history import scores_by_part
 from minnow.training.objective import Job, Objective, Schedule
 from minnow.training.targets import Loss
 
@@ -53,13 +55,14 @@ from minnow.training.targets import Loss
 @dataclass(frozen=True)
 class Judge:
     """What decides: the score on validation of packed models, computed where and as they are
-    used.
+    used. The last `extra` rows are validation's extra part.
     """
 
     encoded: Encoded
     labels: np.typing.NDArray[np.int64]
     device: torch.device
     selection: Selection
+    extra: int
 
     def logits(self, packed: PreTrainedModel) -> Tensor:
         """Return the logits (rows, labels) that a packed model gives."""
@@ -68,7 +71,15 @@ class Judge:
 
     def score(self, logits: Tensor) -> Score:
         """Return what logits (rows, labels) are worth."""
-        return self.selection.score(logits, self.labels)
+        return self.selection.score(logits, self.labels, self.extra)
+
+    @property
+    def decides(self) -> str:
+        """What the score is, in words."""
+        name = "F1" if self.selection.by == "f1" else self.selection.by
+        return (
+            f"mean {name} of validation and its extra part" if self.extra else f"validation {name}"
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,7 @@ def recover_student(
         MinnowError: there is no 4-bit layer to adapt, a budget has no room for adapters, or what
             was saved is not what ran.
     """
-    judge = judge_of(folders.packed, tables.validation, job.runtime.device, schedule.selection)
+    judge = judge_of(folders.packed, tables, job.runtime.device, schedule.selection)
     before = judge.score(judge.logits(load_packed(folders.packed, judge.device)))
     model = trainable(load_packed(folders.packed, torch.device("cpu")), adapted)
     budget = budget_bytes(folders.packed)
@@ -126,15 +137,15 @@ def recover_student(
     if write_better(attempt, folders, facts, budget):
         saved = load_for_inference(folders.out, Runtime(judge.device, torch.bfloat16))
         check_same(attempt.logits, predict_logits(saved, judge.encoded, device=judge.device))
-    return pl.concat([curve_of([{"epoch": 0, "loss": None, "validation_f1": before.f1}]), curve])
+    start = {"epoch": 0, "loss": None, "validation_f1": before.f1, **scores_by_part(before)}
+    return pl.concat([curve_of([start]), curve])
 
 
-def judge_of(
-    packed: Path, validation: pl.DataFrame, device: torch.device, selection: Selection
-) -> Judge:
+def judge_of(packed: Path, tables: Tables, device: torch.device, selection: Selection) -> Judge:
     """Return what decides about models with this folder's tokenizer."""
-    encoded = encode(load_tokenizer(packed), validation["text"].to_list())
-    return Judge(encoded, validation["label"].to_numpy(), device, selection)
+    rows = tables.choosing
+    encoded = encode(load_tokenizer(packed), rows["text"].to_list())
+    return Judge(encoded, rows["label"].to_numpy(), device, selection, tables.extra)
 
 
 def budget_bytes(packed: Path) -> int | None:
@@ -148,9 +159,8 @@ def attempt_of(model: PreTrainedModel, judge: Judge, before: Score) -> Attempt:
     recovered = recovered_as(model)
     logits = judge.logits(model)
     attempt = Attempt(recovered, logits, before, judge.score(logits))
-    name = "F1" if judge.selection.by == "f1" else judge.selection.by
     tell(
-        f"recovery: validation {name} {before.value:.4f} before, {attempt.after.value:.4f} after,"
+        f"recovery: {judge.decides} {before.value:.4f} before, {attempt.after.value:.4f} after,"
         f" {'kept' if attempt.better else 'not kept'}"
     )
     return attempt
@@ -174,6 +184,8 @@ def write_better(
         **facts,
         "validation_f1_before": round(attempt.before.f1, 6),
         "validation_f1_after": round(attempt.after.f1, 6),
+        **_parts(attempt.before, "before"),
+        **_parts(attempt.after, "after"),
         "kept": kept,
     }
     write_recovered(folders, attempt.recovered if kept else None, facts)
@@ -184,6 +196,14 @@ def write_better(
         shutil.rmtree(out)
         write_recovered(folders, None, {**facts, "kept": kept})
     return kept
+
+
+def _parts(score: Score, when: str) -> dict[str, float | None]:
+    """Return the score's parts as JSON, None for that of a model that overflowed."""
+    return {
+        f"{name}_{when}": round(value, 6) if math.isfinite(value) else None
+        for name, value in scores_by_part(score).items()
+    }
 
 
 def check_room(packed: Path, adapted: LayerAdapters, budget: int) -> None:

@@ -21,6 +21,8 @@ TRAINED = ("teacher", "student")
 # The tables of metrics/plots that are drawn, those of figures and those of trainings, by name;
 # sizes and slices come with more than their tables say.
 FIGURES = ("roc", "pr", "calibration", "confusion", "shift")
+# A curve has this column where validation had an extra part.
+CHOSE_BESIDE = "validation_extra_score"
 TRAININGS = tuple(f"{model}_training" for model in TRAINED)
 Plots = Mapping[str, "pl.DataFrame"]
 
@@ -127,9 +129,11 @@ def training_drawing(plots: Plots) -> list[Figure]:
         return []
     loss = curves.training_curves(trained, "loss", "loss")
     f1 = curves.training_curves(trained, "validation_f1", "F1")
+    extra = any(CHOSE_BESIDE in table.columns for table in trained.values())
+    kept = "By epoch; the epoch is kept that is best on it and its extra part, on average."
     return [
         figure("Training loss", "Each model’s own loss, by epoch.", loss),
-        figure("F1 on validation", "By epoch; the best epoch is kept.", f1),
+        figure("F1 on validation", kept if extra else "By epoch; the best epoch is kept.", f1),
     ]
 
 

@@ -51,7 +51,7 @@ def main(root: Path) -> None:
 
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
     teacher_logits = read_logits(layout.logits_of("teacher", "train"), train["id"].to_list())
-    tables = fitting.Tables(train, validation, teacher_logits)
+    tables = fitting.Tables(train, validation, teacher_logits, read_table(layout.validation_extra))
     texts = train["text"].to_list()
     labels = train["label"].to_list()
     model, tokenizer, facts = student_origin(
@@ -61,6 +61,7 @@ def main(root: Path) -> None:
     inputs = [
         layout.split("train"),
         layout.split("validation"),
+        layout.validation_extra,
         layout.logits_of("teacher", "train"),
     ]
     if not more.is_empty():

@@ -1,50 +1,18 @@
 """predict_extra: run a model over further test sets, without the URLs it was made with."""
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ConfigDict, model_validator
-
-from minnow.core.bounds import Place
 from minnow.core.files import replacing, write_json
-from minnow.core.params import PLAIN_NAME, Block, RuntimeParams, StageParams
+from minnow.core.params import RuntimeParams, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.data.extra import load_sets
-from minnow.data.params import DataParams
-from minnow.errors import choice, shortened
+from minnow.data.params import DataParams, ExtraParams
+from minnow.errors import choice
 from minnow.layout import BASELINE, JUDGED, Layout
 
 if TYPE_CHECKING:
     from minnow.data.extra import ExtraSet
-
-
-# Further test sets, each of which every model runs over.
-MOST_SETS = 100
-
-
-class ExtraParams(Block):
-    """Further test sets: any name → file."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Place]
-
-    @model_validator(mode="after")
-    def _names_are_files_names(self) -> Self:
-        if len(self.files) > MOST_SETS:
-            raise ValueError(f"names {len(self.files)} sets; at most {MOST_SETS} are allowed")
-        for name in self.files:
-            if not re.fullmatch(PLAIN_NAME, name):
-                raise ValueError(
-                    f"{shortened(name)!r} names a set and a file; use at most 64 letters, digits, -"
-                    " and _"
-                )
-        return self
-
-    @property
-    def files(self) -> dict[str, str]:
-        """Name → path as it stands in params.yaml."""
-        return dict(self.__pydantic_extra__)
 
 
 class Params(StageParams):

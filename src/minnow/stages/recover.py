@@ -78,8 +78,9 @@ def recover(params: Params, layout: Layout) -> None:
     from minnow.training.objective import Job, Schedule
 
     train, validation = (read_table(layout.split(name)) for name in ("train", "validation"))
-    logits = layout.logits_of("teacher", "train")
-    inputs = [layout.split("train"), layout.split("validation"), logits, layout.manifest("packed")]
+    extra, logits = layout.validation_extra, layout.logits_of("teacher", "train")
+    rows = [layout.split("train"), layout.split("validation"), extra]
+    inputs = [*rows, logits, layout.manifest("packed")]
     checkpoint = checkpoints.checkpoint_of(
         layout, "recovery", params.model_dump_json(), inputs, CODE
     )
@@ -87,7 +88,12 @@ def recover(params: Params, layout: Layout) -> None:
     with replacing(layout.model("quantized")) as out:
         curve = recovery.recover_student(
             Folders(layout.model("packed"), layout.model("student"), out),
-            Tables(train, validation, read_logits(logits, train["id"].to_list())),
+            Tables(
+                train,
+                validation,
+                read_logits(logits, train["id"].to_list()),
+                read_table(extra),
+            ),
             Adapters(
                 rank=0 if lora is None else lora.rank,
                 alpha=1.0 if lora is None else lora.alpha,

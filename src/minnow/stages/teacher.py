@@ -53,7 +53,7 @@ def main(root: Path) -> None:
         layout,
         "teacher",
         params.model_dump_json(),
-        [layout.split("train"), layout.split("validation")],
+        [layout.split("train"), layout.split("validation"), layout.validation_extra],
         CODE,
     )
     if teacher.method == "none":  # what is trained here learns which label is which
@@ -63,7 +63,7 @@ def main(root: Path) -> None:
         curve = fitting.fit_tables(
             model,
             tokenizer,
-            fitting.Tables(train, validation),
+            fitting.Tables(train, validation, validation_extra=read_table(layout.validation_extra)),
             Objective(hard_loss),
             Schedule(teacher.training, teacher.seed, selection),
             Job("teacher", run, checkpoint),

@@ -1,7 +1,7 @@
 """teacher_unlabelled: run the teacher once over texts without labels, a file's and altered copies.
 
-Validation and test are read for one purpose, to leave out what stands there or shares a registered
-domain with them.
+Validation, its extra part and test are read for one purpose, to leave out what stands there or
+shares a registered domain with them.
 """
 
 from pathlib import Path
@@ -78,6 +78,8 @@ def gathered(params: Params, layout: Layout) -> "Unlabelled":
     if not texts.any:
         return nothing()
     splits = {name: read_table(layout.split(name)) for name in SPLITS}
+    if not (extra := read_table(layout.validation_extra)).is_empty():
+        splits[layout.validation_extra.stem] = extra
     path = None if texts.file is None else raw_path(texts.file, KEY, layout, params.preset)
     # Generated data have no column; theirs is then called as that of prepared splits.
     column = params.data.text_column or "text"

@@ -1,7 +1,7 @@
 """From tables and a model to a trained model and its curve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ Logits = np.typing.NDArray[np.float32]
 @dataclass(frozen=True)
 class Tables:
     """Rows with `text` and `label`; the teacher's logits of `train` (rows, labels), if there is a
-    teacher.
+    teacher; and validation's extra part, which has no rows where none was asked for.
 
     A label of train may be `NO_LABEL`, as `with_unlabelled` sets it.
     """
@@ -36,6 +36,20 @@ class Tables:
     train: pl.DataFrame
     validation: pl.DataFrame
     teacher_logits: Logits | None = None
+    validation_extra: pl.DataFrame | None = None
+
+    @property
+    def extra(self) -> int:
+        """The rows of validation's extra part."""
+        return 0 if self.validation_extra is None else self.validation_extra.height
+
+    @property
+    def choosing(self) -> pl.DataFrame:
+        """The rows that choose, as `text` and `label`: validation's, and then its extra part's."""
+        rows = self.validation.select("text", "label")
+        if not self.extra or self.validation_extra is None:
+            return rows
+        return pl.concat([rows, self.validation_extra.select("text", "label")])
 
     def with_unlabelled(self, texts: Sequence[str], logits: Logits) -> "Tables":
         """Return train as `text` and `label`, with the rows that the teacher alone labelled."""
@@ -44,10 +58,10 @@ class Tables:
         more = pl.DataFrame({"text": texts}, schema={"text": pl.String}).with_columns(
             label=pl.lit(NO_LABEL, rows["label"].dtype)
         )
-        return Tables(
-            pl.concat([rows, more]),
-            self.validation,
-            np.concatenate([self.teacher_logits, logits]),
+        return replace(
+            self,
+            train=pl.concat([rows, more]),
+            teacher_logits=np.concatenate([self.teacher_logits, logits]),
         )
 
 
@@ -71,8 +85,9 @@ def fit_tables(
         require_space(job.checkpoint, bytes_on_disk(model, objective.guide))
     train, logits = tables.train, tables.teacher_logits
     soft = None if logits is None else torch.from_numpy(logits)
-    labels, selection = tables.validation["label"].to_numpy(), schedule.selection
-    selection.require(labels)
+    chosen_by, selection = tables.choosing, schedule.selection
+    selection.require(tables.validation["label"].to_numpy())
+    labels = chosen_by["label"].to_numpy()
     aims, params = torch.tensor(train["label"].to_list()), schedule.params
     weights = class_weights(params.class_weight, aims)
     examples = Examples(
@@ -80,8 +95,9 @@ def fit_tables(
         Targets(aims, soft, weights, params.label_smoothing),
     )
     validation = Validation(
-        encode(tokenizer, tables.validation["text"].to_list()),
-        lambda logits: selection.score(logits, labels),
+        encode(tokenizer, chosen_by["text"].to_list()),
+        lambda logits: selection.score(logits, labels, tables.extra),
+        extra=tables.extra > 0,
     )
     with explaining_memory(model, examples.encoded, schedule.params):
         return curve_of(fit(model, examples, validation, objective, schedule, job))

@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from minnow.core.selection import Score
 from minnow.training.checkpoints import same_structure
 
 # What moves where a ranking stands still: the log loss follows every margin, and nothing is finer.
 FINER = {"average_precision": "log_loss", "roc_auc": "log_loss", "log_loss": ""}
+# What the number that chooses is on each part of validation, where there is an extra one.
+PARTS = ("validation_score", "validation_extra_score")
 
 
 @dataclass
@@ -24,9 +27,14 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def is_progress(found: Any, *, epochs: int, batches: int) -> bool:
+def scores_by_part(score: Score) -> dict[str, float]:
+    """Return the score's parts under the names PARTS; nothing where it has none."""
+    return dict(zip(PARTS, score.parts, strict=True)) if score.parts else {}
+
+
+def is_progress(found: Any, *, epochs: int, batches: int, extra: bool = False) -> bool:
     """Say whether a checkpoint's fields are those of a `Progress` within so many epochs and batches
-    of one.
+    of one; `extra` says that validation has an extra part.
     """
     own = vars(Progress())
     if not isinstance(found, dict) or not same_structure(found | {"history": []}, own):
@@ -35,6 +43,7 @@ def is_progress(found: Any, *, epochs: int, batches: int) -> bool:
         return False
     epoch, batch, history = (found[name] for name in ("epoch", "batch", "history"))
     record = {"epoch": 0, "loss": 0.0, "validation_f1": 0.0, "score": 0.0}
+    record |= dict.fromkeys(PARTS, 0.0) if extra else {}
     return (
         0 <= epoch <= epochs and 0 <= batch <= batches and same_structure(history, [record] * epoch)
     )

@@ -27,7 +27,7 @@ from minnow.training.checkpoints import (
     same_structure,
     write_checkpoint,
 )
-from minnow.training.history import Progress, is_progress, undecided
+from minnow.training.history import Progress, is_progress, scores_by_part, undecided
 from minnow.training.objective import Examples, Job, Objective, Schedule, Validation
 from minnow.training.weights import Weights, fingerprint, only_used_embeddings
 
@@ -68,7 +68,14 @@ def fit(
     # Of 4-bit layers this casts all but the packed weights; transformers' own `float` refuses them.
     nn.Module.float(model)
     with only_used_embeddings(model, used):
-        run = _Run(body.to(job.runtime.device), len(train), objective, schedule, job)
+        run = _Run(
+            body.to(job.runtime.device),
+            len(train),
+            objective,
+            schedule,
+            job,
+            extra=validation.extra,
+        )
         run.resume()
         while not run.finished:
             with short_attention(model, train.encoded, run.device), objective.watching():
@@ -93,11 +100,18 @@ class _Run:
     """
 
     def __init__(
-        self, model: nn.Module, rows: int, objective: Objective, schedule: Schedule, job: Job
+        self,
+        model: nn.Module,
+        rows: int,
+        objective: Objective,
+        schedule: Schedule,
+        job: Job,
+        *,
+        extra: bool,
     ) -> None:
         self.model, self.rows, self.objective, self.job = model, rows, objective, job
         self.params, self.seed, self.device = schedule.params, schedule.seed, job.runtime.device
-        self.progress = Progress()
+        self.progress, self.extra = Progress(), extra
         guide = objective.guide
         trained = model if guide is None else nn.ModuleList([model, guide.to(self.device)])
         # Numbers of one device and dtype are not continued with another's.
@@ -192,6 +206,7 @@ class _Run:
                 "loss": loss,
                 "validation_f1": score.f1,
                 "score": score.value,
+                **scores_by_part(score),
             }
         )
         reached = (score.value, score.average_precision)
@@ -244,7 +259,7 @@ class _Run:
     def can_be(self, progress: Any, *, begun: bool) -> bool:
         """Say whether a place is one of this training; `begun` says that no epoch is over."""
         batches = math.ceil(self.rows / self.params.batch_size)
-        if not is_progress(progress, epochs=self.params.epochs, batches=batches):
+        if not is_progress(progress, epochs=self.params.epochs, batches=batches, extra=self.extra):
             return False
         return bool(begun == (progress["epoch"] == 0))
 

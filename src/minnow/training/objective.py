@@ -45,11 +45,12 @@ class Examples:
 @dataclass(frozen=True)
 class Validation:
     """Encoded rows, and what turns their logits (rows, labels) into the score that chooses the
-    epoch.
+    epoch; `extra` says that the rows have an extra part, and so the score two.
     """
 
     encoded: Encoded
     score: Callable[[Tensor], Score]
+    extra: bool = False
 
 
 @dataclass(frozen=True)
