@@ -595,7 +595,7 @@ def test_the_column_is_the_presets(tmp_path: Path) -> None:
     layout = Layout(root)
     for name, table in HELD.items():
         write_table(layout.split(name), table)
-    write_table(layout.validation_extra, validation_extra.nothing().rows)
+    write_table(layout.validation_extra, validation_extra.no_part().rows)
     (layout.raw("file") / "more.csv").write_text("url,text\nnew.com,old.com\n")
     params = teacher_unlabelled.Params.model_validate(
         {

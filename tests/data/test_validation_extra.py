@@ -8,8 +8,8 @@ import pytest
 from helpers.data import PUBLISHED, Row, filler, run, source
 from minnow.core.params import validated
 from minnow.data import extra, unlabelled
-from minnow.data.params import ValidationExtra
-from minnow.data.validation_extra import SCHEMA, extra_part, nothing
+from minnow.data.params import FileOrNone
+from minnow.data.validation_extra import SCHEMA, extra_part, no_part
 from minnow.errors import MinnowError
 
 SPLITS = run(source(*PUBLISHED)).splits
@@ -17,7 +17,7 @@ SPLITS = run(source(*PUBLISHED)).splits
 
 def part_of(*rows: Row, **tests: list[Row]) -> "tuple[pl.DataFrame, dict[str, object]]":
     held_out = {
-        f"extra.{name}": extra.usable_rows(source(*given), move_scheme=True)[0]
+        f"extra.{name}": extra.set_rows(source(*given), move_scheme=True)[0]
         for name, given in tests.items()
     }
     part = extra_part(source(*rows), SPLITS, held_out, file="other.csv", move_scheme=True)
@@ -67,7 +67,7 @@ def test_no_url_and_no_domain_of_a_test_set_chooses_whatever_the_rows() -> None:
     urls = [f"{draw.choice(('', 'x.', 'www.'))}{draw.choice(hosts)}/{n % 40}" for n in range(260)]
     given: list[Row] = [(url, draw.randrange(2), None) for url in urls]
     rows, report = part_of(*given[:200], feed=given[200:260])
-    feed, _ = extra.usable_rows(source(*given[200:260]), move_scheme=True)
+    feed, _ = extra.set_rows(source(*given[200:260]), move_scheme=True)
     for test in (SPLITS["test"], feed):
         assert not set(rows["domain"]) & set(test["domain"])
         assert not set(rows["id"]) & set(test["id"])
@@ -80,9 +80,9 @@ def test_no_url_and_no_domain_of_a_test_set_chooses_whatever_the_rows() -> None:
 
 def test_the_table_of_nothing_has_the_columns_of_one() -> None:
     rows, _ = part_of(("new.org", 0, None), ("newer.org", 1, None))
-    assert rows.schema == nothing().rows.schema == pl.Schema(SCHEMA)
-    assert nothing().report is None
-    assert nothing().rows.is_empty()
+    assert rows.schema == no_part().rows.schema == pl.Schema(SCHEMA)
+    assert no_part().report is None
+    assert no_part().rows.is_empty()
 
 
 def test_of_one_class_it_is_refused_and_the_losses_are_told() -> None:
@@ -103,10 +103,10 @@ def test_what_the_teacher_labels_keeps_off_it() -> None:
 @pytest.mark.parametrize("given", [3, True, ["a.csv"], {"a": "b"}, "../x.csv", "/dev/stdin", ""])
 def test_what_names_no_file_of_the_project_is_refused_in_one_line(given: object) -> None:
     with pytest.raises(MinnowError, match=r"^params.yaml: evaluate.validation_extra") as refused:
-        validated(ValidationExtra, given, "evaluate.validation_extra")
+        validated(FileOrNone, given, "evaluate.validation_extra")
     assert "\n" not in str(refused.value)
 
 
 def test_null_and_a_file_are_taken() -> None:
     for given in (None, "data/raw/file/other.csv"):
-        assert validated(ValidationExtra, given, "evaluate.validation_extra").root == given
+        assert validated(FileOrNone, given, "evaluate.validation_extra").root == given

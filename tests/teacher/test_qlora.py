@@ -289,7 +289,7 @@ def test_the_stages_make_an_ordinary_teacher_and_distil_from_it(
     ids = [f"{row:04}" for row in range(TRAIN.height)]
     for split in ("train", "validation"):
         write_table(layout.split(split), TRAIN.with_columns(pl.Series("id", ids)))
-    write_table(layout.validation_extra, validation_extra.nothing().rows)
+    write_table(layout.validation_extra, validation_extra.no_part().rows)
     teacher.main(root)
     model = folders.load_model(layout.model("teacher"))
     assert "quantization_config" not in model.config.to_dict()

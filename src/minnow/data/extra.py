@@ -60,7 +60,7 @@ def extra_set(source: Source, seen: Seen, *, file: str, move_scheme: bool) -> Ex
     Raises:
         MinnowError: a class has no row left.
     """
-    usable, dropped = usable_rows(source, move_scheme=move_scheme)
+    usable, dropped = set_rows(source, move_scheme=move_scheme)
     kept = usable.filter(~pl.col("id").is_in(seen.ids.implode()))
     report = ExtraReport(
         file=file,
@@ -79,7 +79,7 @@ def extra_set(source: Source, seen: Seen, *, file: str, move_scheme: bool) -> Ex
     return ExtraSet(kept.select("id", "text", "label", "domain"), report)
 
 
-def usable_rows(source: Source, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
+def set_rows(source: Source, *, move_scheme: bool) -> tuple[pl.DataFrame, dict[str, int]]:
     """Clean a source and drop duplicates and contradictions: return what is left, by id, and the
     rows dropped per reason.
     """

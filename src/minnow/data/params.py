@@ -137,7 +137,7 @@ class ExtraParams(Block):
         return dict(self.__pydantic_extra__)
 
 
-class ValidationExtra(RootModel[Place | None]):
+class FileOrNone(RootModel[Place | None]):
     """The file of a further validation set, or null for none."""
 
     model_config = ConfigDict(frozen=True, strict=True)

@@ -11,7 +11,7 @@ import polars as pl
 
 from minnow.data import splits
 from minnow.data.extra import KEY as TESTS
-from minnow.data.extra import file_columns, usable_rows
+from minnow.data.extra import file_columns, set_rows
 from minnow.data.params import DataParams
 from minnow.data.reports import ValidationExtraReport
 from minnow.data.sifting import class_counts, filtered, require_both_classes
@@ -24,7 +24,7 @@ SCHEMA = {"id": pl.String, "text": pl.String, "label": pl.Int8, "domain": pl.Str
 
 
 @dataclass(frozen=True)
-class ValidationExtra:
+class ExtraPart:
     """Rows with columns `id`, `text`, `label` and `domain`, by id, and the report on how they came
     about; None where none were asked for.
     """
@@ -33,9 +33,9 @@ class ValidationExtra:
     report: ValidationExtraReport | None
 
 
-def nothing() -> ValidationExtra:
+def no_part() -> ExtraPart:
     """Return what there is when nothing is asked for."""
-    return ValidationExtra(pl.DataFrame(schema=SCHEMA), None)
+    return ExtraPart(pl.DataFrame(schema=SCHEMA), None)
 
 
 def extra_part(
@@ -45,7 +45,7 @@ def extra_part(
     *,
     file: str,
     move_scheme: bool,
-) -> ValidationExtra:
+) -> ExtraPart:
     """Clean a source, drop duplicates and contradictions, and take out the URLs of train and
     validation and what belongs to a test set.
 
@@ -59,7 +59,7 @@ def extra_part(
     Raises:
         MinnowError: a class has no row left.
     """
-    usable, dropped = usable_rows(source, move_scheme=move_scheme)
+    usable, dropped = set_rows(source, move_scheme=move_scheme)
     seen = pl.concat([prepared[name]["id"] for name in ("train", "validation")])
     held_out = {"test": prepared["test"], **tests}
     unwanted = {
@@ -83,7 +83,7 @@ def extra_part(
         remedy="give rows of both classes that are in no split, of registered domains that are in"
         " no test set",
     )
-    return ValidationExtra(kept.select(*SCHEMA), report)
+    return ExtraPart(kept.select(*SCHEMA), report)
 
 
 def shared_with(test: pl.DataFrame) -> pl.Expr:
@@ -99,7 +99,7 @@ def load_validation_extra(
     params: DataParams,
     layout: Layout,
     preset: str,
-) -> ValidationExtra:
+) -> ExtraPart:
     """Return the rows of the file `name` that may choose, given the prepared splits and the files
     of further test sets by name.
 
@@ -120,7 +120,7 @@ def load_validation_extra(
             source = load_file(other, None, columns=columns, folder=folder)
         except MinnowError as error:
             raise MinnowError(f"{key}: {error}") from None
-        held_out[key], _ = usable_rows(source, move_scheme=params.move_scheme)
+        held_out[key], _ = set_rows(source, move_scheme=params.move_scheme)
     try:
         return extra_part(
             load_file(path, None, columns=columns, folder=folder),

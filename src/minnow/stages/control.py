@@ -8,7 +8,7 @@ from minnow.controls.scratch import Step, changed_params, keep, require_carved, 
 from minnow.core.files import read_json, replacing, write_json
 from minnow.core.params import RuntimeParams, Select, StageParams, ThresholdParams
 from minnow.core.tables import read_table
-from minnow.data.params import DataParams, ExtraParams, ValidationExtra
+from minnow.data.params import DataParams, ExtraParams, FileOrNone
 from minnow.distill.params import DistillParams
 from minnow.layout import SPLITS, Layout
 from minnow.stages import distill as distill_module
@@ -33,7 +33,7 @@ class Params(StageParams):
     distill: Annotated[DistillParams, "distill"]
     select: Annotated[Select, "select"]
     threshold: Annotated[ThresholdParams, "evaluate.threshold"]
-    validation_extra: Annotated[ValidationExtra, "evaluate.validation_extra"]
+    validation_extra: Annotated[FileOrNone, "evaluate.validation_extra"]
     extra: Annotated[ExtraParams, "extra"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from minnow.core.params import StageParams
-from minnow.data.params import DataParams, ExtraParams, ValidationExtra
+from minnow.data.params import DataParams, ExtraParams, FileOrNone
 from minnow.errors import warn
 from minnow.layout import Layout
 
@@ -14,7 +14,7 @@ class Params(StageParams):
     """What `prepare` reads of params.yaml: of the further test sets, which rows may not choose."""
 
     data: Annotated[DataParams, "presets.*.data"]
-    validation_extra: Annotated[ValidationExtra, "evaluate.validation_extra"]
+    validation_extra: Annotated[FileOrNone, "evaluate.validation_extra"]
     extra: Annotated[ExtraParams, "extra"]
 
 
@@ -31,7 +31,7 @@ def main(root: Path) -> None:
 
     layout = Layout(root)
     prepared = prepare_splits(load_source(params.data, layout, params.preset), params.data)
-    extra = validation_extra.nothing()
+    extra = validation_extra.no_part()
     if (file := params.validation_extra.root) is not None:
         extra = validation_extra.load_validation_extra(
             file, prepared.splits, params.extra.files, params.data, layout, params.preset
