@@ -18,6 +18,7 @@ from minnow.data.sifting import class_counts, filtered, require_both_classes
 from minnow.data.sources import Source, load_file, project_name, raw_path
 from minnow.errors import MinnowError
 from minnow.layout import Layout
+from minnow.text import urls
 
 KEY = "evaluate.validation_extra"
 SCHEMA = {"id": pl.String, "text": pl.String, "label": pl.Int8, "domain": pl.String}
@@ -71,7 +72,7 @@ def extra_part(
         file=file,
         rows_read=source.rows.height,
         kept=class_counts(kept),
-        domains=kept["domain"].n_unique(),
+        domains=len(urls.known_domains(kept["domain"])),
         removed=removed,
         dropped=dropped,
         leak=round(splits.leak(prepared["train"], kept), 4),
@@ -89,7 +90,7 @@ def extra_part(
 def shared_with(test: pl.DataFrame) -> pl.Expr:
     """Return which rows have a URL or a registered domain of a test set."""
     same_url = pl.col("id").is_in(test["id"].implode())
-    return same_url | pl.col("domain").is_in(test["domain"].unique().implode())
+    return same_url | pl.col("domain").is_in(urls.known_domains(test["domain"]).implode())
 
 
 def load_validation_extra(
