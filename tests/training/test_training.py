@@ -219,6 +219,20 @@ def test_the_last_batch_may_be_smaller_and_every_row_is_seen_each_epoch() -> Non
     assert sorted(seen) == [3, 3, 8, 8, 8, 8]
 
 
+def test_who_watches_reads_which_epoch_of_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    train(tiny_model(), epochs=2)
+    shown = capsys.readouterr().err
+    places = [
+        shown.index(f"test {part} {epoch}/2")
+        for epoch in (1, 2)
+        for part in ("epoch", "validation")
+    ]
+    assert places == sorted(places)
+    assert not any(
+        f"{part} {other}/2" in shown for part in ("epoch", "validation") for other in (0, 3)
+    )
+
+
 def test_dropout_is_on_in_training() -> None:
     weights = set()
     for dropout in (0.0, 0.2):
