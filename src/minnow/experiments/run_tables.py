@@ -115,8 +115,8 @@ def hop_cells(hop: Mapping[str, Any]) -> list[str]:
 
 
 def hop_verdict(hop: Mapping[str, Any]) -> str:
-    """Return a hop's verdict, and the rows that would settle an open one; also of runs before
-    verdicts had more than three words.
+    """Return a hop's verdict, and the rows that would settle an open one; of runs before verdicts
+    had more than three words, the verdict alone.
     """
     before = "better" if hop.get("better_than_before") else hop["verdict"]
     if hop["before"] in RIVALS:
@@ -124,15 +124,11 @@ def hop_verdict(hop: Mapping[str, Any]) -> str:
         beaten = "worse" if lost else "open"
         return verdicts.AGAINST_RIVAL["beats" if before == "better" else beaten][0]
     verdict = {"worse_margin_open": "worse, margin open"}.get(before, before.replace("_", "-"))
-    if before == "better" or hop["rows_needed"] is None:
+    # Older runs say rows in seven digits, and not what they would show.
+    shown = str(hop.get("more_rows_show") or "").replace("_", "-")
+    if before == "better" or hop["rows_needed"] is None or not shown:
         return verdict
-    shown = str(hop.get("more_rows_show", "")).replace("_", "-")
-    settled = (
-        f"{hop['rows_needed']:,} rows show {shown}"
-        if shown
-        else f"needs {hop['rows_needed']:,} rows"
-    )
-    return f"{verdict} ({settled})"
+    return f"{verdict} ({hop['rows_needed']:,} rows show {shown})"
 
 
 def f1_change(f1: Mapping[str, float]) -> list[str]:
