@@ -42,7 +42,7 @@ def byte_pairs(texts: Sequence[str] = TEXTS, pieces: int = PIECES) -> Tokenizer:
 def summing_model(
     *, rows: int = PIECES, places: int = 32, quantized: bool = False, seed: int = 0
 ) -> ModelProto:
-    """Return a graph whose logits are the sum over tokens of a row of a table, times one of a place.
+    """Return a graph whose logits are the sum over tokens of a table's row, times a place's factor.
 
     `quantized` rounds all tokens of a batch by one scale, as dynamic int8 does. Otherwise every sum
     is exact in float32, so that no order of summing matters.

@@ -28,8 +28,8 @@ def chosen_backend(folder: Path, device: object, backend: str) -> str:
         backend = _fitting(folder, device)
     if backend == "onnx" and not _on_cpu(device):
         raise MinnowError(
-            f"device is {str(device)[:40]!r}, and {GRAPH} runs on the CPU alone; leave device out, or"
-            " give backend='torch'"
+            f"device is {str(device)[:40]!r}, and {GRAPH} runs on the CPU alone; leave device out,"
+            " or give backend='torch'"
         )
     if lacking := [name for name in NEEDED[backend] if not _installed(name)]:
         read_settings(folder)  # of what is no release, nobody need install anything

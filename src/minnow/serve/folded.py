@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,18 +42,18 @@ def read_folded(file: Path) -> bytes | None:
             return None
         if file.stat().st_size > LONGEST_GRAPH:
             return None
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            digest, graph = opened.read(DIGEST), opened.read()
     except OSError:
         return None
-    digest, graph = content[:DIGEST], content[DIGEST:]
     return graph if hashlib.sha256(graph).hexdigest().encode() == digest else None
 
 
-def _own(path: Path, kind: object) -> bool:
+def _own(path: Path, kind: Callable[[int], bool]) -> bool:
     """Say whether a path is of this kind, no link, the user's, and writable by nobody else."""
     found = path.lstat()
     own = found.st_uid == os.geteuid() and not found.st_mode & WRITABLE_BY_OTHERS
-    return own and kind(found.st_mode)  # type: ignore[operator,no-any-return]
+    return own and kind(found.st_mode)
 
 
 def keep_folded(file: Path, graph: bytes) -> None:

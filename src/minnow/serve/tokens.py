@@ -42,7 +42,7 @@ def token_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
     All tokens of a beginning are also the whole's first: as many as count are the same.
     """
-    most = tokenizer.truncation["max_length"]
+    most = cut_at(tokenizer)
     read = begun(tokenizer, texts, CHARACTERS * most)
     rows = _ids(tokenizer, read)
     for place, (text, beginning) in enumerate(zip(texts, read, strict=True)):
@@ -50,6 +50,13 @@ def token_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
             rows[place] = _ids(tokenizer, [text])[0]
     nothing = [unknown_id(tokenizer)]
     return [row or nothing for row in rows]
+
+
+def cut_at(tokenizer: Tokenizer) -> int:
+    """Return how many tokens a tokenizer leaves of a text."""
+    assert tokenizer.truncation is not None
+    length: int = tokenizer.truncation["max_length"]
+    return length
 
 
 def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
@@ -93,5 +100,5 @@ def reads_word_by_word(tokenizer: Tokenizer) -> bool:
         normal, normalizers.BertNormalizer | normalizers.NFC | normalizers.Lowercase
     )
     added = tokenizer.get_added_tokens_decoder().values()  # are looked for before words are
-    right = tokenizer.truncation["direction"].lower() == "right"
+    right = (tokenizer.truncation or {}).get("direction", "right").lower() == "right"
     return right and splits and known and not any(WORD_ENDS.search(it.content) for it in added)
