@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,7 @@ def answering(asked: Asked) -> Answering:
 def classify_lines(asked: Asked, judge: Judge, kind: str) -> None:
     """Do the same with an input of lines."""
     answers = answering(asked)
-    with closing(opened_file(asked.file)) as file:
+    with opened_input(asked.file) as file:
         found = records(unpacked(file, asked.file), kind, asked.column)
         sink = sink_of(asked, judge, found)
         sink.begin(found)
@@ -153,9 +153,23 @@ def classify_lines(asked: Asked, judge: Judge, kind: str) -> None:
     tell_wrong(wrong, meter.rows)
 
 
+@contextmanager
+def opened_input(name: str) -> Iterator[IO[bytes]]:
+    """Yield an input, closed at the end; standard input is not, where a thread may be reading."""
+    file = opened_file(name)
+    try:
+        yield file
+    finally:
+        if name != STDIN:
+            file.close()
+
+
 def jobs_of(asked: Asked, found: Records, sink: Sink) -> Iterator[Job]:
-    """Yield the records in chunks, with how many of each the output has already."""
-    live = asked.file == STDIN and asked.output is None
+    """Yield the records in chunks, with how many of each the output has already.
+
+    Of standard input they go on as they come, but to several processes in full chunks.
+    """
+    live = asked.file == STDIN and asked.output is None and asked.jobs == 1
     chunks = chunks_as_they_come(found.rows) if live else chunks_of(found.rows)
     for chunk in chunks:
         yield Job(chunk, answered_before(chunk, sink))

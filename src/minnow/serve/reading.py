@@ -274,7 +274,7 @@ def csv_records(lines: Lines, column: str | None) -> Records:
         raise MinnowError(f"the header of the input is {TOO_LONG}; is it CSV?") from None
     first = first.removeprefix("\ufeff")
     delimiter = max(DELIMITERS, key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    names = header_names(first, delimiter)
     chosen = names.index(chosen_column(names, column))
     table = CsvTable(names, chosen, csv_writer(delimiter), delimiter)
     header = table.write([*names, *answer_names(names)]) + "\n"
@@ -284,6 +284,20 @@ def csv_records(lines: Lines, column: str | None) -> Records:
         lambda probability, label: (table.write([probability, label]) + "\n").encode(),
         names[chosen],
     )
+
+
+def header_names(line: str, delimiter: str) -> list[str]:
+    """Return the names in the first line of a CSV file.
+
+    Raises:
+        MinnowError: there are none.
+    """
+    try:
+        if names := next(csv.reader([line], delimiter=delimiter), []):
+            return names
+    except csv.Error:
+        pass
+    raise MinnowError("the input has no line of column names; give it one, or --format txt")
 
 
 def _csv_rows(supply: CsvLines, table: CsvTable) -> Iterator[Record]:
