@@ -114,25 +114,32 @@ def answered_by(processes: int, folder: str, jobs: Iterable[Job]) -> Iterator[tu
     Raises:
         MinnowError: a process ended, for want of memory perhaps, or says so itself.
     """
-    with _pool(processes, folder) as pool:
-        under_way: deque[Job] = deque()
-        for job in jobs:
-            if job.done < len(job.chunk):
-                job.margins = pool.submit(_margins_here, texts_of(job.chunk))
-            under_way.append(job)
-            if len(under_way) > 2 * processes:
-                yield _result(under_way.popleft())
-        while under_way:
-            yield _result(under_way.popleft())
-
-
-def _result(job: Job) -> tuple[Job, Margins]:
     try:
-        return job, job.margins.result() if job.margins else []
+        with _pool(processes, folder) as pool:
+            yield from _pooled(pool, 2 * processes, jobs)
     except BrokenProcessPool:
         raise MinnowError(
             "a process of --jobs ended early, for want of memory perhaps; give fewer --jobs"
         ) from None
+
+
+def _pooled(
+    pool: ProcessPoolExecutor, most: int, jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Margins]]:
+    """Yield jobs in their order, with at most so many under way."""
+    under_way: deque[Job] = deque()
+    for job in jobs:
+        if job.done < len(job.chunk):
+            job.margins = pool.submit(_margins_here, texts_of(job.chunk))
+        under_way.append(job)
+        if len(under_way) > most:
+            yield _result(under_way.popleft())
+    while under_way:
+        yield _result(under_way.popleft())
+
+
+def _result(job: Job) -> tuple[Job, Margins]:
+    return job, job.margins.result() if job.margins else []
 
 
 @contextmanager
