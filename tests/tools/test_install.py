@@ -41,7 +41,13 @@ esac
 """
 MOMENTS = (
     *("other", "venv", "half a venv", "all of a venv", "torch==2.13.0", "half torch==2.13.0"),
-    *("all torch==2.13.0", ".[train,serve,dev]", "half .[train,serve,dev]", "all .[train,serve,dev]", "page"),
+    *(
+        "all torch==2.13.0",
+        ".[train,serve,dev]",
+        "half .[train,serve,dev]",
+        "all .[train,serve,dev]",
+        "page",
+    ),
 )
 
 
@@ -77,7 +83,14 @@ def steps(folder: Path) -> list[str]:
 
 def whole(folder: Path) -> bool:
     """Whether everything that is installed has both of its halves."""
-    wanted = ("torch==2.13.0", "torch==2.13.0.rest", ".[train,serve,dev]", ".[train,serve,dev].rest", ".installed", "pip")
+    wanted = (
+        "torch==2.13.0",
+        "torch==2.13.0.rest",
+        ".[train,serve,dev]",
+        ".[train,serve,dev].rest",
+        ".installed",
+        "pip",
+    )
     left = (folder / ".venv" / ".unfinished").exists() or (folder / ".venv.broken").exists()
     page = (folder / ".dvc" / "plots" / "page.html").exists()
     return page and not left and all((folder / ".venv" / name).exists() for name in wanted)
