@@ -24,7 +24,7 @@ import minnow
 from helpers.onnx import TEXTS, tiny_release
 from helpers.paths import SRC
 from minnow.errors import LONGEST as LONGEST_LINE
-from minnow.serve import chunks, classify, meter, reading, writing
+from minnow.serve import chunks, classify, formats, meter, reading, writing
 from minnow.serve.cli import main
 
 Call = Callable[..., tuple[int, bytes, str]]
@@ -265,7 +265,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(
 def test_there_is_a_row_for_each_record(content: bytes, kind: str) -> None:
     """Lines of text and of JSON correspond one to one; rows of CSV read back as many as written."""
     start = {"txt": b"", "csv": b"url,n\n", "jsonl": b'{"url": "a.b"}\n'}[kind]
-    found = reading.records(io.BytesIO(start + content), kind, None)
+    found = formats.records(io.BytesIO(start + content), kind, None)
     rows = [*found.rows]
     written = found.start + b"".join(row.head + found.end("", "") for row in rows)
     if kind == "csv":
@@ -392,12 +392,9 @@ def test_another_input_is_not_taken_up(call: Call, tmp_path: Path) -> None:
     file, output = tmp_path / "in.txt", tmp_path / "out.txt"
     file.write_text("\n".join(URLS))
     call("classify", file, "--output", output)
-    asked = classify.Asked("", format=None)
-    del asked
     whole = output.read_bytes()
     assert "is there already; remove it" in call("classify", file, "--output", output)[2]
     output.unlink()
-    (tmp_path / "dry").mkdir()
     file.write_text("\n".join([URLS[0], "other.com", *URLS[2:]]))
     partial = partial_of(call, tmp_path, output)
     for content in (whole, whole[:200], whole + b"x", whole.replace(b"safe", b"SAFE", 1)):

@@ -1,4 +1,4 @@
-"""Records in chunks, and their answers in the order of the chunks, from one process or several."""
+"""InputRecords in chunks, and their answers in the order of the chunks, from one process or several."""
 
 import multiprocessing
 import os
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from minnow.errors import MinnowError
-from minnow.serve.reading import Record
+from minnow.serve.reading import InputRecord
 
 ROWS = 2_048
 BYTES = 4_000_000
 # How long records that are there wait for others, of a stream that somebody looks at, in seconds.
 WAIT = 0.1
 
-Chunk = list[Record]
+Chunk = list[InputRecord]
 Margins = list[float | None]
 
 
@@ -33,7 +33,7 @@ class Margined(Protocol):
 
 
 @dataclass
-class Job:
+class Task:
     """A chunk, how many of its records are answered already, and the answers to come."""
 
     chunk: Chunk
@@ -41,7 +41,7 @@ class Job:
     margins: "Future[Margins] | None" = field(default=None)
 
 
-def chunks_of(records: Iterable[Record]) -> Iterator[Chunk]:
+def chunks_of(records: Iterable[InputRecord]) -> Iterator[Chunk]:
     """Yield records in chunks of bounded rows and bytes: the same ones for the same records."""
     chunk, size = Chunk(), 0
     for record in records:
@@ -54,7 +54,7 @@ def chunks_of(records: Iterable[Record]) -> Iterator[Chunk]:
         yield chunk
 
 
-def chunks_as_they_come(records: Iterator[Record]) -> Iterator[Chunk]:
+def chunks_as_they_come(records: Iterator[InputRecord]) -> Iterator[Chunk]:
     """Yield records of a stream that may pause: those that have come within `WAIT`.
 
     Raises:
@@ -81,7 +81,7 @@ def chunks_as_they_come(records: Iterator[Record]) -> Iterator[Chunk]:
             return
 
 
-def _supply(records: Iterator[Record], to: "queue.Queue[Any]") -> None:
+def _supply(records: Iterator[InputRecord], to: "queue.Queue[Any]") -> None:
     try:
         for record in records:
             to.put(record)
@@ -90,7 +90,7 @@ def _supply(records: Iterator[Record], to: "queue.Queue[Any]") -> None:
         to.put(error)
 
 
-def margins_of(model: Margined, texts: Sequence[str | None]) -> Margins:
+def margins_in_place(model: Margined, texts: Sequence[str | None]) -> Margins:
     """Return the margin of each text, None for what is none."""
     found = iter(model.margins([text for text in texts if text is not None]))
     return [None if text is None else next(found) for text in texts]
@@ -101,14 +101,16 @@ def texts_of(chunk: Chunk) -> list[str | None]:
     return [record.text for record in chunk]
 
 
-def answered(model: Margined, jobs: Iterable[Job]) -> Iterator[tuple[Job, Margins]]:
+def answered(model: Margined, jobs: Iterable[Task]) -> Iterator[tuple[Task, Margins]]:
     """Yield each job with its margins; one that is done has none."""
     for job in jobs:
         whole = job.done == len(job.chunk)
-        yield job, [] if whole else margins_of(model, texts_of(job.chunk))
+        yield job, [] if whole else margins_in_place(model, texts_of(job.chunk))
 
 
-def answered_by(processes: int, folder: str, jobs: Iterable[Job]) -> Iterator[tuple[Job, Margins]]:
+def answered_by(
+    processes: int, folder: str, jobs: Iterable[Task]
+) -> Iterator[tuple[Task, Margins]]:
     """Yield the same from several processes, in the same order; each loads the model of a folder.
 
     Raises:
@@ -124,10 +126,10 @@ def answered_by(processes: int, folder: str, jobs: Iterable[Job]) -> Iterator[tu
 
 
 def _pooled(
-    pool: ProcessPoolExecutor, most: int, jobs: Iterable[Job]
-) -> Iterator[tuple[Job, Margins]]:
+    pool: ProcessPoolExecutor, most: int, jobs: Iterable[Task]
+) -> Iterator[tuple[Task, Margins]]:
     """Yield jobs in their order, with at most so many under way."""
-    under_way: deque[Job] = deque()
+    under_way: deque[Task] = deque()
     for job in jobs:
         if job.done < len(job.chunk):
             job.margins = pool.submit(_margins_here, texts_of(job.chunk))
@@ -138,7 +140,7 @@ def _pooled(
         yield _result(under_way.popleft())
 
 
-def _result(job: Job) -> tuple[Job, Margins]:
+def _result(job: Task) -> tuple[Task, Margins]:
     return job, job.margins.result() if job.margins else []
 
 
@@ -172,7 +174,7 @@ def _begin(folder: str) -> None:
 
 
 def _margins_here(texts: Sequence[str | None]) -> Margins:
-    return margins_of(_here["model"], texts)
+    return margins_in_place(_here["model"], texts)
 
 
-Answering = Callable[[Iterable[Job]], Iterator[tuple[Job, Margins]]]
+Answering = Callable[[Iterable[Task]], Iterator[tuple[Task, Margins]]]

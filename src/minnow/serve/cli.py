@@ -80,7 +80,8 @@ def _count(text: str) -> int:
 
 
 def _classify(asked: argparse.Namespace) -> None:
-    from minnow.serve.classify import Asked, classify
+    from minnow.serve.answers import Asked
+    from minnow.serve.classify import classify
 
     given = {name: value for name, value in vars(asked).items() if name != "run"}
     classify(Asked(**given))

@@ -135,7 +135,7 @@ def read_onnx(folder: Path, max_length: int) -> OnnxModel:
     tokenizer = read_tokenizer(folder, max_length)
     try:
         model = OnnxModel(opened(content), tokenizer, False)
-        check_fits(model, max_length)
+        check_graph(model, max_length)
     except Exception as error:  # the runtime's errors have no class of their own
         told = error if isinstance(error, ValueError) else reason(error)
         raise MinnowError(f"{file} cannot be run ({told}); {REMEDY}") from None
@@ -148,7 +148,7 @@ def scaled_by_batch(content: bytes, session: Any) -> bool:
     return BY_BATCH in content and told.get(SCALES) != BY_ROW
 
 
-def check_fits(model: OnnxModel, max_length: int) -> None:
+def check_graph(model: OnnxModel, max_length: int) -> None:
     """Refuse a graph that is no classifier of two labels, or has no numbers for a token or a place
     that the tokenizer gives.
 

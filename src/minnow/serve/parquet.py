@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minnow.core.files import replacing
 from minnow.errors import MinnowError, reason
-from minnow.serve.chunks import ROWS, Answering, Job, Margins
+from minnow.serve.answers import Asked, Wording
+from minnow.serve.chunks import ROWS, Answering, Margins, Task
 from minnow.serve.meter import Meter
-from minnow.serve.reading import answer_names, checked, chosen_column
+from minnow.serve.reading import answer_names, chosen_column, record_of
 from minnow.serve.writing import Wrong, refuse_existing
-
-if TYPE_CHECKING:
-    from minnow.serve.classify import Asked, Judge
 
 # Rows written together: a table of many small groups is slow to read.
 GROUP = 32 * ROWS
@@ -47,7 +45,7 @@ class Groups:
             self.waiting = []
 
 
-def classify_parquet(asked: "Asked", judge: "Judge", answers: Answering) -> None:
+def classify_parquet(asked: Asked, wording: Wording, answers: Answering) -> None:
     """Write every row of a Parquet file with its probability and label.
 
     Raises:
@@ -62,17 +60,15 @@ def classify_parquet(asked: "Asked", judge: "Judge", answers: Answering) -> None
     refuse_existing(Path(asked.output))
     try:
         with closing(pq.ParquetFile(asked.file)) as file, replacing(Path(asked.output)) as path:
-            _classify(file, path, asked, judge, answers)
+            _classify(file, path, asked, wording, answers)
     except (ArrowException, OSError) as error:
         raise MinnowError(
             f"{asked.file} cannot be read, or {asked.output} not written ({reason(error)})"
         ) from None
 
 
-def _classify(file: Any, path: Path, asked: "Asked", judge: "Judge", answers: Answering) -> None:
+def _classify(file: Any, path: Path, asked: Asked, wording: Wording, answers: Answering) -> None:
     import pyarrow.parquet as pq
-
-    from minnow.serve.classify import note_wrong, tell_wrong
 
     column = chosen_column(file.schema_arrow.names, asked.column)
     names = answer_names(file.schema_arrow.names)
@@ -81,12 +77,12 @@ def _classify(file: Any, path: Path, asked: "Asked", judge: "Judge", answers: An
     with closing(pq.ParquetWriter(path, _schema(file.schema_arrow, names))) as writer:
         groups = Groups(writer)
         for job, margins in answers(_jobs(file, column, batches)):
-            note_wrong(job.chunk, wrong)
-            groups.add(_with_answers(batches.pop(0), margins, names, judge))
+            wrong.note_all(job.chunk)
+            groups.add(_with_answers(batches.pop(0), margins, names, wording))
             meter.add(len(job.chunk), read=meter.rows + len(job.chunk))
         groups.write()
     meter.close()
-    tell_wrong(wrong, meter.rows)
+    wrong.tell(meter.rows)
 
 
 def _schema(schema: Any, names: tuple[str, str]) -> Any:
@@ -95,21 +91,21 @@ def _schema(schema: Any, names: tuple[str, str]) -> Any:
     return schema.append(pa.field(names[0], pa.float64())).append(pa.field(names[1], pa.string()))
 
 
-def _jobs(file: Any, column: str, batches: list[Any]) -> Iterator[Job]:
+def _jobs(file: Any, column: str, batches: list[Any]) -> Iterator[Task]:
     """Yield the rows in chunks; each one's batch waits at the end of `batches`."""
     row = 0
     for batch in file.iter_batches(batch_size=ROWS):
         batches.append(batch)
         texts = batch.column(batch.schema.get_field_index(column)).to_pylist()
-        yield Job([checked(row + place, b"", text) for place, text in enumerate(texts, 1)])
+        yield Task([record_of(row + place, b"", text) for place, text in enumerate(texts, 1)])
         row += batch.num_rows
 
 
-def _with_answers(batch: Any, margins: Margins, names: tuple[str, str], judge: "Judge") -> Any:
+def _with_answers(batch: Any, margins: Margins, names: tuple[str, str], wording: Wording) -> Any:
     """Return a batch with two more columns; the probability as elsewhere, to six places."""
     import pyarrow as pa
 
-    words = [judge.words(margin) for margin in margins]
+    words = [wording.words(margin) for margin in margins]
     probabilities = [float(shown) if shown else None for shown, _ in words]
     labels = [label or None for _, label in words]
     arrays = [*batch.columns, pa.array(probabilities, pa.float64()), pa.array(labels, pa.string())]

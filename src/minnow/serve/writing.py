@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from minnow.core.files import PARTIAL, flush_entries
-from minnow.errors import MinnowError, listed
-from minnow.serve.reading import Record, Records
+from minnow.errors import MinnowError, listed, warn
+from minnow.serve.reading import InputRecord, InputRecords
 
 # No answer, as words, has more bytes.
 LONGEST_END = 4_000
@@ -29,11 +29,11 @@ class Output:
 
     file: IO[bytes]
 
-    def begin(self, records: Records) -> None:
+    def begin(self, records: InputRecords) -> None:
         """Write what stands before the first record."""
         self.file.write(records.start)
 
-    def has(self, record: Record) -> bool:
+    def has(self, record: InputRecord) -> bool:
         """Say whether a record is answered already."""
         return False
 
@@ -57,12 +57,12 @@ class Resumable:
     ends: re.Pattern[bytes]
     left: bool = field(default=True)
 
-    def begin(self, records: Records) -> None:
+    def begin(self, records: InputRecords) -> None:
         """Write what stands before the first record, or find it there."""
         if not self._found(records.start, 0):
             self.file.write(records.start)
 
-    def has(self, record: Record) -> bool:
+    def has(self, record: InputRecord) -> bool:
         """Say whether the file has this record's answer next; where the file ends, cut off what
         stands there half.
 
@@ -181,11 +181,22 @@ class Wrong:
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def note(self, record: Record) -> None:
+    def note(self, record: InputRecord) -> None:
         """Count a record that has no text."""
         self.count += 1
         if len(self.first) < self.most:
             self.first.append(f"line {record.line}: {record.wrong}")
+
+    def note_all(self, records: Sequence[InputRecord]) -> None:
+        """Count those of many records that have no text."""
+        for record in records:
+            if record.text is None:
+                self.note(record)
+
+    def tell(self, rows: int) -> None:
+        """Say on stderr which of so many had no answer."""
+        if told := self.told():
+            warn(f"of {rows:,} rows {told}")
 
     def told(self) -> str:
         """Return what to say of them; nothing where there are none."""
