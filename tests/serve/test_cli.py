@@ -350,12 +350,13 @@ INPUTS = {
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", INPUTS)
 def test_resumed_at_every_byte_it_gives_the_same_bytes(
-    call: Call, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    call: Call, folder: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, output = tmp_path / f"in.{kind}", tmp_path / f"out.{kind}"
     file.write_text(INPUTS[kind])
     renamed: list[Path] = []
-    rename = Path.rename
+    rename, model = Path.rename, minnow.load(folder)
+    monkeypatch.setattr(classify, "load", lambda _: model)
     monkeypatch.setattr(
         Path, "rename", lambda self, to: (renamed.append(self), rename(self, to))[1]
     )

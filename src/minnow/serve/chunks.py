@@ -1,4 +1,4 @@
-"""InputRecords in chunks, and their answers in the order of the chunks, from one process or several."""
+"""Records in chunks, and their answers in the order of the chunks, from one process or several."""
 
 import multiprocessing
 import os

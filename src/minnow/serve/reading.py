@@ -1,4 +1,4 @@
-"""InputRecords of a stream, one at a time: lines of text, rows of CSV, objects of JSON.
+"""Records of a stream, one at a time: lines of text, rows of CSV, objects of JSON.
 
 A record that holds no URL is a record all the same, with what is wrong with it, so that what is
 written has a row for each that was read. No more of the stream is in memory than one record.
