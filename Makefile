@@ -48,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt $(STALE)
 		echo "Making $(VENV)"; "$$MINNOW_PYTHON" -m venv $(VENV); \
 	fi; \
 	touch $(UNFINISHED); \
-	for what in torch==2.13.0 '--editable .[dev]'; do \
+	for what in torch==2.13.0 '--editable .[train,serve,dev]'; do \
 		echo "Installing $$what"; \
 		$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $$what || \
 			{ code=$$?; test $$code -gt 128 || rm $(UNFINISHED); exit $$code; }; \

@@ -5,19 +5,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minnow.release.classifier import Classifier
+    from minnow.serve.onnx import OnnxClassifier
 
 
-def load(folder: str | Path, *, device: str | None = None) -> "Classifier":
-    """Return the model in a release's folder; `device` None takes a GPU where torch sees one.
+def load(
+    folder: str | Path, *, device: str | None = None, backend: str = "auto"
+) -> "Classifier | OnnxClassifier":
+    """Return the model in a release's folder.
+
+    `backend` is `onnx`, `torch`, or `auto`: onnx where the folder has a model.onnx, onnxruntime is
+    installed, and no `device` but the CPU is asked for. With torch, `device` None takes a GPU where
+    torch sees one.
 
     Raises:
-        MinnowError: the folder is no release, a file of it is missing or damaged, or torch sees no
-        such device; one line of at most 300 characters.
+        MinnowError: the folder is no release, a file of it is missing or damaged, what it needs is
+        not installed, or torch sees no such device; one line of at most 300 characters.
     """
     from minnow.errors import MinnowError, cut_off
-    from minnow.release import classifier
+    from minnow.serve.backends import chosen_backend
 
     try:
-        return classifier.load_release(folder, device=device)
+        if chosen_backend(Path(folder), device, backend) == "onnx":
+            from minnow.serve.onnx import load_onnx
+
+            return load_onnx(folder)
+        from minnow.release.classifier import load_release
+
+        return load_release(folder, device=device)
     except MinnowError as error:
         raise MinnowError(cut_off(str(error))) from error.__cause__

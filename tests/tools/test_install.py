@@ -41,7 +41,13 @@ esac
 """
 MOMENTS = (
     *("other", "venv", "half a venv", "all of a venv", "torch==2.13.0", "half torch==2.13.0"),
-    *("all torch==2.13.0", ".[dev]", "half .[dev]", "all .[dev]", "page"),
+    *(
+        "all torch==2.13.0",
+        ".[train,serve,dev]",
+        "half .[train,serve,dev]",
+        "all .[train,serve,dev]",
+        "page",
+    ),
 )
 
 
@@ -77,7 +83,14 @@ def steps(folder: Path) -> list[str]:
 
 def whole(folder: Path) -> bool:
     """Whether everything that is installed has both of its halves."""
-    wanted = ("torch==2.13.0", "torch==2.13.0.rest", ".[dev]", ".[dev].rest", ".installed", "pip")
+    wanted = (
+        "torch==2.13.0",
+        "torch==2.13.0.rest",
+        ".[train,serve,dev]",
+        ".[train,serve,dev].rest",
+        ".installed",
+        "pip",
+    )
     left = (folder / ".venv" / ".unfinished").exists() or (folder / ".venv.broken").exists()
     page = (folder / ".dvc" / "plots" / "page.html").exists()
     return page and not left and all((folder / ".venv" / name).exists() for name in wanted)
@@ -110,7 +123,7 @@ def test_without_trouble_everything_is_done_once(folder: Path) -> None:
     assert steps(folder) == list(MOMENTS)
 
 
-@pytest.mark.parametrize("moment", ["all of a venv", "all torch==2.13.0", "all .[dev]"])
+@pytest.mark.parametrize("moment", ["all of a venv", "all torch==2.13.0", "all .[train,serve,dev]"])
 def test_two_at_once_install_once(folder: Path, moment: str) -> None:
     first = make(folder, WAIT=moment)
     until = time.monotonic() + 20
@@ -140,7 +153,7 @@ def test_a_second_one_takes_over_from_one_that_was_killed(folder: Path) -> None:
 
 
 def test_a_pip_that_fails_by_itself_keeps_what_there_is(folder: Path) -> None:
-    failed = make(folder, FAIL=".[dev]")
+    failed = make(folder, FAIL=".[train,serve,dev]")
     assert "no network" in failed.communicate(timeout=20)[0]
     assert failed.returncode
     again = make(folder)

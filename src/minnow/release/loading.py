@@ -45,7 +45,52 @@ for url, margin, probability in zip(urls, margins, probabilities):
     print(f"{{label}} {{probability:.4f}} {{url}}")"""
 
 
+ONNX_IMPORTS = """\
+import html
+import json
+import math
+import re
+from html.entities import html5
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer"""
+ONNX_CALLS = f"""\
+folder = Path(".")  # or huggingface_hub.snapshot_download("owner/name")
+settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))
+tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+tokenizer.enable_truncation(settings["max_length"])
+tokenizer.no_padding()
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1  # more are no faster for one URL
+session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+
+urls = ["http://example.org/", "login.example.com/verify?account=1"]
+for url in urls:  # one at a time, so that no answer depends on other URLs
+    text = normalise(url, move_scheme=settings["text"]["move_scheme"])
+    ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
+    fed = {{"input_ids": ids, "attention_mask": np.ones_like(ids)}}
+    safe, phishing = session.run(["logits"], fed)[0][0].astype(float)
+    margin = phishing - safe
+    probability = (1 + math.tanh(margin / settings["temperature"] / 2)) / 2
+    label = settings["labels"][int(margin > settings["decision"]["threshold"])]
+    print(f"{{label}} {{probability:.4f}} {{url}}")"""
+
+
 def stand_alone() -> str:
     """Return code that needs no Minnow; its cleaning is the very code that Minnow's loader runs."""
+    return f"{IMPORTS}\n\n{cleaning_source()}\n\n{CALLS}"
+
+
+def with_onnx() -> str:
+    """Return code that runs model.onnx and needs neither Minnow nor torch, with the same
+    cleaning.
+    """
+    return f"{ONNX_IMPORTS}\n\n{cleaning_source()}\n\n{ONNX_CALLS}"
+
+
+def cleaning_source() -> str:
+    """Return the code that cleans a text."""
     source = inspect.getsource(cleaning)
-    return f"{IMPORTS}\n\n{source[source.index('INVISIBLE = ') :]}\n\n{CALLS}"
+    return source[source.index("INVISIBLE = ") :]
