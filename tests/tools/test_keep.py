@@ -78,7 +78,15 @@ def test_other_params_have_another_digest_and_idle_ones_do_not(checkout: Layout)
     assert digest(distill__seed=7, compare__model="teacher") == first
     assert digest(evaluate__margin=0.01) == first
     assert digest(presets__hub__teacher__max_length=64) == first
-    assert digest(distill__temperature=4.0) != first
+    assert digest(evaluate__validation_extra="data/raw/embedded/other.csv") != first
+    assert digest(evaluate__validation_extra=None, distill__temperature=4.0) != first
+
+
+def test_a_param_that_is_not_used_is_as_if_it_were_not_there(checkout: Layout) -> None:
+    """Runs of before it came are of the same recipe."""
+    document = read_params(checkout.params)
+    with_more = {**document, "distill": {**document["distill"], "newcomer": None}}
+    assert keep.params_digest(with_more) == keep.params_digest(document)
 
 
 @pytest.mark.parametrize("name", ["", "../psu", "a b", "x" * 65])

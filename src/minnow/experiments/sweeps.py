@@ -24,7 +24,7 @@ MEASURES = [(model, key) for model in SWEPT_MODELS for key in (CHOOSES, REPORTED
 TITLES = {CHOOSES: "validation F1", REPORTED: "test F1"}
 # They change no model's metrics, but for the threshold.
 IDLE = ("compare", "controls", "evaluate")
-NOT_IDLE = "evaluate.threshold"
+NOT_IDLE = ("evaluate.threshold", "evaluate.validation_extra")
 ABSENT = "\u2013"  # a dash
 FILES = {Layout(Path()).metrics(model).as_posix(): model for model in JUDGED}
 

@@ -98,10 +98,17 @@ def rule_of(document: Mapping[str, Any]) -> ThresholdParams:
 
 
 def params_digest(document: Mapping[str, Any]) -> str:
-    """Return a digest of the params that can change a margin, but for the seeds of RunSeeds."""
+    """Return a digest of the params that can change a margin, but for the seeds of RunSeeds.
+
+    What is null is not used. So a param that is new, and null, changes no digest of kept runs.
+    """
     preset = active_preset(document)
-    seeds = {key.format(preset) for key in SEED_KEYS.values()}
-    kept = {key: value for key, value in params_that_matter(document, preset) if key not in seeds}
+    left_out = {key.format(preset) for key in SEED_KEYS.values()}
+    kept = {
+        key: value
+        for key, value in params_that_matter(document, preset)
+        if key not in left_out and value != as_text(None)
+    }
     told = json.dumps({"preset": as_text(preset), **kept}, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
