@@ -29,7 +29,16 @@ PACKAGE = SRC / "minnow"
 # Folders follow the pipeline: each imports from those before it, and from the modules at the top.
 STEPS = (
     *("core", "text", "data", "models", "training", "teacher", "student", "distill"),
-    *("quantization", "controls", "evaluation", "report", "serve", "export", "release", "experiments"),
+    *(
+        "quantization",
+        "controls",
+        "evaluation",
+        "report",
+        "serve",
+        "export",
+        "release",
+        "experiments",
+    ),
     *("stages", "tools"),
 )
 # No number depends on them: a new path or another message runs no stage again.

@@ -86,13 +86,13 @@ def test_the_least_number_of_rows_may_flip_one() -> None:
     assert found(few, "flips").limit == 1
 
 
-@pytest.mark.parametrize(("shift", "breaks"), [(0.03, False), (0.05, True)])
-def test_a_probability_may_change_by_a_hundredth(shift: float, breaks: bool) -> None:
+@pytest.mark.parametrize(("shift", "breaks"), [(0.12, False), (0.14, True)])
+def test_a_probability_may_change_by_three_hundredths(shift: float, breaks: bool) -> None:
     """At margin 0.5 the logistic function rises by 0.235 a unit."""
     rows = judged(one(1, shift))
     assert ("probability_change" in broken(rows)) is breaks
     assert found(rows, "probability_change").worst == ("id1",)
-    assert found(rows, "probability_change").found == pytest.approx(0.235 * shift, rel=0.01)
+    assert found(rows, "probability_change").found == pytest.approx(0.235 * shift, rel=0.05)
 
 
 def test_ranking_and_f1_are_bounded_each_alone() -> None:
@@ -248,7 +248,7 @@ def test_texts_and_tokens_are_compared_row_by_row(rows: gate.Evaluated) -> None:
 def test_a_sample_has_the_longest_row_and_stays_bounded(count: int) -> None:
     tokens = [[0]] * count
     tokens[count // 3] = [0, 0]
-    sample = gate.sample_of(tokens)
+    sample = gate.reference_sample(tokens)
     assert count // 3 in sample
     assert len(set(sample)) == len(sample) <= gate.SAMPLE + 1
     assert len(sample) >= min(count, gate.SAMPLE)

@@ -9,16 +9,16 @@ from minnow.export import decoding
 from minnow.export.nodes import FLOAT, INT64, Nodes
 from minnow.export.packed import NF4
 from minnow.export.parts import (
+    AdapterPair,
     DoubleScales,
     EightBitRows,
     EightBits,
+    FloatPart,
     FourBitRows,
     FourBits,
     Linear,
-    LowRank,
-    Stored,
     Table,
-    numbers,
+    part_numbers,
     scales_of,
     weight_of,
 )
@@ -28,9 +28,9 @@ from minnow.models import embeddings
 BOOK = np.arange(16, dtype=np.float32)
 
 
-def bits(values: list[float]) -> Stored:
+def bits(values: list[float]) -> FloatPart:
     """Return numbers as bfloat16, which holds these without rounding."""
-    return Stored((np.array(values, np.float32).view(np.uint32) >> 16).astype(np.uint16))
+    return FloatPart((np.array(values, np.float32).view(np.uint32) >> 16).astype(np.uint16))
 
 
 def random_rows(scheme: str, width: int) -> Table:
@@ -50,9 +50,9 @@ def decoded(part: Table | FourBits | EightBits) -> np.ndarray:
     ids = helper.make_tensor_value_info("input_ids", INT64, ["batch", "tokens"])
     mask = helper.make_tensor_value_info("attention_mask", INT64, ["batch", "tokens"])
     if isinstance(part, FourBits | EightBits):
-        found, axes = decoding.numbers(nodes, part), 2
+        found, axes = decoding.decoded_weight(nodes, part), 2
     else:
-        found, axes = decoding.rows(nodes, part, "input_ids"), 3
+        found, axes = decoding.decoded_rows(nodes, part, "input_ids"), 3
     logits = helper.make_tensor_value_info("logits", FLOAT, [*"abc"[:axes]])
     nodes.op_named("Identity", found, output="logits")
     every = np.arange(part.shape[0])[None]
@@ -79,7 +79,7 @@ def random_four_bits(outputs: int, inputs: int, *, group: int | None) -> FourBit
 
 def test_the_first_of_two_codes_lies_in_the_high_half() -> None:
     part = FourBits(np.array([[0x12], [0xF0]], np.uint8), BOOK, 2, np.array([1, 2], np.float32))
-    assert numbers(part).tolist() == [[1, 2], [30, 0]]
+    assert part_numbers(part).tolist() == [[1, 2], [30, 0]]
 
 
 def test_double_quantized_scales_take_their_groups_absmax_and_the_offset() -> None:
@@ -95,20 +95,20 @@ def test_double_quantized_scales_take_their_groups_absmax_and_the_offset() -> No
 
 def test_eight_bits_are_127ths_of_a_rows_absmax() -> None:
     part = EightBits(np.array([[127, -127], [0, 127]], np.int8), np.array([2, 4], np.float32))
-    assert numbers(part).tolist() == [[2, -2], [0, 4]]
+    assert part_numbers(part).tolist() == [[2, -2], [0, 4]]
 
 
 def test_bfloat16_is_the_upper_half_of_float32() -> None:
-    assert numbers(bits([1.0, -0.5, 3.0])).tolist() == [1.0, -0.5, 3.0]
+    assert part_numbers(bits([1.0, -0.5, 3.0])).tolist() == [1.0, -0.5, 3.0]
 
 
 def test_an_adapter_is_added_to_the_weight() -> None:
-    adapter = LowRank(
-        Stored(bits([1.0, 2.0]).values.reshape(1, 2)),
-        Stored(bits([3.0, 4.0]).values.reshape(2, 1)),
+    adapter = AdapterPair(
+        FloatPart(bits([1.0, 2.0]).values.reshape(1, 2)),
+        FloatPart(bits([3.0, 4.0]).values.reshape(2, 1)),
         np.float32(0.5),
     )
-    weight = Stored(bits([1.0, 1.0, 1.0, 1.0]).values.reshape(2, 2))
+    weight = FloatPart(bits([1.0, 1.0, 1.0, 1.0]).values.reshape(2, 2))
     assert weight_of(Linear(weight, bits([0.0, 0.0]), adapter)).tolist() == [[2.5, 4], [3, 5]]
 
 
@@ -116,29 +116,29 @@ def test_an_adapter_is_added_to_the_weight() -> None:
 @pytest.mark.parametrize("width", [64, 128, 96, 65, 40])
 def test_rows_are_torchs_and_the_graphs(scheme: str, width: int) -> None:
     table = random_rows(scheme, width)
-    weight = torch.from_numpy(numbers(table))
+    weight = torch.from_numpy(part_numbers(table))
     again = embeddings.quantize_rows(weight, embeddings.SCHEMES[scheme])
     torchs = embeddings.dequantize_rows(again, width, embeddings.SCHEMES[scheme])
     torch.testing.assert_close(weight, torchs, rtol=1e-3, atol=1e-3)
-    assert np.array_equal(decoded(table), numbers(table))
+    assert np.array_equal(decoded(table), part_numbers(table))
 
 
 @pytest.mark.parametrize("group", [None, 256, 5])
 def test_four_bits_are_the_graphs_to_the_bit(group: int | None) -> None:
     part = random_four_bits(32, 192, group=group)
-    assert np.array_equal(decoded(part), numbers(part))
+    assert np.array_equal(decoded(part), part_numbers(part))
 
 
 def test_eight_bits_are_the_graphs_to_the_bit() -> None:
     draw = np.random.default_rng(0)
     codes = draw.integers(-127, 128, (8, 24), dtype=np.int8)
     part = EightBits(codes, draw.random(8, dtype=np.float32))
-    assert np.array_equal(decoded(part), numbers(part))
+    assert np.array_equal(decoded(part), part_numbers(part))
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.uint16])
 def test_float_tables_are_the_graphs_to_the_bit(kind: type) -> None:
     values = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     stored = values.view(np.uint32) >> 16 if kind is np.uint16 else values
-    part = Stored(stored.astype(kind))
-    assert np.array_equal(decoded(part), numbers(part))
+    part = FloatPart(stored.astype(kind))
+    assert np.array_equal(decoded(part), part_numbers(part))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from minnow.errors import MinnowError, listed, shortened
 from minnow.export.packed import Packed
-from minnow.export.parts import Linear, Norm, Stored, Table
+from minnow.export.parts import FloatPart, Linear, Norm, Table
 
 # DistilBERT's layer norms; its config does not say it.
 EPSILON = 1e-12
@@ -17,7 +17,7 @@ ACTIVATIONS: tuple[Activation, ...] = ("gelu", "relu")
 
 
 @dataclass(frozen=True)
-class Names:
+class PartNames:
     """What an architecture calls its parts: in config.json, in the weights' file, and within a
     layer.
     """
@@ -58,15 +58,15 @@ _LIKE_BERT: Mapping[str, Any] = {
     "normed": "output.LayerNorm",
     "hidden_activation": "Tanh",
 }
-ARCHITECTURES: Mapping[str, Names] = {
-    "bert": Names(
+ARCHITECTURES: Mapping[str, PartNames] = {
+    "bert": PartNames(
         **_LIKE_BERT,
         body="bert",
         layer="bert.encoder.layer",
         hidden="bert.pooler.dense",
         head="classifier",
     ),
-    "distilbert": Names(
+    "distilbert": PartNames(
         width="dim",
         heads="n_heads",
         layers="n_layers",
@@ -86,7 +86,7 @@ ARCHITECTURES: Mapping[str, Names] = {
         head="classifier",
         hidden_activation="Relu",
     ),
-    "roberta": Names(
+    "roberta": PartNames(
         **_LIKE_BERT,
         body="roberta",
         layer="roberta.encoder.layer",
@@ -119,7 +119,7 @@ class Encoder:
 
     words: Table
     positions: Table
-    types: Stored | None
+    types: FloatPart | None
     normed: Norm
     layers: tuple[Layer, ...]
     hidden: Linear
@@ -175,7 +175,7 @@ def encoder_of(model: Packed) -> Encoder:
     )
 
 
-def names_of(model: Packed) -> Names:
+def names_of(model: Packed) -> PartNames:
     """Return what the model's architecture calls its parts.
 
     Raises:
@@ -192,7 +192,7 @@ def names_of(model: Packed) -> Names:
     return ARCHITECTURES[kind]
 
 
-def _layer(model: Packed, names: Names, below: str, width: int) -> Layer:
+def _layer(model: Packed, names: PartNames, below: str, width: int) -> Layer:
     neurons = _size(model, names.neurons)
     return Layer(
         query=model.linear(below + names.query, width, width),
@@ -206,7 +206,7 @@ def _layer(model: Packed, names: Names, below: str, width: int) -> Layer:
     )
 
 
-def _types(model: Packed, name: str, width: int) -> Stored:
+def _types(model: Packed, name: str, width: int) -> FloatPart:
     return model.stored(f"{name}.weight", _size(model, "type_vocab_size"), width)
 
 
@@ -225,7 +225,7 @@ def _epsilon(model: Packed) -> float:
     return epsilon
 
 
-def _activation(model: Packed, names: Names) -> Activation:
+def _activation(model: Packed, names: PartNames) -> Activation:
     """Return the activation between the two linear layers of each layer."""
     said = str(model.config.get(names.activation))
     for known in ACTIVATIONS:

@@ -1,7 +1,7 @@
 """Stored parts as nodes that decode them: what is on disk in 4 bits is in the graph in 4 bits, and
 a runtime computes the float32 numbers when it loads the graph.
 
-Each function computes what its namesake in `parts.py` does, in the same steps.
+Each function computes what `parts.py` does for the same part, in the same steps.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ from minnow.export.parts import (
     DoubleScales,
     EightBitRows,
     EightBits,
+    FloatPart,
     FourBitRows,
     FourBits,
     Linear,
-    Stored,
     Table,
     pairs_of,
 )
@@ -25,7 +25,7 @@ from minnow.export.parts import (
 ZEROS = 0x77
 
 
-def floats(nodes: Nodes, part: Stored) -> str:
+def decoded_floats(nodes: Nodes, part: FloatPart) -> str:
     """Return stored floats as float32."""
     if part.values.dtype == np.float32:
         return nodes.constant(part.values)
@@ -34,21 +34,21 @@ def floats(nodes: Nodes, part: Stored) -> str:
     return nodes.op("Cast", stored, to=FLOAT)
 
 
-def weight(nodes: Nodes, layer: Linear) -> str:
+def whole_weight(nodes: Nodes, layer: Linear) -> str:
     """Return a layer's whole weight, (outputs, inputs), its adapter added."""
-    plain = numbers(nodes, layer.weight)
+    plain = decoded_weight(nodes, layer.weight)
     if layer.adapter is None:
         return plain
-    b, a = floats(nodes, layer.adapter.b), floats(nodes, layer.adapter.a)
+    b, a = decoded_floats(nodes, layer.adapter.b), decoded_floats(nodes, layer.adapter.a)
     added = nodes.op("Mul", nodes.op("MatMul", b, a), nodes.constant(layer.adapter.scale))
     return nodes.op("Add", plain, added)
 
 
-def numbers(nodes: Nodes, part: Stored | FourBits | EightBits) -> str:
+def decoded_weight(nodes: Nodes, part: FloatPart | FourBits | EightBits) -> str:
     """Return the float32 numbers that a layer's weight stands for."""
     match part:
-        case Stored():
-            return floats(nodes, part)
+        case FloatPart():
+            return decoded_floats(nodes, part)
         case FourBits():
             return _four_bits(nodes, part)
         case EightBits():
@@ -83,10 +83,10 @@ def _scales(nodes: Nodes, scales: Array | DoubleScales) -> str:
     return nodes.op("Add", scaled, nodes.constant(scales.offset))
 
 
-def rows(nodes: Nodes, table: Table, ids: str) -> str:
+def decoded_rows(nodes: Nodes, table: Table, ids: str) -> str:
     """Return the rows of `ids` (...), shape (..., width): looked up packed, and then decoded."""
     match table:
-        case Stored():
+        case FloatPart():
             return _looked_up(nodes, table, ids)
         case EightBitRows():
             codes, absmax = (
@@ -98,7 +98,7 @@ def rows(nodes: Nodes, table: Table, ids: str) -> str:
             return _four_bit_rows(nodes, table, ids)
 
 
-def _looked_up(nodes: Nodes, table: Stored, ids: str) -> str:
+def _looked_up(nodes: Nodes, table: FloatPart, ids: str) -> str:
     """Cast what was looked up, and not the whole table, where it is in 16 bits."""
     if table.values.dtype == np.float32:
         return nodes.op("Gather", nodes.constant(table.values), ids)

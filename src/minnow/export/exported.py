@@ -76,7 +76,7 @@ def write_exported(found: Exported, manifest: Mapping[str, Any], out: Path) -> N
     (out / TOKENIZER).write_text(found.tokenizer, encoding="utf-8")
     write_json(out / FACTS, found.facts)
     kept = {name: manifest[name] for name in ("parameters", "formats") if name in manifest}
-    write_manifest(out, {**kept, "mode": found.mode, "bytes_by_part": bytes_by_part(found, out)})
+    write_manifest(out, {**kept, "mode": found.mode, "bytes_by_part": exported_bytes(found, out)})
 
 
 def write_nothing(out: Path) -> None:
@@ -86,7 +86,7 @@ def write_nothing(out: Path) -> None:
     write_manifest(out, {"mode": "none"})
 
 
-def bytes_by_part(found: Exported, out: Path) -> dict[str, int]:
+def exported_bytes(found: Exported, out: Path) -> dict[str, int]:
     """Return the bytes of an exported model by part, as model folders have them; `other` is all
     that is no number of the model's: the graph's nodes, code books, tokenizer.
     """

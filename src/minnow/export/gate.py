@@ -62,7 +62,7 @@ def model_checks(rows: Evaluated, encoder: Encoder, shipped: bytes, mode: Mode) 
 
     A fast one is held against float64 by the exact file of the same numbers.
     """
-    sample = sample_of(rows.tokens)
+    sample = reference_sample(rows.tokens)
     tokens, ids = [rows.tokens[row] for row in sample], [rows.ids[row] for row in sample]
     session, reference = Session(shipped), Reference(encoder)
     exact = session if mode == "exact" else Session(onnx_file(encoder, "exact"))
@@ -77,7 +77,7 @@ def model_checks(rows: Evaluated, encoder: Encoder, shipped: bytes, mode: Mode) 
     ]
 
 
-def sample_of(tokens: TokenIds) -> Array:
+def reference_sample(tokens: TokenIds) -> Array:
     """Return the places of at most SAMPLE rows, evenly spaced, the longest among them."""
     longest = max(range(len(tokens)), key=lambda row: len(tokens[row]))
     spaced = np.linspace(0, len(tokens) - 1, min(SAMPLE, len(tokens))).astype(int)

@@ -61,7 +61,7 @@ class _Graph:
     def embedded(self) -> str:
         """Return the normed sum of the embeddings, (batch, tokens, width)."""
         nodes, encoder = self.nodes, self.encoder
-        words = decoding.rows(nodes, encoder.words, IDS)
+        words = decoding.decoded_rows(nodes, encoder.words, IDS)
         return self.norm(nodes.op("Add", words, self.position_rows()), encoder.normed)
 
     def position_rows(self) -> str:
@@ -81,10 +81,10 @@ class _Graph:
         """
         nodes, encoder = self.nodes, self.encoder
         every = nodes.constant(np.arange(encoder.positions.shape[0])[None])
-        table = decoding.rows(nodes, encoder.positions, every)
+        table = decoding.decoded_rows(nodes, encoder.positions, every)
         if encoder.types is None:
             return table
-        types = decoding.floats(nodes, encoder.types)
+        types = decoding.decoded_floats(nodes, encoder.types)
         return nodes.op("Add", table, nodes.op("Gather", types, nodes.constant(np.int64(0))))
 
     def counted_positions(self, padding: int) -> str:
@@ -153,7 +153,7 @@ class _Graph:
         return nodes.op("Mul", nodes.op("Mul", inner, share), nodes.constant(0.5))
 
     def norm(self, states: str, norm: Norm) -> str:
-        parts = (decoding.floats(self.nodes, each) for each in (norm.weight, norm.bias))
+        parts = (decoding.decoded_floats(self.nodes, each) for each in (norm.weight, norm.bias))
         return self.nodes.op(
             "LayerNormalization", states, *parts, axis=-1, epsilon=self.encoder.epsilon
         )

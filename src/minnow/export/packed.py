@@ -19,16 +19,16 @@ from minnow.core.strict_json import bounded_text, parsed_json
 from minnow.core.supplied import supplied_file
 from minnow.errors import MinnowError, reason, shortened
 from minnow.export.parts import (
+    AdapterPair,
     Array,
     DoubleScales,
     EightBitRows,
     EightBits,
+    FloatPart,
     FourBitRows,
     FourBits,
     Linear,
-    LowRank,
     Norm,
-    Stored,
     Table,
 )
 
@@ -80,11 +80,11 @@ class Packed:
             self.refuse(f"holds {name} as {found.dtype}")
         return found
 
-    def stored(self, name: str, *shape: int) -> Stored:
+    def stored(self, name: str, *shape: int) -> FloatPart:
         """Return a tensor of floats, which must be finite and, where one is given, of this
         shape.
         """
-        part = Stored(self.tensor(name, *FLOATS))
+        part = FloatPart(self.tensor(name, *FLOATS))
         if shape and part.shape != shape:
             self.refuse(f"holds {name} in shape {part.shape}, not {shape}")
         if not _finite(part.values):
@@ -104,7 +104,7 @@ class Packed:
         bias = self.stored(f"{name}.bias", weight.shape[0])
         return Linear(weight, bias, self._adapter(name, weight.shape[0], inputs))
 
-    def _weight(self, name: str) -> Stored | FourBits | EightBits:
+    def _weight(self, name: str) -> FloatPart | FourBits | EightBits:
         weight = self.tensor(name, *FLOATS, np.uint8, np.int8)
         if weight.dtype == np.uint8:
             return self._four_bits(name)
@@ -160,7 +160,7 @@ class Packed:
 
     def table(self, name: str, width: int) -> Table:
         """Return an embedding table, whose rows have `width` numbers."""
-        scheme = packed_tables(self).get(name)
+        scheme = table_schemes(self).get(name)
         if scheme is None:
             table = self.stored(f"{name}.weight")
             if table.shape[1:] != (width,):
@@ -179,14 +179,14 @@ class Packed:
             return FourBitRows(codes, NF4, block, absmax, width)
         return EightBitRows(codes.view(np.int8), absmax)
 
-    def _adapter(self, name: str, outputs: int, inputs: int) -> LowRank | None:
+    def _adapter(self, name: str, outputs: int, inputs: int) -> AdapterPair | None:
         said = self.config.get(ADAPTERS_KEY)
         if said is None or name not in said["layers"]:
             return None
         below = f"{ADAPTERS_KEY}.{name.replace('.', '/')}"
         rank = int(said["rank"])
         a, b = self.stored(f"{below}/a", rank, inputs), self.stored(f"{below}/b", outputs, rank)
-        return LowRank(a, b, np.float32(said["scale"]))
+        return AdapterPair(a, b, np.float32(said["scale"]))
 
 
 def _is_state(state: Any) -> bool:
@@ -214,7 +214,7 @@ def _finite(values: Array) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def packed_tables(model: Packed) -> Mapping[str, str]:
+def table_schemes(model: Packed) -> Mapping[str, str]:
     """Return the scheme of each table that config.json says is rows of bytes, by its name.
 
     Raises:

@@ -1,5 +1,5 @@
 """How a quantized model stores its numbers, as records of numpy arrays, and the float32 numbers
-that they stand for: `numbers`.
+that they stand for: `part_numbers`.
 
 Every rule here is computed in float32, step by step as the graph computes it (`decoding.py`), so
 that both give the same numbers to the bit. They are those of the code books: bitsandbytes itself
@@ -17,7 +17,7 @@ STEPS = 127
 
 
 @dataclass(frozen=True)
-class Stored:
+class FloatPart:
     """Floats as they lie on disk: float32, float16, or the upper half of float32 as uint16."""
 
     values: Array
@@ -99,16 +99,16 @@ class EightBitRows:
         return tuple(self.codes.shape)
 
 
-Table = Stored | FourBitRows | EightBitRows
+Table = FloatPart | FourBitRows | EightBitRows
 Part = Table | FourBits | EightBits
 
 
 @dataclass(frozen=True)
-class LowRank:
+class AdapterPair:
     """An adapter: `scale · b a` is added to the weight; `a` (rank, inputs), `b` (outputs, rank)."""
 
-    a: Stored
-    b: Stored
+    a: FloatPart
+    b: FloatPart
     scale: np.float32
 
 
@@ -116,17 +116,17 @@ class LowRank:
 class Linear:
     """A layer `x weightᵀ + bias`, with the adapter that is added to its weight, if any."""
 
-    weight: Stored | FourBits | EightBits
-    bias: Stored
-    adapter: LowRank | None = None
+    weight: FloatPart | FourBits | EightBits
+    bias: FloatPart
+    adapter: AdapterPair | None = None
 
 
 @dataclass(frozen=True)
 class Norm:
     """The weight and the bias of a layer norm."""
 
-    weight: Stored
-    bias: Stored
+    weight: FloatPart
+    bias: FloatPart
 
 
 def pairs_of(book: Array) -> Array:
@@ -135,7 +135,7 @@ def pairs_of(book: Array) -> Array:
     return np.stack([book[places >> 4], book[places & 15]], axis=1)
 
 
-def floats(part: Stored) -> Array:
+def float_numbers(part: FloatPart) -> Array:
     """Return stored floats as float32."""
     if part.values.dtype == np.uint16:
         return (part.values.astype(np.uint32) << 16).view(np.float32)
@@ -150,11 +150,11 @@ def scales_of(scales: Array | DoubleScales) -> Array:
     return np.asarray(scales.book[scales.codes] * absmax + scales.offset)
 
 
-def numbers(part: Part) -> Array:
+def part_numbers(part: Part) -> Array:
     """Return the float32 numbers that a part stands for, in its shape."""
     match part:
-        case Stored():
-            return floats(part)
+        case FloatPart():
+            return float_numbers(part)
         case FourBits():
             blocks = pairs_of(part.book)[part.codes].reshape(-1, part.block)
             return np.asarray(blocks * scales_of(part.scales)[:, None]).reshape(part.shape)
@@ -174,8 +174,8 @@ def _row_numbers(part: FourBitRows) -> Array:
 
 def weight_of(layer: Linear) -> Array:
     """Return a layer's whole weight in float64, (outputs, inputs), its adapter added."""
-    weight = numbers(layer.weight).astype(np.float64)
+    weight = part_numbers(layer.weight).astype(np.float64)
     if layer.adapter is None:
         return weight
-    a, b = (floats(each).astype(np.float64) for each in (layer.adapter.a, layer.adapter.b))
+    a, b = (float_numbers(each).astype(np.float64) for each in (layer.adapter.a, layer.adapter.b))
     return np.asarray(weight + np.float64(layer.adapter.scale) * (b @ a))

@@ -10,7 +10,7 @@ import numpy as np
 
 from minnow.export import decoding
 from minnow.export.nodes import FLOAT, INT8, Nodes
-from minnow.export.parts import Linear, Stored
+from minnow.export.parts import FloatPart, Linear
 
 # What int8 weights reach, of 127. Processors that add two products of bytes in 16 bits, as those
 # with AVX2 alone do, would cut off sums beyond 32,767: 255 · 63 · 2 stays below, so that all of
@@ -36,7 +36,7 @@ def fast_product(nodes: Nodes, states: str, layers: Sequence[Linear]) -> list[st
     """Multiply int8 weights, with a scale for each output, by uint8 activations, with one scale for
     all; layers that are stored as floats, because they matter most, are multiplied as such.
     """
-    if any(isinstance(layer.weight, Stored) for layer in layers):
+    if any(isinstance(layer.weight, FloatPart) for layer in layers):
         return [_alone(nodes, states, layer) for layer in layers]
     codes, steps = _rounded(nodes, _stacked_weight(nodes, layers))
     read, step, zero = nodes.ops("DynamicQuantizeLinear", states, outputs=3)
@@ -46,7 +46,7 @@ def fast_product(nodes: Nodes, states: str, layers: Sequence[Linear]) -> list[st
 
 
 def _alone(nodes: Nodes, states: str, layer: Linear) -> str:
-    product = exact_product if isinstance(layer.weight, Stored) else fast_product
+    product = exact_product if isinstance(layer.weight, FloatPart) else fast_product
     return product(nodes, states, [layer])[0]
 
 
@@ -61,7 +61,7 @@ def _rounded(nodes: Nodes, weight: str) -> tuple[str, str]:
 
 
 def _stacked_weight(nodes: Nodes, layers: Sequence[Linear]) -> str:
-    return _stacked(nodes, [decoding.weight(nodes, layer) for layer in layers])
+    return _stacked(nodes, [decoding.whole_weight(nodes, layer) for layer in layers])
 
 
 def _stacked(nodes: Nodes, values: Sequence[str]) -> str:
@@ -70,7 +70,7 @@ def _stacked(nodes: Nodes, values: Sequence[str]) -> str:
 
 def _with_bias(nodes: Nodes, product: str, layers: Sequence[Linear]) -> list[str]:
     """Add the biases, and return each layer's part."""
-    bias = _stacked(nodes, [decoding.floats(nodes, layer.bias) for layer in layers])
+    bias = _stacked(nodes, [decoding.decoded_floats(nodes, layer.bias) for layer in layers])
     whole = nodes.op("Add", product, bias)
     if len(layers) == 1:
         return [whole]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import erf, softmax
 
 from minnow.export.classifiers import Encoder, Layer
-from minnow.export.parts import Array, Linear, Norm, floats, numbers, weight_of
+from minnow.export.parts import Array, Linear, Norm, float_numbers, part_numbers, weight_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class _Linear:
 
     @classmethod
     def of(cls, layer: Linear) -> "_Linear":
-        return cls(weight_of(layer), floats(layer.bias).astype(np.float64))
+        return cls(weight_of(layer), float_numbers(layer.bias).astype(np.float64))
 
     def __call__(self, states: Array) -> Array:
         return np.asarray(states @ self.weight.T + self.bias)
@@ -35,7 +35,7 @@ class _Norm:
 
     @classmethod
     def of(cls, norm: Norm, epsilon: float) -> "_Norm":
-        weight, bias = (floats(each).astype(np.float64) for each in (norm.weight, norm.bias))
+        weight, bias = (float_numbers(each).astype(np.float64) for each in (norm.weight, norm.bias))
         return cls(weight, bias, epsilon)
 
     def __call__(self, states: Array) -> Array:
@@ -49,8 +49,8 @@ class Reference:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self.words, self.positions = numbers(encoder.words), numbers(encoder.positions)
-        self.types = 0.0 if encoder.types is None else floats(encoder.types)[0]
+        self.words, self.positions = part_numbers(encoder.words), part_numbers(encoder.positions)
+        self.types = 0.0 if encoder.types is None else float_numbers(encoder.types)[0]
         self.normed = _Norm.of(encoder.normed, encoder.epsilon)
         self.layers = [_Layer(layer, encoder) for layer in encoder.layers]
         self.hidden, self.head = _Linear.of(encoder.hidden), _Linear.of(encoder.head)
