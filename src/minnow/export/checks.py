@@ -38,8 +38,8 @@ class Limits:
 
 
 # Twice and more of what the demo's student showed on 4,496 rows. It is the evaluated model that is
-# off its own numbers, since it computes in bfloat16: probabilities by 0.005 with portable kernels, by
-# 0.013 with native ones. Integers instead gave 0.018.
+# off its own numbers, since it computes in bfloat16: probabilities by 0.005 with portable kernels,
+# by 0.013 with native ones. Integers instead gave 0.018.
 LIMITS: Mapping[Literal["exact", "fast"], Limits] = {
     "exact": Limits(flips=0.001, near=0.02, probability=0.03, roc_auc=5e-4, f1=0.002),
     "fast": Limits(flips=0.002, near=0.1, probability=0.03, roc_auc=5e-4, f1=0.002),
