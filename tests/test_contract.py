@@ -29,7 +29,16 @@ PACKAGE = SRC / "minnow"
 # Folders follow the pipeline: each imports from those before it, and from the modules at the top.
 STEPS = (
     *("core", "text", "data", "models", "training", "teacher", "student", "distill"),
-    *("quantization", "controls", "evaluation", "report", "serve", "release", "experiments"),
+    *(
+        "quantization",
+        "controls",
+        "evaluation",
+        "report",
+        "serve",
+        "export",
+        "release",
+        "experiments",
+    ),
     *("stages", "tools"),
 )
 # No number depends on them: a new path or another message runs no stage again.
@@ -153,6 +162,7 @@ def artefacts() -> dict[str, set[str]]:
         "quantize": {LAYOUT.model("packed")},
         "recover": {LAYOUT.model("quantized"), LAYOUT.plot("recovery_training")},
         "predict": {LAYOUT.logits("${item.model}")},
+        "export": {LAYOUT.model("exported"), LAYOUT.metrics("export")},
         "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
         "predict_extra": {LAYOUT.extra("${item.model}")},
         "control": {LAYOUT.control("${item}")},

@@ -49,8 +49,8 @@ class Layout:
         return self.split("validation_extra")
 
     def model(self, name: str) -> Path:
-        """A model's folder: one of JUDGED, or `packed`, the student as quantized, which recovery
-        begins with.
+        """A model's folder: one of JUDGED; `packed`, the student as quantized, which recovery
+        begins with; or `exported`, the quantized model as it runs without torch.
         """
         return self.root / "models" / name
 

@@ -1,0 +1,206 @@
+"""The stage on a tiny project: what it writes, twice the same, and when it refuses."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from conftest import TEXTS
+from helpers.quantized import quantized_folder, student
+from helpers.stage import complaint, edit, new_project, tree
+from minnow.core.files import check_manifest, read_json
+from minnow.core.runtime import Runtime
+from minnow.core.tables import read_logits, write_logits, write_table
+from minnow.export.odd_texts import WRITTEN, odd_texts
+from minnow.export.session import Session
+from minnow.export.tokenizing import cutting_tokenizer, token_of_nothing, tokenized
+from minnow.layout import Layout
+from minnow.models.batching import encode
+from minnow.models.folders import load_tokenizer
+from minnow.models.inference import store_logits
+
+Run = Callable[[Path, str], tuple[int, str]]
+ROWS = 60
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project up to the logits of its quantized model. Not to be changed: `project` is a copy."""
+    root = new_project(tmp_path_factory.mktemp("project"))
+    layout = Layout(root)
+    edit(root, {"export.mode": "exact"})
+    torch.manual_seed(0)
+    source = student("distilbert", tokenizer, root / "models" / "student")
+    quantized_folder(source, layout.model("quantized"))
+    texts = [f"{TEXTS[row % 4]}/{row}" for row in range(ROWS)]
+    table = pl.DataFrame(
+        {"id": [f"row{row}" for row in range(ROWS)], "text": texts, "label": [0, 1] * (ROWS // 2)}
+    )
+    write_table(layout.split("validation"), table)
+    run = Runtime(CPU, torch.float32)
+    folder = layout.logits("quantized")
+    store_logits(layout.model("quantized"), folder, {"validation": table, "test": table}, run)
+    return root
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def refusal(project: Path, run: Run) -> str:
+    before = tree(project)
+    code, stderr = run(project, "export")
+    line = complaint("export", code, stderr)
+    assert tree(project) == before
+    return line
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_the_folder_runs_without_torch_and_is_the_same_bytes_twice(
+    project: Path, run: Run, mode: str
+) -> None:
+    edit(project, {"export.mode": mode})
+    layout = Layout(project)
+    made = []
+    for _ in range(2):
+        assert run(project, "export") == (0, "")
+        made.append(tree(layout.model("exported")) | tree(layout.metrics_folder))
+    assert made[0] == made[1]
+    folder = layout.model("exported")
+    check_manifest(folder)
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"model.onnx", "tokenizer.json", "export.json", "manifest.json"}
+    facts = read_json(folder / "export.json")
+    assert facts["labels"] == ["safe", "phishing"]
+    assert (facts["mode"], facts["max_length"], facts["form"]) == (mode, 32, 1)
+    assert answers_apart(layout) < 0.2
+
+
+def answers_apart(layout: Layout) -> float:
+    """Return how far the folder's own logits are from the stored ones: bfloat16's rounding."""
+    folder, ids = layout.model("exported"), [f"row{row}" for row in range(ROWS)]
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    texts = [f"{TEXTS[row % 4]}/{row}" for row in range(ROWS)]
+    logits = Session(folder / "model.onnx").each([library.encode(text).ids for text in texts])
+    stored = read_logits(layout.logits_of("quantized", "validation"), ids)
+    return float(np.abs(logits - stored).max())
+
+
+def test_the_manifest_counts_what_the_quantized_models_does(project: Path, run: Run) -> None:
+    assert run(project, "export") == (0, "")
+    exported, quantized = (
+        read_json(Layout(project).manifest(n)) for n in ("exported", "quantized")
+    )
+    assert exported["parameters"] == quantized["parameters"]
+    assert exported["formats"] == quantized["formats"]
+    parts = exported["bytes_by_part"]
+    assert sum(parts.values()) == sum(fact["bytes"] for fact in exported["files"].values())
+    assert min(parts.values()) > 0
+    for part in ("embeddings", "head"):  # packed there as here
+        assert parts[part] == quantized["bytes_by_part"][part]
+    assert parts["body"] < quantized["bytes_by_part"]["body"]
+
+
+def test_the_gates_numbers_are_written(project: Path, run: Run) -> None:
+    assert run(project, "export") == (0, "")
+    written = read_json(Layout(project).metrics("export"))
+    assert written["mode"] == "exact"
+    found = written["checks"]
+    assert found["tokens"] == {"found": 0.0, "limit": 0.0}
+    assert 0 <= found["logit_error"]["found"] < found["logit_error"]["limit"] == 1e-5
+    assert found["flips"]["limit"] == 1
+
+
+def test_none_exports_nothing_and_says_so(project: Path, run: Run) -> None:
+    edit(project, {"export.mode": "none"})
+    assert run(project, "export") == (0, "")
+    folder = Layout(project).model("exported")
+    assert {file.name for file in folder.iterdir()} == {"export.json", "manifest.json"}
+    assert read_json(folder / "export.json") == {"form": 1, "mode": "none"}
+    assert read_json(Layout(project).metrics("export")) == {"checks": {}, "mode": "none"}
+    check_manifest(folder)
+
+
+def test_logits_of_another_model_close_the_gate_and_name_rows(project: Path, run: Run) -> None:
+    path = Layout(project).logits_of("quantized", "validation")
+    ids = [f"row{row}" for row in range(ROWS)]
+    logits = read_logits(path, ids)
+    logits[7] = [9, -9] if logits[7, 1] > logits[7, 0] else [-9, 9]
+    write_logits(path, ids, logits)
+    line = refusal(project, run)
+    assert "row7" in line
+    assert "export.mode" in line
+
+
+def test_texts_that_were_not_cleaned_close_the_gate(project: Path, run: Run) -> None:
+    edit(project, {"data.move_scheme": False}, "embedded")
+    assert run(project, "export") == (0, "")
+    path = Layout(project).split("validation")
+    table = pl.DataFrame(
+        {
+            "id": [f"row{row}" for row in range(ROWS)],
+            "text": [f" {TEXTS[row % 4]}/{row}" for row in range(ROWS)],
+            "label": [0, 1] * (ROWS // 2),
+        }
+    )
+    write_table(path, table)
+    assert "cleaned otherwise: 60" in refusal(project, run)
+
+
+def damage(project: Path) -> None:
+    weights = Layout(project).model("quantized") / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+
+def lose_the_tokenizer(project: Path) -> None:
+    (Layout(project).model("quantized") / "tokenizer.json").unlink()
+
+
+def lose_logits(project: Path) -> None:
+    Layout(project).logits_of("quantized", "validation").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (damage, "model.safetensors"),
+        (lose_the_tokenizer, "tokenizer.json"),
+        (lose_logits, "logits"),
+    ],
+)
+def test_damaged_inputs_are_named_and_nothing_is_written(
+    project: Path, run: Run, change: Callable[[Path], None], words: str
+) -> None:
+    change(project)
+    assert words in refusal(project, run)
+
+
+@pytest.mark.parametrize("mode", ["quick", None, 1])
+def test_a_mode_that_there_is_not_is_refused(project: Path, run: Run, mode: Any) -> None:
+    edit(project, {"export.mode": mode})
+    assert "export.mode" in refusal(project, run)
+
+
+def test_odd_texts_are_always_the_same_and_tokenized_alike(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    texts = list(odd_texts(300))
+    assert texts == list(odd_texts(300))
+    assert len(texts) == len(WRITTEN) + 300
+    tokenizer.save_pretrained(tmp_path)
+    shipped, length = cutting_tokenizer(tmp_path)
+    encoded = encode(load_tokenizer(tmp_path), texts)
+    expected = [row.tolist() for row in encoded.ids.split(encoded.lengths.tolist())]
+    assert tokenized(shipped, texts, token_of_nothing(tmp_path)) == expected
+    assert max(map(len, expected)) == length == 32
