@@ -71,14 +71,10 @@ def _template_ids(processor: Json) -> tuple[list[int], list[int]] | None:
     places = [place for place, piece in enumerate(pieces) if "Sequence" in piece]
     if len(places) != 1:
         return None
-    ids = [_ids_of(piece, processor["special_tokens"]) for piece in pieces]
-    before, behind = ids[: places[0]], ids[places[0] + 1 :]
-    return sum(before, []), sum(behind, [])
+    special = processor["special_tokens"]
+    return _ids_of(pieces[: places[0]], special), _ids_of(pieces[places[0] + 1 :], special)
 
 
-def _ids_of(piece: Json, special: Json) -> list[int]:
-    """Return the ids of a piece of a template; none of the text's own place in it."""
-    if "Sequence" in piece:
-        return []
-    found: list[int] = special[piece["SpecialToken"]["id"]]["ids"]
-    return found
+def _ids_of(pieces: Sequence[Json], special: Json) -> list[int]:
+    """Return the ids of the special tokens of a template."""
+    return [number for piece in pieces for number in special[piece["SpecialToken"]["id"]]["ids"]]
