@@ -23,6 +23,7 @@ class Tab:
         self.buffer, self.number, self.session = b"", 0, ""
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.folder = Path()  # of the pages that a test opens
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]

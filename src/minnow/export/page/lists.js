@@ -31,6 +31,7 @@ function* csvRows(text, delimiter) {
     row.push(field + text.slice(at, end));
     at = end + 1;
     if (text[end] === delimiter && at < text.length) continue;
+    if (text[end] === delimiter) row.push(""); // the text ends behind it
     if (row.length > 1 || row[0] !== "") yield row;
     row = [];
   }
