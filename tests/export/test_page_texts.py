@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from helpers.v8 import V8
 from minnow.data.synthetic import generate
 from minnow.export.page.building import escapes
-from minnow.export.page.tokenizing import misfit_of_tokenizer, surrounding_ids
+from minnow.export.page.covered import misfit_of_tokenizer, surrounding_ids
 from minnow.text import cleaning
 
 LONGEST = 32

@@ -102,9 +102,15 @@ def tab(profile: Path) -> Iterator[Tab]:
     """Yield a tab of a browser of its own, whose every look-up and connection fails."""
     (from_browser, browser_writes), (browser_reads, to_browser) = os.pipe(), os.pipe()
     command = f'exec "$@" 3<&{browser_reads} 4>&{browser_writes}'
-    options = [*OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
+    options = [
+        *OPTIONS,
+        "--hide-scrollbars",
+        f"--user-data-dir={profile}",
+        "--remote-debugging-pipe",
+        "about:blank",
+    ]
     with subprocess.Popen(
-        ["bash", "-c", command, "bash", chromium(), *options],
+        ["bash", "-c", command, "bash", chromium(), *options, "--remote-debugging-pipe"],
         pass_fds=(browser_reads, browser_writes),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

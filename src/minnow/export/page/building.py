@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minnow.export.classifiers import Encoder
-from minnow.export.page.tokenizing import misfit_of_tokenizer, surrounding_ids
+from minnow.export.page.covered import misfit_of_tokenizer, surrounding_ids
 from minnow.export.page.weights import kernel_bytes, misfit_of_kernel
 from minnow.text.cleaning import escaped_sign
 

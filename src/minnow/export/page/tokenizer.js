@@ -1,5 +1,5 @@
 // Token ids of a text, as the library `tokenizers` reads tokenizer.json: BERT's or no normalizer,
-// words as BERT or GPT-2 cut them, WordPiece or byte-level BPE. What else there is, tokenizing.py
+// words as BERT or GPT-2 cut them, WordPiece or byte-level BPE. What else there is, covered.py
 // refuses. Letters, digits and lower case are those of the browser's Unicode: a sign that Unicode
 // has taken in since gives other tokens.
 
