@@ -269,6 +269,18 @@ def test_ctrl_and_enter_classify(page: Tab) -> None:
     page.until("!$('results').hidden")
 
 
+def test_the_download_is_a_file_under_the_policy(page: Tab) -> None:
+    folder = page.folder / "downloads"
+    page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    classify(page, [*TEXTS, "=1+1"])
+    page.run("$('download').click()")
+    written = folder / "minnow-results.csv"
+    page.until_file(written)
+    lines = written.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "url,probability,label"
+    assert [line.split(",")[0] for line in lines[1:]] == [*TEXTS, "'=1+1"]
+
+
 def test_pictures_in_the_documents_are_small() -> None:
     from helpers.paths import ROOT
 

@@ -78,6 +78,14 @@ class Tab:
         }})()"""
         assert self.run(waiting), condition
 
+    def until_file(self, path: Path) -> None:
+        """Wait until a file is there; ten seconds at most."""
+        for _ in range(1000):
+            if path.is_file():
+                return
+            self.run("new Promise((resolve) => setTimeout(resolve, 10))")
+        raise AssertionError(f"{path} was not written")
+
     def open(self, page: Path) -> None:
         """Open a file, and wait until its scripts have run."""
         self.send("Page.navigate", url=page.as_uri())

@@ -31,6 +31,7 @@ function element(name, className, text) {
 
 function trouble(text) {
   $("trouble").textContent = text;
+  $("trouble").classList.remove("loading");
   show("trouble", text !== "");
 }
 
