@@ -21,7 +21,7 @@ from helpers.page import FACTS, Made, embedded, make_page
 from helpers.v8 import V8
 from minnow.export.page import building
 from minnow.export.page.building import HERE, build_page
-from minnow.export.parts import FourBits, Stored
+from minnow.export.parts import FloatPart, FourBits
 
 ODD = ["<img src=x onerror=alert(1)>", "hxxps[:]//a[.]b/&amp;x", "пример.рф/путь", "", "=1+1"]
 
@@ -156,7 +156,7 @@ def test_a_model_that_the_kernel_cannot_compute_is_named(made: Made) -> None:
     encoder = made.encoder
     assert "64 dimensions, 32 heads" in refusal(made, heads=32)
     assert "49 layers" in refusal(made, layers=encoder.layers[:1] * 49)
-    head = replace(encoder.head, weight=Stored(np.zeros((3, encoder.width), np.float32)))
+    head = replace(encoder.head, weight=FloatPart(np.zeros((3, encoder.width), np.float32)))
     assert "3 labels" in refusal(made, head=head)
     first = encoder.layers[0].query.weight
     assert isinstance(first, FourBits)

@@ -13,12 +13,12 @@ from minnow.export.parts import (
     DoubleScales,
     EightBitRows,
     EightBits,
+    FloatPart,
     FourBitRows,
     FourBits,
     Linear,
     Norm,
     Part,
-    Stored,
 )
 
 MAGIC = 0x31574E4D
@@ -130,15 +130,15 @@ def _linear(layer: Linear) -> bytes:
     return plain + _int(len(a.values)) + scale + _part(a) + _part(b)
 
 
-def _first_row(part: Stored) -> bytes:
+def _first_row(part: FloatPart) -> bytes:
     """Return the first of the token types, which every token has."""
-    return _part(Stored(part.values[0]))
+    return _part(FloatPart(part.values[0]))
 
 
 def _part(part: Part) -> bytes:
     """Return a part: its format, then what the format needs."""
     match part:
-        case Stored(values):
+        case FloatPart(values):
             return _int(FLOATS[values.dtype]) + _raw(values)
         case EightBits(codes, absmax):
             return _int(EIGHT) + _raw(codes) + _raw(absmax)
