@@ -12,6 +12,12 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Longer than any page takes: of the browser's own clock, which runs as fast as the page lets it.
 PATIENCE_MS = 20_000
+# Without a window, and without any network.
+OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9"),
+    "--disable-background-networking",
+)
 
 
 @dataclass(frozen=True)
@@ -36,25 +42,8 @@ def chromium() -> str:
 def see(page: Path, profile: Path, *options: str) -> Seen:
     """Open a file in a browser of its own, whose every look-up and connection fails."""
     command = [
-        chromium(),
-        *(
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--hide-scrollbars",
-        ),
-        *(
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--proxy-server=127.0.0.1:9",
-            "--disable-background-networking",
-        ),
-        *(
-            "--allow-file-access-from-files",
-            f"--user-data-dir={profile}",
-            f"--virtual-time-budget={PATIENCE_MS}",
-        ),
+        *(chromium(), *OPTIONS, "--hide-scrollbars", "--allow-file-access-from-files"),
+        *(f"--user-data-dir={profile}", f"--virtual-time-budget={PATIENCE_MS}"),
         *("--enable-logging=stderr", "--dump-dom", *options, page.as_uri()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
