@@ -137,7 +137,7 @@ def without_gzip(file: IO[bytes], path: str) -> IO[bytes]:
     Raises:
         MinnowError: its first bytes say that it holds no lines that we can read.
     """
-    first = beginning(file)
+    first = first_bytes(file)
     for sign, told in OTHERS.items():
         if first.startswith(sign):
             raise MinnowError(f"{shortened(path)} {told}")
@@ -146,7 +146,7 @@ def without_gzip(file: IO[bytes], path: str) -> IO[bytes]:
     return io.BufferedReader(gzip.GzipFile(fileobj=file, mode="rb"), 1 << 16)
 
 
-def beginning(file: IO[bytes]) -> bytes:
+def first_bytes(file: IO[bytes]) -> bytes:
     """Return the first bytes of a file, which stay there to be read; none where that fails."""
     try:
         return file.peek(4) if isinstance(file, io.BufferedReader) else b""
