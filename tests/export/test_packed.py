@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from helpers.quantized import quantized_folder, student
 from minnow.errors import MinnowError
 from minnow.export.classifiers import encoder_of
-from minnow.export.exported import labels_of
+from minnow.export.exported import labels_of_logits
 from minnow.export.packed import NF4, read_packed
 from minnow.models import embeddings
 
@@ -200,7 +200,7 @@ def test_what_a_config_cannot_say_is_named(
 def test_labels_that_are_not_a_text_a_logit_are_named(folder: Path, labels: Any) -> None:
     packed = read_packed(configured(folder, id2label=labels))
     with pytest.raises(MinnowError, match="label"):
-        labels_of(packed, 2)
+        labels_of_logits(packed, 2)
 
 
 def test_a_config_that_is_no_object_is_named(folder: Path) -> None:

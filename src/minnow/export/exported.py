@@ -43,14 +43,14 @@ class Exported:
         return {
             "architecture": self.packed.config["model_type"],
             "form": FORM,
-            "labels": labels_of(self.packed, self.encoder.labels),
+            "labels": labels_of_logits(self.packed, self.encoder.labels),
             "max_length": self.max_length,
             "mode": self.mode,
             "nothing": token_of_nothing(self.packed.folder),
         }
 
 
-def labels_of(packed: Packed, count: int) -> list[str]:
+def labels_of_logits(packed: Packed, count: int) -> list[str]:
     """Return the labels of a model's logits, in their order.
 
     Raises:
