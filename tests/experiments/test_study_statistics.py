@@ -199,6 +199,20 @@ def test_a_claim_needs_two_teachers_in_every_split() -> None:
     assert no_claim(seeds[:2], [0]) == "few_domains"
 
 
+def test_the_summary_has_a_row_for_each_recipe_and_what_it_is_held_against(kept: KeptSet) -> None:
+    report = study_report(kept, PLAN)
+    _, _, *rows = study_tables.study_summary(report).splitlines()
+    recipes = sorted({run.recipe for run in kept.runs})
+    firsts = [row.split("|")[1].strip() for row in rows]
+    assert firsts == ["character n-grams", "teacher", *(f"student, `{name}`" for name in recipes)]
+    hop = next(
+        each
+        for each in report["study_hops"]
+        if (each["before"], each["after"]) == ("baseline", "quantized")
+    )
+    assert f"{hop['f1']['mean']:+.4f} [" in rows[-1]
+
+
 @pytest.mark.parametrize("splits", [1, 2])
 def test_one_teacher_shows_nothing_however_many_students(splits: int) -> None:
     """One in each split is one, too: nothing shows how two of the same split differ."""

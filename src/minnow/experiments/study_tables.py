@@ -59,10 +59,7 @@ def study_models(found: Entries) -> str:
             each["recipe"],
             NAMES[each["model"]],
             str(each["runs"]),
-            *(
-                f"{each[score]['mean']:.4f} [{each[score]['low']:.4f}, {each[score]['high']:.4f}]"
-                for score in titles
-            ),
+            *(score_text(each[score]) for score in titles),
         ]
         for each in found
     ]
@@ -86,6 +83,28 @@ def study_hops(found: Entries) -> str:
     counts = ["splits", "teachers", "runs"]
     ends = ["change of F1", "95 %", "seeds in it", "shown"]
     return markdown_table(["recipe", "hop", *counts, *ends], rows)
+
+
+def study_summary(found: Mapping[str, Entries]) -> str:
+    """Return a row for the teacher, for the n-grams, and for each recipe's quantized student, with
+    what the latter's hops show; teacher and n-grams are those of the first recipe.
+    """
+    first = found["study_models"][0]["recipe"]
+    scores = {(each["recipe"], each["model"]): each["f1"] for each in found["study_models"]}
+    hops = {(hop["recipe"], hop["before"], hop["after"]): hop for hop in found["study_hops"]}
+    rows = [
+        [NAMES[model], score_text(scores[first, model]), "", ""] for model in (BASELINE, "teacher")
+    ]
+    for recipe in dict.fromkeys(each["recipe"] for each in found["study_models"]):
+        steps = (hops[recipe, before, "quantized"] for before in ("teacher", BASELINE))
+        told = [f"{hop['f1']['mean']:+.4f} {change_interval(hop['f1'])}" for hop in steps]
+        rows.append([f"student, `{recipe}`", score_text(scores[recipe, "quantized"]), *told])
+    return markdown_table(["model", "F1", "against its teacher", "against n-grams"], rows)
+
+
+def score_text(score: Mapping[str, float]) -> str:
+    """Return a mean with its interval."""
+    return f"{score['mean']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
 
 
 def shown_text(hop: Mapping[str, Any]) -> str:

@@ -100,10 +100,11 @@ def rule_of(document: Mapping[str, Any]) -> ThresholdParams:
 def params_digest(document: Mapping[str, Any]) -> str:
     """Return a digest of the params that can change a margin, but for the seeds of RunSeeds.
 
-    What is null is not used. So a param that is new, and null, changes no digest of kept runs.
+    What is null is not used. So a param that is new, and null, changes no digest of kept runs. The
+    exported model is not kept.
     """
     preset = active_preset(document)
-    left_out = {key.format(preset) for key in SEED_KEYS.values()}
+    left_out = {"export.mode", *(key.format(preset) for key in SEED_KEYS.values())}
     kept = {
         key: value
         for key, value in params_that_matter(document, preset)

@@ -103,6 +103,8 @@ def load_results(root: Path, source: str) -> Mapping[str, Any]:
     results: Mapping[str, Any] = read_json(Layout(root).results / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
         return {"headline": results, "screen": results, "losses": results, "compressed": results}
+    if "study_hops" in results:
+        return {**results, "study_summary": results}
     if "runs" not in results:
         return results
     runs = results["runs"]
@@ -139,5 +141,6 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "study_hops": study_tables.study_hops,
     "study_parts": study_tables.study_parts,
     "study_test": study_tables.study_test,
+    "study_summary": study_tables.study_summary,
     "rivals": compression_tables.rivals,
 }
