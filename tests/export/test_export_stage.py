@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from conftest import TEXTS
@@ -19,12 +18,13 @@ from minnow.core.files import check_manifest, read_json
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits, write_logits, write_table
 from minnow.export.odd_texts import WRITTEN, odd_texts
-from minnow.export.session import Session
-from minnow.export.tokenizing import cutting_tokenizer, token_of_nothing, tokenized
+from minnow.export.tokenizing import cutting_tokenizer
 from minnow.layout import Layout
 from minnow.models.batching import encode
 from minnow.models.folders import load_tokenizer
 from minnow.models.inference import store_logits
+from minnow.serve.onnx import read_onnx
+from minnow.serve.tokens import read_tokenizer, token_rows
 
 Run = Callable[[Path, str], tuple[int, str]]
 ROWS = 60
@@ -88,9 +88,8 @@ def test_the_folder_runs_without_torch_and_is_the_same_bytes_twice(
 def answers_apart(layout: Layout) -> float:
     """Return how far the folder's own logits are from the stored ones: bfloat16's rounding."""
     folder, ids = layout.model("exported"), [f"row{row}" for row in range(ROWS)]
-    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
     texts = [f"{TEXTS[row % 4]}/{row}" for row in range(ROWS)]
-    logits = Session(folder / "model.onnx").each([library.encode(text).ids for text in texts])
+    logits = read_onnx(folder, 32, keep=False).logits(texts)
     stored = read_logits(layout.logits_of("quantized", "validation"), ids)
     return float(np.abs(logits - stored).max())
 
@@ -202,5 +201,6 @@ def test_odd_texts_are_always_the_same_and_tokenized_alike(
     shipped, length = cutting_tokenizer(tmp_path)
     encoded = encode(load_tokenizer(tmp_path), texts)
     expected = [row.tolist() for row in encoded.ids.split(encoded.lengths.tolist())]
-    assert tokenized(shipped, texts, token_of_nothing(tmp_path)) == expected
+    (tmp_path / "tokenizer.json").write_text(shipped, encoding="utf-8")
+    assert token_rows(read_tokenizer(tmp_path, length), texts) == expected
     assert max(map(len, expected)) == length == 32

@@ -17,7 +17,7 @@ from minnow.export.gate import Mode
 from minnow.export.graph import onnx_file
 from minnow.export.packed import Packed, read_packed
 from minnow.export.tokenizing import FILE as TOKENIZER
-from minnow.export.tokenizing import cutting_tokenizer, token_of_nothing
+from minnow.export.tokenizing import cutting_tokenizer
 
 MODEL, FACTS = "model.onnx", "export.json"
 # What a reader must know to read `export.json`; a later form has a higher number.
@@ -49,7 +49,6 @@ class Exported:
             "labels": [labels[str(place)] for place in range(self.encoder.labels)],
             "max_length": self.max_length,
             "mode": self.mode,
-            "nothing": token_of_nothing(self.packed.folder),
         }
 
 

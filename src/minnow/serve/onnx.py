@@ -121,8 +121,9 @@ def load_onnx(folder: str | Path) -> OnnxClassifier:
     return classifier
 
 
-def read_onnx(folder: Path, max_length: int) -> OnnxModel:
-    """Return the graph and tokenizer of a folder; texts are cut at `max_length` tokens.
+def read_onnx(folder: Path, max_length: int, *, keep: bool = True) -> OnnxModel:
+    """Return the graph and tokenizer of a folder; texts are cut at `max_length` tokens. With `keep`
+    the unfolded graph is taken from the user's cache, or laid there.
 
     Raises:
         MinnowError: one is missing or broken, or they do not belong together.
@@ -134,7 +135,7 @@ def read_onnx(folder: Path, max_length: int) -> OnnxModel:
         raise MinnowError(f"{file} cannot be read ({error.strerror}); {REMEDY}") from None
     tokenizer = read_tokenizer(folder, max_length)
     try:
-        model = OnnxModel(opened(content), tokenizer, False)
+        model = OnnxModel(opened(content, keep=keep), tokenizer, False)
         check_graph(model, max_length)
     except Exception as error:  # the runtime's errors have no class of their own
         told = error if isinstance(error, ValueError) else reason(error)
@@ -168,11 +169,11 @@ def check_graph(model: OnnxModel, max_length: int) -> None:
         raise ValueError("it does not give two float32 logits a text")
 
 
-def opened(content: bytes) -> Any:
-    """Return a session of a graph, unfolded; from the cache where it lies there."""
+def opened(content: bytes, *, keep: bool = True) -> Any:
+    """Return a session of a graph, unfolded; with `keep`, from the cache where it lies there."""
     if OTHER_FILES in content:
         raise ValueError("it names other files")
-    file = folded_file(content, onnxruntime.__version__)
+    file = folded_file(content, onnxruntime.__version__) if keep else None
     graph = read_folded(file) if file else None
     if graph is None:
         graph = unfolded(content)
