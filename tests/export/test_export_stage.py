@@ -14,12 +14,13 @@ from transformers import PreTrainedTokenizerBase
 from conftest import TEXTS
 from helpers.quantized import quantized_folder, student
 from helpers.stage import complaint, edit, new_project, tree
+from minnow.core.exports import judged_models
 from minnow.core.files import check_manifest, read_json
 from minnow.core.runtime import Runtime
-from minnow.core.tables import read_logits, write_logits, write_table
+from minnow.core.tables import read_logits, read_table, write_logits, write_table
 from minnow.export.odd_texts import WRITTEN, odd_texts
 from minnow.export.tokenizing import cutting_tokenizer
-from minnow.layout import Layout
+from minnow.layout import EVERY_MODEL, JUDGED, Layout
 from minnow.models.batching import encode
 from minnow.models.folders import load_tokenizer
 from minnow.models.inference import store_logits
@@ -127,6 +128,46 @@ def test_none_exports_nothing_and_says_so(project: Path, run: Run) -> None:
     assert read_json(folder / "export.json") == {"form": 1, "mode": "none"}
     assert read_json(Layout(project).metrics("export")) == {"checks": {}, "mode": "none"}
     check_manifest(folder)
+
+
+def test_the_exported_models_logits_are_those_of_the_code_that_ships(
+    project: Path, run: Run
+) -> None:
+    """Of both splits, in any order and company of rows."""
+    layout = Layout(project)
+    table = read_table(layout.split("validation"))
+    write_table(layout.split("test"), table.reverse().head(7))
+    assert run(project, "export") == (0, "")
+    assert run(project, "predict_exported") == (0, "")
+    assert judged_models(layout) == EVERY_MODEL
+    model = read_onnx(layout.model("exported"), 32, keep=False)
+    expected = np.concatenate([model.logits([text]) for text in table["text"]])
+    ids = table["id"].to_list()
+    validation = read_logits(layout.logits_of("exported", "validation"), ids)
+    test = read_logits(layout.logits_of("exported", "test"), ids[:-8:-1])
+    assert np.array_equal(validation, expected)
+    assert np.array_equal(test, expected[:-8:-1])
+    assert read_json(layout.extra_report("exported")) == {}
+
+
+def test_without_an_export_notes_stand_in_place_of_logits(project: Path, run: Run) -> None:
+    edit(project, {"export.mode": "none"})
+    layout = Layout(project)
+    assert run(project, "export") == (0, "")
+    assert run(project, "predict_exported") == (0, "")
+    for folder in (layout.logits("exported"), layout.extra("exported")):
+        assert [file.name for file in folder.iterdir()] == ["none.json"]
+    assert judged_models(layout) == JUDGED
+
+
+def test_a_damaged_folder_gives_no_logits(project: Path, run: Run) -> None:
+    layout = Layout(project)
+    assert run(project, "export") == (0, "")
+    write_table(layout.split("test"), read_table(layout.split("validation")))
+    (layout.model("exported") / "tokenizer.json").write_text("{}")
+    code, stderr = run(project, "predict_exported")
+    assert "tokenizer.json" in complaint("predict_exported", code, stderr)
+    assert not layout.logits("exported").exists()
 
 
 def test_logits_of_another_model_close_the_gate_and_name_rows(project: Path, run: Run) -> None:

@@ -11,7 +11,7 @@ from minnow.core.files import check_manifest, read_json, replacing, write_json
 from minnow.core.params import StageParams, ThresholdParams
 from minnow.core.tables import read_logits, read_table
 from minnow.export.params import ExportParams, TextParams
-from minnow.layout import Layout
+from minnow.layout import EXPORTED, Layout
 
 if TYPE_CHECKING:
     from minnow.export.checks import Check
@@ -31,18 +31,18 @@ def main(root: Path) -> None:
     """Write the exported model's folder, and what the gate found."""
     params, layout = Params.load(root), Layout(root)
     from minnow.export import checks, exported
-    from minnow.serve.onnx import read_onnx
+    from minnow.export.stored import read_exported
 
     mode, model = params.export.mode, layout.model("quantized")
     check_manifest(model)
-    with replacing(layout.model("exported")) as out:
+    with replacing(layout.model(EXPORTED)) as out:
         found: list[Check] = []
         if mode == "none":
             exported.write_nothing(out)
         else:
             made = exported.exported(model, mode)
             exported.write_exported(made, read_json(layout.manifest("quantized")), out)
-            shipped = read_onnx(out, made.max_length, keep=False)
+            shipped = read_exported(out)
             found = gate_checks(made, shipped, params, layout)
             checks.require(found, model.name)
     told = {check.name: check.as_json() for check in found}
