@@ -114,7 +114,7 @@ def load_onnx(folder: str | Path) -> OnnxClassifier:
         MinnowError: the folder is no release, or a file of it is missing, damaged or another's.
     """
     path = Path(folder)
-    settings = read_settings(path)
+    settings = read_settings(path).of_onnx()
     check(path)
     classifier = OnnxClassifier(read_onnx(path, settings.max_length), settings)
     classifier.margins(PROBES)
