@@ -7,6 +7,9 @@ from minnow.layout import EVERY_MODEL, EXPORTED, JUDGED, Layout
 
 # What `export.mode` is where nothing is exported, and the file that says so in place of logits.
 NONE, NOTE = "none", "none.json"
+# The files of an exported model that a release takes over. Its tokenizer takes the quantized one's
+# place: the same, but that it cuts texts by itself.
+SHIPPED = ("model.onnx", "tokenizer.json")
 
 
 def is_exported(layout: Layout) -> bool:
