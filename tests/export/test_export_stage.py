@@ -95,6 +95,23 @@ def answers_apart(layout: Layout) -> float:
     return float(np.abs(logits - stored).max())
 
 
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_first_and_later_loads_answer_alike_to_the_bit(
+    project: Path, run: Run, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    edit(project, {"export.mode": mode})
+    assert run(project, "export") == (0, "")
+    assert not (tmp_path / "cache").exists()  # a stage leaves nothing in the user's cache
+    folder = Layout(project).model("exported")
+    first, later, without = (read_onnx(folder, 32, keep=keep) for keep in (True, True, False))
+    assert len(list((tmp_path / "cache").rglob("*.onnx"))) == 1
+    assert first.alone is (mode == "fast")
+    logits = first.logits(TEXTS)
+    assert np.array_equal(logits, later.logits(TEXTS))
+    assert np.array_equal(logits, without.logits(TEXTS))
+
+
 def test_the_manifest_counts_what_the_quantized_models_does(project: Path, run: Run) -> None:
     assert run(project, "export") == (0, "")
     exported, quantized = (

@@ -34,9 +34,8 @@ def main(root: Path) -> None:
     selection = Selection(params.select.root, rule)
     judged = judged_models(layout)
     for model in (BASELINE, "student", "quantized", EXPORTED):
-        there = model in judged
-        headline = inputs.headline_of(layout, model, selection) if there else {}
-        write_json(layout.metrics(model), results.as_json(headline))
+        headline = inputs.headline_of(layout, model, selection) if model in judged else None
+        write_json(layout.metrics(model), results.as_json(headline) if headline else {})
     method = Method(
         settings.margin, settings.resamples, settings.seed, tuple(settings.prevalence.root)
     )
