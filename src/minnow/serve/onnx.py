@@ -184,8 +184,8 @@ def opened(content: bytes, *, keep: bool = True) -> Any:
 
 
 def fusing(content: bytes) -> str:
-    """Return the level that a graph is unfolded at. Basic fuses nothing. In a graph of integers what
-    extended fuses takes a fifth of the time off. What is fused is kept: all loads are equal.
+    """Return the level that a graph is unfolded at. Basic fuses nothing; of integers what extended
+    fuses takes a fifth of the time off. What is fused is kept: all loads are equal.
     """
     return "ORT_ENABLE_EXTENDED" if BY_BATCH in content else "ORT_ENABLE_BASIC"
 
