@@ -1,11 +1,16 @@
 """Minnow: distil a text classifier into a small one, quantize it, and measure what that cost."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minnow.release.classifier import Classifier
     from minnow.serve.onnx import OnnxClassifier
+
+# From 1.32 on onnxruntime reports on its use over the network, and writes an id of the machine into
+# ~/.cache/Microsoft, unless this says otherwise before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(

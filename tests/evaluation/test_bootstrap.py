@@ -233,3 +233,14 @@ def test_rows_that_go_together_widen_the_interval() -> None:
         for each, rows in ((margins, once), (margins[tenfold], together))
     ]
     assert intervals[0] == pytest.approx(intervals[1], abs=1e-12)
+
+
+def test_a_difference_is_wider_where_few_units_hold_many_rows() -> None:
+    """Of k equal units t with k − 1 degrees of freedom, and √(k / (k − 1)) for what resamples lack;
+    one large unit among many small ones counts as two.
+    """
+    ten, two = (10 / 9) ** 0.5 * 2.2622 / 1.96, 2**0.5 * 12.706 / 1.96
+    large = Units(np.append(np.zeros(100), np.arange(1, 51)).astype(np.int32), 51, None)
+    for given, factor in [(Units.rows(10), ten), (large, two), (Units.rows(5_000), 1.0)]:
+        found = bootstrap.stretched(0.5, np.array([0.5, 0.6]), given)
+        assert found == pytest.approx([0.5, 0.5 + 0.1 * factor], abs=1e-3)

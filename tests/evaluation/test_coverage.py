@@ -129,13 +129,11 @@ def test_claims_of_a_hop_are_seldom_false(rows: int, change: float) -> None:
         sample = JudgedRows(labels, of)
         drawn = resampled(guesses, sample, seed)
         net = comparison.net_flips(guesses["before"], guesses["after"], labels, of)
-        guessed = Guesses(guesses["before"], guesses["after"], sample)
-        measured, moves = domain_flips.influence(guessed)
-        off = drawn["after"]["f1"] - drawn["before"]["f1"] - measured
+        measured, _ = domain_flips.influence(Guesses(guesses["before"], guesses["after"], sample))
         said = comparison.ruling(
             metrics.classification(guesses["before"] - 0.5, labels).f1,
             metrics.classification(guesses["after"] - 0.5, labels).f1,
-            measured + off * domain_flips.stretch(moves),
+            bootstrap.stretched(measured, drawn["after"]["f1"] - drawn["before"]["f1"], of),
             net=net,
             rows=sample,
             margin=0.005,

@@ -16,12 +16,14 @@ from transformers import PreTrainedTokenizerBase
 from helpers.quantized import quantized_folder, student
 from minnow.errors import MinnowError
 from minnow.export.classifiers import encoder_of
+from minnow.export.exported import labels_of_logits
 from minnow.export.packed import NF4, read_packed
 from minnow.models import embeddings
 
 QUERY = "bert.encoder.layer.0.attention.self.query"
 STATE = f"{QUERY}.weight.quant_state.bitsandbytes__nf4"
 WORDS = "bert.embeddings.word_embeddings.weight"
+DOUBLE = '{"blocksize": 64, "shape": [64, 64], "nested_blocksize": 256, '
 Tensors = dict[str, torch.Tensor]
 
 
@@ -124,6 +126,10 @@ def state(text: str) -> Callable[[Tensors], None]:
     return change
 
 
+def no_matrix(tensors: Tensors) -> None:
+    tensors[f"{QUERY}.weight"] = torch.tensor(1, dtype=torch.int8)
+
+
 def integers(tensors: Tensors) -> None:
     tensors["classifier.bias"] = tensors["classifier.bias"].long()
 
@@ -145,6 +151,8 @@ def integers(tensors: Tensors) -> None:
         (state('{"blocksize": 0, "shape": [64, 64]}'), "query"),
         (state('{"blocksize": 7, "shape": [64, 64]}'), "query"),
         (state('{"blocksize": 64, "shape": [64, 64], "nested_blocksize": 256}'), "query"),
+        (state(DOUBLE + '"nested_offset": 1e300}'), "query"),
+        (no_matrix, "no matrix"),
         (integers, "classifier.bias"),
     ],
 )
@@ -174,6 +182,8 @@ def test_what_a_tensor_cannot_be_is_named(
         ({"minnow_embeddings": "nf4"}, "minnow_embeddings"),
         ({"minnow_adapters": {"layers": []}}, "adapters"),
         ({"minnow_adapters": {"layers": [], "rank": 4, "scale": float("inf")}}, "adapters"),
+        ({"minnow_adapters": {"layers": [], "rank": 4, "scale": 1e300}}, "adapters"),
+        ({"is_decoder": True}, "decoder"),
         ({"type_vocab_size": 1}, "token_type_embeddings"),
     ],
 )
@@ -181,6 +191,16 @@ def test_what_a_config_cannot_say_is_named(
     folder: Path, changes: dict[str, Any], words: str
 ) -> None:
     assert words in refusal(configured(folder, **changes))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [None, {"0": "a"}, {"5": "a", "7": "b"}, {"0": 1, "1": "b"}, {"0": "\ud800", "1": "b"}],
+)
+def test_labels_that_are_not_a_text_a_logit_are_named(folder: Path, labels: Any) -> None:
+    packed = read_packed(configured(folder, id2label=labels))
+    with pytest.raises(MinnowError, match="label"):
+        labels_of_logits(packed, 2)
 
 
 def test_a_config_that_is_no_object_is_named(folder: Path) -> None:

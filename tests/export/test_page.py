@@ -177,6 +177,48 @@ def test_a_tokenizer_or_a_length_that_does_not_fit_is_named(made: Made) -> None:
         assert named in reason
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"threshold": float("nan")}, "threshold is nan"),
+        ({"threshold": float("inf")}, "threshold is inf"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+    ],
+)
+def test_numbers_that_json_does_not_know_are_named(
+    made: Made, changes: dict[str, Any], named: str
+) -> None:
+    html, reason = build_page(made.encoder, made.tokenizer_json, replace(FACTS, **changes))
+    assert (html, named in reason) == (None, True)
+
+
+def test_what_a_browser_cannot_hold_is_named(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "MOST_BYTES", 1_000)
+    assert "MB, and a page takes" in refusal(made)
+    monkeypatch.setattr(building, "MOST_NUMBERS", 1_000)
+    assert "more memory" in refusal(made)
+
+
+def test_a_tokenizer_file_is_read_as_the_library_reads_it(made: Made) -> None:
+    """Older files write two pieces to be merged as one text; others are no tokenizers at all."""
+    content = json.loads(made.tokenizer_json)
+    content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+    assert build_page(made.encoder, json.dumps(content), made.facts)[0] == made.html
+    for broken in ("", "{}", "[1]", json.dumps(content | {"added_tokens": 3})):
+        html, reason = build_page(made.encoder, broken, FACTS)
+        assert (html, "tokenizer.json cannot be read" in reason) == (None, True)
+        assert len(reason) < 400
+
+
+def test_signs_that_turn_text_are_not_in_what_is_said(made: Made) -> None:
+    facts = replace(FACTS, name="a\u202eb\ud800", labels=("s\ud800", "p"), limits=("\u2066c",))
+    data: dict[str, Any] = embedded(
+        str(build_page(made.encoder, made.tokenizer_json, facts)[0]).encode().decode()
+    )
+    assert (data["about"]["facts"][0], data["about"]["limits"]) == (["Name", "ab"], ["c"])
+    assert data["settings"]["labels"] == ["s", "p"]
+
+
 # --- Lists ----------------------------------------------------------------------------------------
 
 
@@ -202,16 +244,26 @@ def test_a_csv_that_is_none_is_read_to_its_end() -> None:
     ]
 
 
+WIDE_SIGNS = "\uff1d\uff0b\uff0d\uff20"
+FORMULA = re.compile(f"[\\s\u200b\ufeff]*[=+@{WIDE_SIGNS}-]|[\t\r\n]")
+
+
+def test_lines_are_those_that_are_not_blank() -> None:
+    engine, texts = V8(), ["", "a", "\n\r\n \n a \r\t\rb\n", "\r\na\r\n\r\nb"]
+    assert engine.each("linesOf(x)", texts) == [[], ["a"], [" a ", "b"], ["a", "b"]]
+    assert engine.run("linesOf('\\n'.repeat(2 ** 27) + 'x').length") == 1
+    assert engine.run("linesOf('x'.repeat(2 ** 26))[0].length") == 2**26
+
+
 def test_no_written_cell_is_a_formula() -> None:
     """Whatever is written is read back, but for the ' in front of what could be a formula."""
     draw, engine = random.Random(0), V8()
     rows = [[drawn_cell(draw) for _ in range(3)] for _ in range(500)]
-    rows += [[f"{sign}1", "b", "c"] for sign in "=+-@\t\r"]
+    signs = [*"=+-@\t\r\n", *WIDE_SIGNS, " =", "\u00a0@", "\u200b+", "\ufeff-"]
+    rows += [[f"{sign}1", "b", "c"] for sign in signs]
     written = "".join(engine.each("csvLine(x)", rows))
     read = list(csv.reader(io.StringIO(written, newline="")))
-    assert read == [
-        [f"'{each}" if each[:1] in {*"=+-@\t\r"} else each for each in row] for row in rows
-    ]
+    assert read == [[f"'{each}" if FORMULA.match(each) else each for each in row] for row in rows]
 
 
 def test_the_column_of_urls_is_guessed() -> None:

@@ -198,6 +198,14 @@ def test_a_line_that_is_too_long_is_named_and_the_others_answered(page: Tab) -> 
     page.until("$('trouble').textContent.startsWith('Enter a URL')")
 
 
+def test_a_file_that_cannot_be_read_and_a_kernel_that_fails_are_told(page: Tab) -> None:
+    page.run("open({ name: 'gone.txt', size: 1, arrayBuffer: async () => { throw Error('No.') } })")
+    page.until("$('trouble').textContent === 'gone.txt cannot be read. No.'")
+    page.run("classifier.kernel.longest = 0; $('urls').value = 'a.b'; $('classify').click(); 0")
+    page.until("$('trouble').textContent.startsWith('The URLs cannot be classified.')")
+    assert page.run("$('running').hidden && !$('trouble').hidden")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_its_window_and_can_be_read(page: Tab, *, width: int, dark: bool) -> None:

@@ -4,6 +4,8 @@ texts and the same ids, on every text that is drawn.
 
 import json
 import random
+import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from html.entities import html5
@@ -70,6 +72,11 @@ SIGNS = [
     *("%5B", "%5d", "%2e", "[%2e]", "\u3002", "[\uff61]", "\uff3b", "\uff3d", "\uff1a", "\uff0f"),
     *("\uff3c", "\u3010", "[s]", "s", "p", "x", "t", "_", "[d]", "{D}", "[foo]", "[::1]", "?", "#"),
 ]
+# Those of Unicode 3.2 as well: the library's own Unicode is old, and orders no younger ones.
+MARKS, OLD_MARKS = (
+    [chr(code) for code in range(sys.maxunicode) if known.category(chr(code))[0] == "M"]
+    for known in (unicodedata, unicodedata.ucd_3_2_0)
+)
 LETTERS = [
     *(
         "abcdefghijklmnopqrstuvwxyz",
@@ -221,20 +228,59 @@ def odd_text(draw: random.Random, urls: list[str]) -> str:
     return "".join(sign for sign in text if unicodedata.category(sign) != "Cn")
 
 
+def odd_marks(draw: random.Random, marks: list[str]) -> str:
+    """Return a letter under a long row of marks, of which few or all kinds are there."""
+    few = draw.sample(marks, draw.randint(2, 12)) if draw.random() < 0.5 else marks
+    return "a" + "".join(draw.choice(few) for _ in range(draw.randint(60, 200)))
+
+
+def test_marks_in_a_row_are_ordered_as_unicode_says(engine: V8) -> None:
+    draw = random.Random(0)
+    texts = [odd_marks(draw, MARKS) for _ in range(300)]
+    assert all(engine.each("decomposed(x) === x.normalize('NFD')", texts))
+    assert engine.each("decomposed(x)", texts) == [unicodedata.normalize("NFD", x) for x in texts]
+
+
+def test_rows_of_marks_take_time_that_grows_with_them(engine: V8) -> None:
+    """Sorted by insertion, a row of 250,000 took a minute."""
+    said = {"lowercase": True, "clean_text": True, "handle_chinese_chars": True}
+    engine.give("said", {**said, "strip_accents": None})
+    for pair in ("\u0301\u0323", "\U0001d165\U0001d16d"):
+        began = time.perf_counter()
+        row = f"{json.dumps(pair)}.repeat(125_000)"
+        assert engine.run(f"bertNormalised('x' + {row}, said).length") in (1, 500_001)
+        assert time.perf_counter() - began < 5
+
+
+def test_a_vocabulary_may_have_more_pieces_than_a_call_takes_arguments(engine: V8) -> None:
+    pieces = "Object.fromEntries(Array.from({ length: 300_000 }, (_, i) => ['w' + i, i]))"
+    assert engine.run(f"new WordPiece({{ vocab: {pieces}, unk_token: 'w0' }}).longestPiece") == 7
+
+
+def test_a_text_without_tokens_gets_the_one_that_stands_for_it(
+    tokenizer: PreTrainedTokenizerBase, engine: V8
+) -> None:
+    engine.give("content", json.loads(tokenizer.backend_tokenizer.to_str()))
+    around = "{ before: [], behind: [], nothing: 7, maxLength: 5 }"
+    assert engine.run(f"new Tokenizer(content, {around}).encode('')") == [7]
+
+
 def test_ids_are_those_of_the_library(tokenizer: PreTrainedTokenizerBase, engine: V8) -> None:
     draw, urls = random.Random(0), [*URLS, *generate(300, seed=1, label_noise=0.0)[0]]
     texts = [odd_text(draw, urls) for _ in range(3_000)]
+    texts += [odd_marks(draw, OLD_MARKS) for _ in range(100)]
     texts += ["", " ", "'", "a" * 3_000, "ab" * 20_000, "https://" * 30]
     for name, reference in tokenizers_of(tokenizer.backend_tokenizer.to_str(), texts):
         content = json.loads(reference.to_str())
         assert misfit_of_tokenizer(content) == "", name
         before, behind = surrounding_ids(content) or ([], [])
         engine.give("content", content)
-        engine.give("around", {"before": before, "behind": behind, "maxLength": LONGEST})
+        around = {"before": before, "behind": behind, "nothing": 7, "maxLength": LONGEST}
+        engine.give("around", around)
         engine.context.eval("globalThis.tokenizer = new Tokenizer(content, around);0")
         found = engine.each("tokenizer.encode(x)", texts)
         reference.enable_truncation(LONGEST)
-        wanted = [encoding.ids for encoding in reference.encode_batch(texts)]
+        wanted = [encoding.ids or [7] for encoding in reference.encode_batch(texts)]
         differing = [text for text, a, b in zip(texts, found, wanted, strict=True) if a != b]
         assert differing[:3] == [], name
         assert len({id_ for ids in wanted for id_ in ids}) > 150, "the texts must differ"

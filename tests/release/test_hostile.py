@@ -142,7 +142,7 @@ def test_a_file_without_end_is_not_read(folder: Path, name: str) -> None:
     one_line(caught)
 
 
-@pytest.mark.parametrize("length", [1, 31, 33, 10**9])
+@pytest.mark.parametrize("length", [1, 31, 33, 32_768])
 def test_minnow_json_and_tokenizer_must_agree_on_the_length(folder: Path, length: int) -> None:
     content = read_json(folder / "minnow.json")
     (folder / "minnow.json").write_text(json.dumps(content | {"max_length": length}))

@@ -3,10 +3,13 @@ damaged, foreign or kept in a cache is believed.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from onnx import helper
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 import minnow
@@ -32,10 +36,11 @@ from helpers.paths import SRC
 from minnow.core.files import write_manifest
 from minnow.errors import LONGEST, MinnowError
 from minnow.models.batching import encode
-from minnow.serve import backends, folded, onnx, tokens
+from minnow.serve import backends, describing, folded, onnx, tokens
 from minnow.serve.settings import Fitted
 from minnow.text import cleaning
 
+QUIET = "ORT_DISABLE_TELEMETRY"
 BLOCKED = ("torch", "transformers", "polars", "pydantic", "bitsandbytes", "pandas", "onnx")
 
 
@@ -94,11 +99,16 @@ def test_a_text_has_the_same_margin_alone_as_beside_others(
     assert classifier.margins(texts[::-1]) == alone[::-1]
 
 
-def test_one_scale_for_a_whole_batch_would_make_texts_depend_on_each_other(tmp_path: Path) -> None:
-    """So that the test above can fail; a graph that says it has a scale a row is believed."""
+def test_one_scale_for_a_whole_batch_would_make_texts_depend_on_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the test above can fail. A graph that says it has a scale a row is not believed."""
     model = summing_model(quantized=True)
     helper.set_model_props(model, {onnx.SCALES: onnx.BY_ROW})
-    classifier = onnx.load_onnx(tiny_release(tmp_path / "release", model))
+    folder = tiny_release(tmp_path / "release", model)
+    assert "a text's logits depend on the texts beside it" in refusal(folder)
+    monkeypatch.setattr(onnx, "check_rows", lambda model, ids: None)
+    classifier = onnx.load_onnx(folder)
     assert classifier.model.alone is False
     texts = [f"{letter}{number}.com" for letter in "ab" for number in range(9)]
     assert classifier.margins(texts) != [classifier.margins([text])[0] for text in texts]
@@ -228,7 +238,68 @@ def test_a_tokenizer_that_is_none_is_one_line(copied: Path, content: str) -> Non
 
 def test_no_file_at_all_is_one_line(copied: Path) -> None:
     (copied / "tokenizer.json").unlink()
-    assert "tokenizer.json cannot be read (No such file" in refusal(copied)
+    assert "manifest.json does not list tokenizer.json" in refusal(copied)
+    with pytest.raises(MinnowError, match=r"tokenizer\.json cannot be read \(No such file"):
+        onnx.read_onnx(copied, 32)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "minnow.json"])
+def test_a_file_that_the_manifest_does_not_list_is_not_believed(copied: Path, name: str) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    del manifest["files"][name]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(MinnowError, match=f"manifest.json does not list {name}: download"):
+        minnow.load(copied)
+    with pytest.raises(MinnowError, match=f"{name}: download|{name} is not in|lists no model"):
+        describing.verify(copied)
+
+
+def without_unknown() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece({"a": 0, "b": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def with_unknown_id() -> Tokenizer:
+    told = json.loads(byte_pairs().to_str())
+    told["post_processor"]["special_tokens"]["[CLS]"]["ids"] = [10**6]
+    return Tokenizer.from_str(json.dumps(told))
+
+
+@pytest.mark.parametrize("make", [without_unknown, with_unknown_id])
+def test_a_tokenizer_that_fails_at_the_first_text_is_one_line(
+    tmp_path: Path, make: Callable[[], Tokenizer]
+) -> None:
+    folder = tiny_release(tmp_path / "release", tokenizer=make())
+    assert "the model cannot be run (" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"labels": ["safe", ""]}, {"labels": ["safe", "x" * 999]}, {"max_length": 10**9}],
+)
+def test_settings_without_bounds_are_refused(copied: Path, changed: dict[str, object]) -> None:
+    (copied / "minnow.json").write_text(json.dumps(SETTINGS.as_json() | changed))
+    assert "minnow.json is broken (ValueError(" in refusal(copied)
+
+
+def test_long_texts_are_tokenised_one_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they would be in memory together, half a kilobyte a character."""
+    tokenizer = tokens.read_tokenizer(folder, 32)
+    texts, at_once = ["x" * 200, "a.b", "y" * 200], []
+    expected = tokens.token_rows(tokenizer, texts)
+    monkeypatch.setattr(tokens, "LONG", 100)
+    several = Tokenizer.encode_batch_fast
+
+    class Counting:
+        def encode_batch_fast(self, given: list[str]) -> object:
+            at_once.append(len(given))
+            return several(tokenizer, given)
+
+    assert tokens._ids(Counting(), texts) == expected  # type: ignore[arg-type]
+    assert at_once == [1, 1, 1]
 
 
 def test_a_graph_with_fewer_rows_than_the_tokenizer_has_tokens_is_refused(tmp_path: Path) -> None:
@@ -361,6 +432,27 @@ def test_where_no_cache_can_be_written_there_is_none(
     monkeypatch.chdir(tmp_path)
     assert len(onnx.load_onnx(folder).margins(TEXTS)) == 4
     assert not (tmp_path / "relative").exists()
+
+
+def test_where_there_is_no_room_for_the_unfolded_graph_it_runs_all_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = onnx.load_onnx(folder).margins(TEXTS)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert onnx.load_onnx(folder).margins(TEXTS) == expected
+
+
+def test_onnxruntime_reports_to_nobody(folder: Path, tmp_path: Path) -> None:
+    """It would write an id of the machine into the cache, and send what it did elsewhere."""
+    code = (
+        f"import minnow; minnow.load({str(folder)!r}); import os; print(os.environ.get('{QUIET}'))"
+    )
+    told = {name: value for name, value in os.environ.items() if name != QUIET}
+    env = {**told, "PYTHONPATH": str(SRC), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    assert done.stdout == b"1\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["minnow"]
 
 
 def test_another_model_or_runtime_has_another_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from scipy.stats import norm, t
 
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
-from minnow.evaluation.units import JudgedRows, draws
+from minnow.evaluation.units import JudgedRows, Units, draws
 
 CONFIDENCE = 0.95
 GROUPS = 1 << 16
@@ -239,6 +239,19 @@ def expansion(units: float, freedom: float) -> float:
     """
     upper = (1 + CONFIDENCE) / 2
     return float(np.sqrt(units / (units - 1)) * t.ppf(upper, freedom) / norm.ppf(upper))
+
+
+def stretched(measured: float, resampled: Array, units: Units) -> Array:
+    """Return resamples (resamples,) of a difference, `measured` of the rows as they are, stretched
+    around it where few units hold many rows.
+
+    Units of m rows count as (Σm²)² / Σm⁴ equal ones, and as two at least: as many as would know
+    the variance as well, were the rows of a unit right and wrong together (Satterthwaite 1946,
+    Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002, Survey Methodology 28(2)).
+    """
+    squares = np.bincount(units.of, minlength=units.count).astype(np.float64) ** 2
+    equal = max(2.0, float(squares.sum() ** 2 / (squares**2).sum()))
+    return np.asarray(measured + (resampled - measured) * expansion(equal, equal - 1))
 
 
 def interval(values: Array) -> tuple[float, float]:

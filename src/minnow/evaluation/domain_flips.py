@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from minnow.evaluation.bootstrap import CONFIDENCE, expansion
+from minnow.evaluation.bootstrap import CONFIDENCE
 from minnow.evaluation.comparison import claims, verdict
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.records import Decisive, DomainFlips, Verdict
@@ -114,29 +114,7 @@ def error_of(moves: Array) -> float:
     return float(np.sqrt((moves**2).sum()))
 
 
-def stretch(moves: Array) -> float:
-    """Return how much wider the bootstrap's interval must be where few units move a difference:
-    `moves` (units,) are what each moves it by.
-
-    They count as (Σu²)² / Σu⁴ equal units, as many as would know the variance as well, and as two
-    at least (Satterthwaite 1946, Biometrics Bulletin 2(6); for clusters Bell & McCaffrey 2002,
-    Survey Methodology 28(2)).
-    """
-    squares = moves**2
-    if not squares.sum():
-        return 1.0
-    equal = max(2.0, float(squares.sum() ** 2 / (squares**2).sum()))
-    return expansion(equal, equal - 1)
-
-
-def stretched(measured: float, resampled: Array, moves: Array) -> Array:
-    """Return resamples (resamples,) of a difference, `measured` of the rows as they are, stretched
-    around it where few units move it; `moves` (units,) are what each moves it by.
-    """
-    return np.asarray(measured + (resampled - measured) * stretch(moves))
-
-
 def verdict_of(change: float, moves: Array, margin: float) -> Verdict:
     """Return the verdict on a difference by what each unit moves it, (units,)."""
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error_of(moves) * stretch(moves)
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * error_of(moves)
     return verdict(claims(change - reach, change + reach, margin))

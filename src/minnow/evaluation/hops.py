@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from minnow.evaluation import comparison, domain_flips
+from minnow.evaluation import bootstrap, comparison, domain_flips
 from minnow.evaluation.comparison import Changes, Ruling
 from minnow.evaluation.metrics import Array, rounded
 from minnow.evaluation.outcomes import Method, Resampled, guesses_of
@@ -96,11 +96,10 @@ def hop_of(
 
 def moves_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Array:
     """Return after − before of f1 in each resample (resamples,), stretched around the difference
-    where few domains move it.
+    where few domains hold many rows.
     """
-    guesses = domain_flips.Guesses(guesses_of(before), guesses_of(after), rows)
-    measured, moves = domain_flips.influence(guesses)
-    return domain_flips.stretched(measured, after.draws["f1"] - before.draws["f1"], moves)
+    measured = float(after.point["f1"] - before.point["f1"])
+    return bootstrap.stretched(measured, after.draws["f1"] - before.draws["f1"], rows.units)
 
 
 def change_of_f1(before: Resampled, after: Resampled, rows: JudgedRows) -> Difference:

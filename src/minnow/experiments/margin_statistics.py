@@ -9,7 +9,7 @@ import polars as pl
 
 from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.thresholds import EVEN
-from minnow.evaluation import bootstrap, comparison, domain_flips, metrics
+from minnow.evaluation import bootstrap, comparison, metrics
 from minnow.evaluation.bootstrap import Ranked, Thresholds
 from minnow.evaluation.drawn_thresholds import drawn_by_rules, no_interval
 from minnow.evaluation.metrics import Array, rounded
@@ -98,13 +98,13 @@ def domain_names(digests: pl.Series) -> pl.Series:
 @dataclass(frozen=True)
 class Scored:
     """Each score of one column on the rows as they are, and when domains or rows are drawn,
-    (resamples,) each; `moves` (domains,) are what each domain moves its F1 by.
+    (resamples,) each; `units` are the rows' domains.
     """
 
     point: Mapping[str, float]
     by_domain: Draws
     by_row: Draws
-    moves: Array
+    units: Units
 
 
 def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
@@ -114,8 +114,7 @@ def column_scores(part: HeldOut, plan: Plan) -> dict[str, Scored]:
     for name, margins in part.columns.items():
         point = bootstrap.point(margins, part.rows, AT)
         values = {score: float(point[score]) for score in SCORES}
-        _, moves = domain_flips.influence_on_f1(metrics.predicted(margins), part.rows)
-        found[name] = Scored(values, by_domain[name], by_row[name], moves)
+        found[name] = Scored(values, by_domain[name], by_row[name], part.rows.units)
     return found
 
 
@@ -222,7 +221,7 @@ def drawn_change_of_f1(before: Scored, after: Scored) -> Array:
     """
     measured = after.point["f1"] - before.point["f1"]
     moved = after.by_domain["f1"] - before.by_domain["f1"]
-    return domain_flips.stretched(measured, moved, after.moves - before.moves)
+    return bootstrap.stretched(measured, moved, after.units)
 
 
 def rows_report(part: HeldOut) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -25,7 +25,7 @@ from minnow.experiments.margin_statistics import (
     rows_report,
     score_of,
 )
-from minnow.experiments.seed_bootstrap import seeded_mean
+from minnow.experiments.seed_bootstrap import SeededMean, seeded_mean
 from minnow.experiments.variance_parts import nested_variances
 from minnow.layout import AGAINST_BASELINE, HOPS, JUDGED
 
@@ -41,11 +41,21 @@ BySplit = Mapping[int, Mapping[str, Scored]]
 
 @dataclass(frozen=True)
 class Seeded:
-    """One number of each run: values (runs,), draws by domain (runs, resamples), and the seeds."""
+    """One number of each run: values (runs,), draws by domain (runs, resamples), and the seeds.
+
+    `wider` (resamples,) is what stretches the mean's draws where few domains hold many rows. What
+    tells runs apart is not stretched by it: few seeds have a stretch of their own.
+    """
 
     values: Array
     draws: Array
     seeds: Sequence[RunSeeds]
+    wider: Array | float = 0.0
+
+    def mean(self, seed: int) -> SeededMean:
+        """Return resamples of the mean over runs, of domains and of seeds at once."""
+        found = seeded_mean(self.draws, self.seeds, seed=seed)
+        return replace(found, draws=found.draws + self.wider)
 
 
 def study_report(kept: KeptSet, plan: Plan) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def ruling_of(change: Seeded, hidden: float, margin: float, plan: Plan) -> Rulin
     """Return what may be claimed of a change of F1 over seeds and domains, each with its p; nothing
     good where a loss that is `hidden` may pass the margin.
     """
-    draws = seeded_mean(change.draws, change.seeds, seed=plan.seed).draws
+    draws = change.mean(plan.seed).draws
     allowed = comparison.claims(*bootstrap.interval(draws), margin)
     p = comparison.claim_ps(draws, margin)
     if hidden > margin:
@@ -167,8 +177,10 @@ def change_over_seeds(runs: Sequence[KeptRun], hop: tuple[str, str], scores: ByS
     )
     pairs = list(zip(before, after, strict=True))
     values = np.array([other.point["f1"] - one.point["f1"] for one, other in pairs])
-    draws = np.stack([drawn_change_of_f1(one, other) for one, other in pairs])
-    return Seeded(values, draws, [run.seeds for run in runs])
+    draws = np.stack([other.by_domain["f1"] - one.by_domain["f1"] for one, other in pairs])
+    stretched = np.stack([drawn_change_of_f1(one, other) for one, other in pairs])
+    wider = stretched.mean(axis=0) - draws.mean(axis=0)
+    return Seeded(values, draws, [run.seeds for run in runs], wider)
 
 
 def counts_of(runs: Sequence[KeptRun]) -> dict[str, Any]:
@@ -192,7 +204,7 @@ def seeded(runs: Sequence[KeptRun], model: str, score: str, scores: BySplit) -> 
 
 def mean_of(numbers: Seeded, plan: Plan) -> dict[str, Any]:
     """Return the mean over the runs, its interval, and which seeds that holds beside domains."""
-    mean = seeded_mean(numbers.draws, numbers.seeds, seed=plan.seed)
+    mean = numbers.mean(plan.seed)
     low, high = bootstrap.interval(mean.draws)
     middle = rounded(float(numbers.values.mean()))
     return {"mean": middle, "low": rounded(low), "high": rounded(high), "holds": mean.holds}

@@ -179,7 +179,7 @@ def names_of(model: Packed) -> PartNames:
     """Return what the model's architecture calls its parts.
 
     Raises:
-        MinnowError: an architecture, or a kind of positions, that cannot be exported.
+        MinnowError: an architecture, or a kind of positions or attention, that cannot be exported.
     """
     kind = str(model.config.get("model_type"))
     if kind not in ARCHITECTURES:
@@ -189,6 +189,8 @@ def names_of(model: Packed) -> PartNames:
         )
     if model.config.get("position_embedding_type") not in (None, "absolute"):
         model.refuse("has other positions than absolute ones, and these alone can be exported")
+    if model.config.get("is_decoder"):
+        model.refuse("is a decoder, whose tokens see no later ones, and it cannot be exported")
     return ARCHITECTURES[kind]
 
 

@@ -42,16 +42,29 @@ class Exported:
     @property
     def facts(self) -> Mapping[str, Any]:
         """What `export.json` says."""
-        labels = self.packed.config.get("id2label")
-        if not isinstance(labels, dict) or len(labels) != self.encoder.labels:
-            self.packed.refuse(f"names other labels than its {self.encoder.labels}")
         return {
             "architecture": self.packed.config["model_type"],
             "form": FORM,
-            "labels": [labels[str(place)] for place in range(self.encoder.labels)],
+            "labels": labels_of_logits(self.packed, self.encoder.labels),
             "max_length": self.max_length,
             "mode": self.mode,
         }
+
+
+def labels_of_logits(packed: Packed, count: int) -> list[str]:
+    """Return the labels of a model's logits, in their order.
+
+    Raises:
+        MinnowError: config.json names others than one text for each.
+    """
+    said = packed.config.get("id2label")
+    places = [str(place) for place in range(count)]
+    if not isinstance(said, dict) or set(said) != set(places):
+        packed.refuse(f"names other labels than its {count}")
+    labels = [said[place] for place in places]
+    if not all(isinstance(label, str) and label.isprintable() for label in labels):
+        packed.refuse("has a label that is no text, or that cannot be shown")
+    return labels
 
 
 def exported(folder: Path, mode: Mode) -> Exported:

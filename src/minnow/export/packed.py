@@ -5,7 +5,6 @@ a 4-bit layer as JSON behind its name, and the scales of an 8-bit one as `SCB`. 
 which tables are rows of bytes, and which layers have adapters.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +108,8 @@ class Packed:
         if weight.dtype == np.uint8:
             return self._four_bits(name)
         if weight.dtype == np.int8:
+            if weight.ndim != 2:
+                self.refuse(f"holds {name} in shape {weight.shape}, which is no matrix")
             absmax = self._finite_floats(f"{name.removesuffix('weight')}SCB", len(weight))
             return EightBits(weight, absmax)
         return self.stored(name)
@@ -197,7 +198,7 @@ def _is_state(state: Any) -> bool:
     sizes = [state["blocksize"], *state["shape"], *([state["nested_blocksize"]] if double else [])]
     offset = state["nested_offset"] if double else 0.0
     whole = all(type(size) is int and size > 0 for size in sizes)
-    return len(state["shape"]) == 2 and whole and type(offset) is float and math.isfinite(offset)
+    return len(state["shape"]) == 2 and whole and _is_float32(offset)
 
 
 def _are_adapters(said: Any) -> bool:
@@ -205,7 +206,12 @@ def _are_adapters(said: Any) -> bool:
     if not isinstance(said, dict) or not isinstance(said.get("layers"), list):
         return False
     rank, scale = said.get("rank"), said.get("scale")
-    return type(rank) is int and rank > 0 and type(scale) is float and math.isfinite(scale)
+    return type(rank) is int and rank > 0 and _is_float32(scale)
+
+
+def _is_float32(value: Any) -> bool:
+    """Say whether this is a float that is finite in float32 too."""
+    return type(value) is float and abs(value) <= float(np.finfo(np.float32).max)
 
 
 def _finite(values: Array) -> bool:

@@ -49,13 +49,16 @@ ONNX_IMPORTS = """\
 import html
 import json
 import math
+import os
 import re
 from html.entities import html5
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer"""
+from tokenizers import Tokenizer
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, or it reports on its use
+import onnxruntime"""
 ONNX_CALLS = f"""\
 folder = Path(".")  # or huggingface_hub.snapshot_download("owner/name")
 settings = json.loads((folder / "{FILE}").read_text(encoding="utf-8"))

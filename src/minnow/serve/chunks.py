@@ -168,9 +168,18 @@ def _begin(folder: str) -> None:
     """Load the model in a process of its own, which leaves Ctrl-C to the one that asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import minnow
 
     _here["model"] = minnow.load(folder)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that asked, which may be killed, and end with it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _margins_here(texts: Sequence[str | None]) -> Margins:

@@ -32,7 +32,6 @@ from minnow.serve.reading import (
     opened_file,
     without_gzip,
 )
-from minnow.serve.settings import check
 from minnow.serve.writing import MARK, Output, Sink, Wrong, resumable
 
 
@@ -62,22 +61,32 @@ def check_output(asked: Asked, kind: str) -> None:
     if asked.output is None:
         if kind == "parquet":
             raise MinnowError("Parquet cannot be written to a terminal; give --output FILE.parquet")
+        if asked.file != STDIN and same_file(asked.file, "/dev/stdout"):
+            raise MinnowError(f"standard output goes into {asked.file}, the input; name another")
         return
     output = Path(asked.output)
     if output.suffix.lower() == ".gz":
         raise MinnowError(f"{output} would be packed; name it without .gz, and run gzip after")
     if SUFFIXES.get(output.suffix.lower(), kind) != kind:
         raise MinnowError(f"the input is {kind}, and so is the output; name it NAME.{kind}")
-    if asked.file != STDIN and output.exists() and output.samefile(asked.file):
+    if asked.file != STDIN and same_file(asked.file, output):
         raise MinnowError(f"{output} is the input; name another --output")
+
+
+def same_file(name: str, other: str | Path) -> bool:
+    """Say whether two names stand for one regular file."""
+    try:
+        return Path(name).is_file() and Path(name).samefile(other)
+    except OSError:
+        return False
 
 
 def answering(asked: Asked) -> Answering:
     """Return what answers jobs: this process, or several."""
+    model = load(asked.folder)  # also for others: here what is wrong with it is said once
     if asked.jobs > 1:
-        check(Path(asked.folder))  # here, where it is said once
         return partial(answered_by, asked.jobs, asked.folder)
-    return partial(answered, load(asked.folder))
+    return partial(answered, model)
 
 
 def classify_lines(asked: Asked, wording: Wording, kind: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from minnow.errors import MinnowError, tell
+from minnow.errors import MinnowError, shortened, tell
 from minnow.serve.reading import FORMATS
 
 # What a shell says of a process that ended so.
@@ -15,6 +15,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 2 for what was typed wrong, 1 for what went wrong."""
+    keep_places()
     asked = parser().parse_args(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # --jobs says how many cores
     try:
@@ -24,11 +25,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(str(error))
         return 1
     except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return BROKEN_PIPE
+    except OSError as error:
+        _silence()
+        name = shortened(str(error.filename or "standard output"))
+        told = error.strerror or str(error)
+        tell(f"{name} cannot be used ({told}); mend that, and run it again")
+        return 1
+    except MemoryError:
+        tell("there is too little memory; give fewer --jobs, or use a machine with more")
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def keep_places() -> None:
+    """Open what was closed of standard input, output and error, so that no file of ours takes its
+    number; whoever reads the input or writes the output then gets an error.
+    """
+    for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _silence() -> None:
+    """Let go what standard output still holds, lest it fails once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,13 +118,19 @@ def _classify(asked: argparse.Namespace) -> None:
 def _info(asked: argparse.Namespace) -> None:
     from minnow.serve.describing import info
 
-    print(info(Path(asked.folder)))
+    _say(info(Path(asked.folder)))
 
 
 def _verify(asked: argparse.Namespace) -> None:
     from minnow.serve.describing import verify
 
-    print(verify(Path(asked.folder)))
+    _say(verify(Path(asked.folder)))
+
+
+def _say(text: str) -> None:
+    """Print a text, with escapes for the letters that standard output has none for."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 if __name__ == "__main__":

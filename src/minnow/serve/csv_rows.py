@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from minnow.errors import MinnowError
 from minnow.serve.reading import (
@@ -19,6 +20,9 @@ from minnow.serve.reading import (
     chosen_column,
     record_of,
 )
+
+# No URL has lines: a quotation mark that nothing closes has taken in the rows behind it.
+SWALLOWED = "a line break inside the URL, by a stray quotation mark perhaps"
 
 
 class TooLongError(Exception):
@@ -64,6 +68,8 @@ class CsvTable:
         text = fields[self.place]
         if any("\udc80" <= letter <= "\udcff" for letter in text):
             return InputRecord(line, head, None, NO_UTF8)
+        if "\n" in text.strip():
+            return InputRecord(line, head, None, SWALLOWED)
         return record_of(line, head, text)
 
     def empty(self, line: int, wrong: str) -> InputRecord:
@@ -81,7 +87,7 @@ def csv_records(lines: Lines, column: str | None) -> InputRecords:
         raise MinnowError(f"the header of the input is {TOO_LONG}; is it CSV?") from None
     first = first.removeprefix("\ufeff")
     delimiter = max(DELIMITERS, key=first.count)
-    names = header_names(first, delimiter)
+    names = header_names(chain([first], supply), delimiter)
     chosen = names.index(chosen_column(names, column))
     table = CsvTable(names, chosen, csv_writer(delimiter), delimiter)
     header = table.write([*names, *answer_names(names)]) + "\n"
@@ -93,16 +99,16 @@ def csv_records(lines: Lines, column: str | None) -> InputRecords:
     )
 
 
-def header_names(line: str, delimiter: str) -> list[str]:
-    """Return the names in the first line of a CSV file.
+def header_names(lines: Iterable[str], delimiter: str) -> list[str]:
+    """Return the names in the first row of a CSV file, which takes no more lines than it has.
 
     Raises:
         MinnowError: there are none.
     """
     try:
-        if names := next(csv.reader([line], delimiter=delimiter), []):
+        if names := next(csv.reader(lines, delimiter=delimiter), []):
             return names
-    except csv.Error:
+    except (csv.Error, TooLongError):
         pass
     raise MinnowError("the input has no line of column names; give it one, or --format txt")
 
@@ -124,12 +130,13 @@ def _csv_rows(supply: CsvLines, table: CsvTable) -> Iterator[InputRecord]:
 def csv_writer(delimiter: str) -> Callable[[Sequence[str]], str]:
     """Return a function that gives fields as one row, without its end."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="")
+    end = "\r\n"  # what is in the end of a line is what the writer puts between quotation marks
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end)
 
     def row(fields: Sequence[str]) -> str:
         buffer.seek(0)
         buffer.truncate()
         writer.writerow(fields)
-        return buffer.getvalue()
+        return buffer.getvalue().removesuffix(end)
 
     return row

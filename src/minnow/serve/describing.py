@@ -98,5 +98,10 @@ def verify(folder: Path) -> str:
     listed_files = parsed_json(bounded_text(folder / MANIFEST))["files"]
     if not {"model.onnx", "model.safetensors", "minnow.safetensors"} & {*listed_files}:
         raise MinnowError(f"{folder} lists no model; download the release, or build it, again")
+    there = [name for name in PARTS if name != CARD and (folder / name).exists()]
+    if unlisted := [name for name in there if name not in listed_files]:
+        raise MinnowError(
+            f"{folder / unlisted[0]} is not in {MANIFEST}; remove it, or build the release again"
+        )
     count = len({*listed_files} - {CARD})
     return f"{folder}: {count} files as {MANIFEST} says; {CARD} is its owner's and not compared"

@@ -20,7 +20,7 @@ from minnow.errors import MinnowError, reason
 from minnow.serve.folded import folded_file, keep_folded, read_folded
 from minnow.serve.settings import Settings, check, read_settings
 from minnow.serve.texts import asked_texts
-from minnow.serve.tokens import REMEDY, read_tokenizer, token_rows
+from minnow.serve.tokens import REMEDY, TOKENIZER, read_tokenizer, token_rows
 from minnow.text import cleaning
 
 MODEL = "model.onnx"
@@ -98,13 +98,19 @@ class OnnxClassifier:
         """
         given, move_scheme = asked_texts(texts), self.settings.move_scheme
         cleaned = [cleaning.normalise(text, move_scheme=move_scheme) for text in given]
-        logits = self.model.logits(cleaned).astype(np.float64)
+        logits = self._logits(cleaned).astype(np.float64)
         if not np.isfinite(logits).all():
             raise MinnowError(
                 f"the model gives infinite or undefined logits: its weights are damaged; {REMEDY}"
             )
         margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
         return margins
+
+    def _logits(self, texts: Sequence[str]) -> Logits:
+        try:
+            return self.model.logits(texts)
+        except Exception as error:  # the tokenizer's and the runtime's have no class of their own
+            raise MinnowError(f"the model cannot be run ({reason(error)}); {REMEDY}") from None
 
 
 def load_onnx(folder: str | Path) -> OnnxClassifier:
@@ -115,7 +121,7 @@ def load_onnx(folder: str | Path) -> OnnxClassifier:
     """
     path = Path(folder)
     settings = read_settings(path).of_onnx()
-    check(path)
+    check(path, (MODEL, TOKENIZER))
     classifier = OnnxClassifier(read_onnx(path, settings.max_length), settings)
     classifier.margins(PROBES)
     return classifier
@@ -135,12 +141,13 @@ def read_onnx(folder: Path, max_length: int, *, keep: bool = True) -> OnnxModel:
         raise MinnowError(f"{file} cannot be read ({error.strerror}); {REMEDY}") from None
     tokenizer = read_tokenizer(folder, max_length)
     try:
-        model = OnnxModel(opened(content, keep=keep), tokenizer, False)
+        session = opened(content, keep=keep)
+        model = OnnxModel(session, tokenizer, scaled_by_batch(content, session))
         check_graph(model, max_length)
     except Exception as error:  # the runtime's errors have no class of their own
         told = error if isinstance(error, ValueError) else reason(error)
         raise MinnowError(f"{file} cannot be run ({told}); {REMEDY}") from None
-    return OnnxModel(model.session, tokenizer, scaled_by_batch(content, model.session))
+    return model
 
 
 def scaled_by_batch(content: bytes, session: Any) -> bool:
@@ -167,6 +174,21 @@ def check_graph(model: OnnxModel, max_length: int) -> None:
         raise ValueError(f"its tokenizer does not fit it: {reason(error)}") from None
     if logits.shape != (1, 2) or logits.dtype != np.float32:
         raise ValueError("it does not give two float32 logits a text")
+    if not model.alone:
+        check_rows(model, np.array([[last], [0]], np.int64).repeat(min(max_length, 8), 1))
+
+
+def check_rows(model: OnnxModel, ids: npt.NDArray[np.int64]) -> None:
+    """Refuse a graph that gives texts together other logits than alone.
+
+    Raises:
+        ValueError: it does, by more than rounding.
+    """
+    together, alone = model.run(ids), np.concatenate([model.run(row[None]) for row in ids])
+    if together.shape != alone.shape or not np.allclose(
+        together, alone, rtol=1e-4, atol=1e-4, equal_nan=True
+    ):
+        raise ValueError("a text's logits depend on the texts beside it")
 
 
 def opened(content: bytes, *, keep: bool = True) -> Any:
@@ -177,7 +199,10 @@ def opened(content: bytes, *, keep: bool = True) -> Any:
     file = folded_file(content, runtime) if keep else None
     graph = read_folded(file) if file else None
     if graph is None:
-        graph = unfolded(content)
+        try:
+            graph = unfolded(content)
+        except OSError:  # there is no room for it on any disk
+            return session_of(content, options(fusing(content)))
         if file:
             keep_folded(file, graph)
     return session_of(graph, options("ORT_DISABLE_ALL"))

@@ -96,9 +96,26 @@ def _jobs(file: Any, column: str, batches: list[Any]) -> Iterator[Task]:
     row = 0
     for batch in file.iter_batches(batch_size=ROWS):
         batches.append(batch)
-        texts = batch.column(batch.schema.get_field_index(column)).to_pylist()
+        texts = values_of(batch.column(batch.schema.get_field_index(column)))
         yield Task([record_of(row + place, b"", text) for place, text in enumerate(texts, 1)])
         row += batch.num_rows
+
+
+def values_of(column: Any) -> list[object]:
+    """Return the values of a column, None for what is no UTF-8."""
+    try:
+        values: list[object] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [_value(each) for each in column]
+    return values
+
+
+def _value(scalar: Any) -> object:
+    try:
+        value: object = scalar.as_py()
+    except UnicodeDecodeError:
+        return None
+    return value
 
 
 def _with_answers(batch: Any, margins: Margins, names: tuple[str, str], wording: Wording) -> Any:

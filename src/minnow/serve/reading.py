@@ -28,6 +28,18 @@ SUFFIXES = {
 }
 FORMATS = ("txt", "csv", "jsonl", "parquet")
 DELIMITERS = ",;\t|"
+GZIP = b"\x1f\x8b"
+# What a file is by its first bytes, and what to do with it.
+UTF_16 = "is UTF-16; `iconv -f UTF-16 -t UTF-8` makes lines of it that can be read"
+OTHERS = {
+    b"PAR1": "is Parquet; give --format parquet",
+    b"PK\x03\x04": "is a ZIP file or a workbook; unpack it, or save it as CSV",
+    b"\x28\xb5\x2f\xfd": "is packed by zstd; unpack it",
+    b"BZh": "is packed by bzip2; unpack it",
+    b"\xfd7zXZ": "is packed by xz; unpack it",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+}
 TOO_LONG = f"longer than {LONGEST / 1e6:.0f} MB"
 NO_TEXT, NO_UTF8 = "no text", "no UTF-8"
 
@@ -90,7 +102,7 @@ class Lines:
         """Return the next line.
 
         Raises:
-            MinnowError: the file cannot be without_gzip or read further.
+            MinnowError: the file cannot be unpacked or read further.
         """
         try:
             line = self.file.readline(LONGEST + 2)
@@ -120,10 +132,26 @@ def opened_file(path: str) -> IO[bytes]:
 
 
 def without_gzip(file: IO[bytes], path: str) -> IO[bytes]:
-    """Return a file's content, without_gzip where its name ends in .gz."""
-    if not path.lower().endswith(".gz"):
+    """Return a file's content, unpacked where its name or its first bytes say that it is packed.
+
+    Raises:
+        MinnowError: its first bytes say that it holds no lines that we can read.
+    """
+    first = first_bytes(file)
+    for sign, told in OTHERS.items():
+        if first.startswith(sign):
+            raise MinnowError(f"{shortened(path)} {told}")
+    if not (path.lower().endswith(".gz") or first.startswith(GZIP)):
         return file
     return io.BufferedReader(gzip.GzipFile(fileobj=file, mode="rb"), 1 << 16)
+
+
+def first_bytes(file: IO[bytes]) -> bytes:
+    """Return the first bytes of a file, which stay there to be read; none where that fails."""
+    try:
+        return file.peek(4) if isinstance(file, io.BufferedReader) else b""
+    except OSError:
+        return b""
 
 
 def trouble(text: object) -> str:
@@ -155,7 +183,10 @@ def chosen_column(names: Sequence[str], asked: str | None) -> str:
             return found[0]
     shown = listed(repr(shortened(name, 30)) for name in names)
     near = nearest(asked, names) if asked else ""
-    told = f"no column {shortened(asked)!r}" if asked else "no column that is sure to hold URLs"
+    number = "no" if asked not in names else f"{names.count(asked)} times the"
+    told = (
+        f"{number} column {shortened(asked)!r}" if asked else "no column that is sure to hold URLs"
+    )
     raise MinnowError(f"the input has {told}, only {shown}{near}; give --column NAME")
 
 

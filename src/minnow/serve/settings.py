@@ -1,7 +1,7 @@
 """minnow.json beside a released model: what whoever calls it must know."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,8 @@ from minnow.text.cleaning import CLEANING, MOVE_SCHEME
 
 FILE = "minnow.json"
 CARD = "README.md"
+# No label has more letters, and no text of any model more tokens.
+LONGEST_LABEL, MOST_TOKENS = 200, 32_768
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,10 @@ class Settings:
             synthetic=_typed(value["synthetic"], bool),
             onnx=Fitted.from_json(value["onnx"]) if "onnx" in value else None,
         )
-        if safe == phishing or settings.max_length < 1:
-            raise ValueError("labels must be two, and max_length 1 or more")
+        if safe == phishing or not all(0 < len(each) <= LONGEST_LABEL for each in (safe, phishing)):
+            raise ValueError(f"labels must be two, of 1 to {LONGEST_LABEL} letters")
+        if not 1 <= settings.max_length <= MOST_TOKENS:
+            raise ValueError(f"max_length must be 1 to {MOST_TOKENS}")
         return settings
 
     def of_onnx(self) -> Self:
@@ -162,19 +166,19 @@ def _read(file: Path) -> Any:
         ) from None
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, needed: Collection[str] = ()) -> None:
     """Compare a release's files with its manifest, but for the card: its owner may write the
-    licence into it.
+    licence into it. What is `needed` beside minnow.json must be among them.
 
     Raises:
-        MinnowError: one is missing or differs.
+        MinnowError: one is missing, differs, or is needed and not listed.
     """
     path = folder / MANIFEST
     if path.is_file():
         manifest = _read(path)
         damage = first_damage(folder, manifest, but=[CARD])
-        if not damage and FILE not in manifest["files"]:
-            damage = f"{path} does not list {FILE}"
+        lacking = [name for name in (FILE, *needed) if not damage and name not in manifest["files"]]
+        damage = f"{path} does not list {lacking[0]}" if lacking else damage
     else:
         damage = f"{path} is missing"
     if damage:

@@ -12,6 +12,8 @@ TOKENIZER = "tokenizer.json"
 # Of a longer text only this many characters for each token that counts are read, and up to a place
 # where a new word begins whatever stands before and after: reading 2 MB takes 1.3 GB of memory.
 CHARACTERS = 64
+# Texts of more characters are tokenised one at a time.
+LONG = 100_000
 WORD_ENDS = re.compile(r"[0-9A-Za-z](?=[/.?&:%-])")
 # What tokenizers call the token for what they do not know, and for what is no token at all.
 UNKNOWN = ("[UNK]", "<unk>", "[PAD]", "<pad>")
@@ -60,6 +62,9 @@ def cut_at(tokenizer: Tokenizer) -> int:
 
 
 def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Return token ids; of long texts one after the other, since 1 MB takes up to 500 MB."""
+    if max(map(len, texts), default=0) > LONG:
+        return [tokenizer.encode_batch_fast([text])[0].ids for text in texts]
     if len(texts) == 1:
         return [tokenizer.encode(texts[0]).ids]
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,10 +108,7 @@ class Resumable:
             self.file.writelines(lines)
             self.file.flush()
         except OSError as error:
-            raise MinnowError(
-                f"{self.partial} cannot be written ({error.strerror}); mend that, and the same"
-                " command goes on"
-            ) from None
+            raise self._unwritten(error) from None
 
     def finish(self) -> None:
         """Give the file its name once it has reached the disk.
@@ -121,10 +119,32 @@ class Resumable:
         if self.left and self.file.read(1):
             raise self._foreign()
         self.write([])
-        os.fsync(self.file.fileno())
-        self.partial.rename(self.path)
+        try:
+            os.fsync(self.file.fileno())
+            self._take_name()
+        except OSError as error:
+            raise self._unwritten(error) from None
         flush_entries(self.path.parent)
         self.file.close()
+
+    def _take_name(self) -> None:
+        """Give the file its name, in the place of nothing that came there in the meantime."""
+        refuse_existing(self.path)
+        try:
+            os.link(self.partial, self.path)
+        except FileExistsError:
+            refuse_existing(self.path)
+            raise
+        except OSError:  # a file system may know no second names
+            self.partial.rename(self.path)
+        else:
+            self.partial.unlink()
+
+    def _unwritten(self, error: OSError) -> MinnowError:
+        return MinnowError(
+            f"{self.partial} cannot be written ({error.strerror}); mend that, and the same"
+            " command goes on"
+        )
 
 
 def partial_name(path: Path, settings: Sequence[str]) -> Path:
@@ -153,16 +173,36 @@ def resumable(path: Path, settings: Sequence[str], ends: Sequence[bytes]) -> Res
     refuse_existing(path)
     partial = partial_name(path, settings)
     try:
-        file = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
+        number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         raise MinnowError(f"{partial} cannot be written ({error.strerror}); name another") from None
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        os.close(number)
+        raise MinnowError(f"{partial} is no file of yours; remove it, or name another --output")
+    file = os.fdopen(number, "r+b")
+    hold(file, partial)
+    return Resumable(path, partial, file, _pattern(ends))
+
+
+def hold(file: IO[bytes], partial: Path) -> None:
+    """Keep other processes from writing a file.
+
+    Raises:
+        MinnowError: one is writing it, or has just given it its name.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise MinnowError(f"{partial} is being written by another process; wait for it") from None
     except OSError:  # a network file system may know no locks
         pass
-    return Resumable(path, partial, file, _pattern(ends))
+    try:
+        same = os.path.samestat(os.fstat(file.fileno()), partial.lstat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise MinnowError(f"{partial} was finished by another process just now; look at that")
 
 
 def _pattern(ends: Sequence[bytes]) -> re.Pattern[bytes]:

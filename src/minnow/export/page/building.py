@@ -7,17 +7,21 @@ policy in the page names their digests, so that a browser runs no others.
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from html.entities import html5
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
+from minnow.errors import reason as reason_of
 from minnow.export.classifiers import Encoder
 from minnow.export.page.covered import misfit_of_tokenizer, surrounding_ids
 from minnow.export.page.weights import kernel_bytes, misfit_of_kernel
-from minnow.text.cleaning import escaped_sign
+from minnow.text.cleaning import escaped_sign, without_controls
 
 HERE = Path(__file__).parent
 KERNEL = "kernel.wasm"
@@ -25,6 +29,8 @@ KERNEL = "kernel.wasm"
 SCRIPTS = ("cleaning.js", "signs.js", "tokenizer.js", "kernel.js", "lists.js")
 OF_TOKENIZER = ("normalizer", "pre_tokenizer", "model", "added_tokens")
 WINDOWS_LETTERS = range(0x80, 0xA0)
+# What a browser can hold as one text, and numbers that the kernel may need to compute one URL.
+MOST_BYTES, MOST_NUMBERS = 256_000_000, 2**27
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class PageFacts:
 
     `labels` stand in the order of the logits; the second is what the page looks for. `threshold`
     is a margin: logit of the second − logit of the first. `data_until` names the month or day up to
-    which the data go. `limits` are sentences.
+    which the data go. `limits` are sentences. `nothing` is the token of a text that has none, as
+    export.json names it.
     """
 
     name: str
@@ -45,6 +52,7 @@ class PageFacts:
     synthetic: bool
     data_until: str | None = None
     limits: Sequence[str] = ()
+    nothing: str | None = None
 
 
 def build_page(encoder: Encoder, tokenizer: str, facts: PageFacts) -> tuple[str | None, str]:
@@ -52,16 +60,46 @@ def build_page(encoder: Encoder, tokenizer: str, facts: PageFacts) -> tuple[str 
 
     `tokenizer` is what stands in tokenizer.json.
     """
-    content = json.loads(tokenizer)
-    misfit = misfit_of_kernel(encoder) or misfit_of_tokenizer(content)
-    if not misfit and facts.max_length > encoder.longest:
-        misfit = f"texts have up to {facts.max_length} tokens, and it knows {encoder.longest}"
+    content, misfit = _read_tokenizer(tokenizer)
+    misfit = misfit or misfit_of_kernel(encoder) or misfit_of_tokenizer(content)
+    misfit = misfit or _misfit_of_facts(encoder, facts)
+    weights = b"" if misfit else kernel_bytes(encoder, longest=facts.max_length)
+    if len(weights) > MOST_BYTES:
+        misfit = f"its weights have {len(weights) / 1e6:.0f} MB, and a page takes 256"
     if misfit:
         return None, (
             f"there is no page.html for this model: {misfit}; run model.onnx with onnxruntime-web"
         )
-    weights = kernel_bytes(encoder, longest=facts.max_length)
-    return _assembled(page_data(weights, content, facts)), ""
+    return _assembled(page_data(weights, content, _shown(facts))), ""
+
+
+def _read_tokenizer(text: str) -> tuple[dict[str, Any], str]:
+    """Return a tokenizer.json as the library writes it today, whatever version wrote it, and
+    nothing; or what is wrong with it.
+    """
+    try:
+        return json.loads(Tokenizer.from_str(text).to_str()), ""
+    except Exception as error:  # the library raises Exception itself
+        return {}, f"its tokenizer.json cannot be read ({reason_of(error)})"
+
+
+def _misfit_of_facts(encoder: Encoder, facts: PageFacts) -> str:
+    """Return what of a model's settings the page cannot hold, or nothing."""
+    if facts.max_length > encoder.longest:
+        return f"texts have up to {facts.max_length} tokens, and it knows {encoder.longest}"
+    neurons = max((layer.up.weight.shape[0] for layer in encoder.layers), default=0)
+    if facts.max_length * (6 * encoder.width + neurons) > MOST_NUMBERS:
+        return f"a text of {facts.max_length} tokens takes more memory than the page has"
+    if not (math.isfinite(facts.threshold) and 0 < facts.temperature < math.inf):
+        return f"its threshold is {facts.threshold} and its temperature {facts.temperature}"
+    return ""
+
+
+def _shown(facts: PageFacts) -> PageFacts:
+    """Return what is said of a model without signs that turn or hide text, or are half of one."""
+    first, second = map(without_controls, facts.labels)
+    limits = [without_controls(each) for each in facts.limits]
+    return replace(facts, name=without_controls(facts.name), labels=(first, second), limits=limits)
 
 
 def page_data(weights: bytes, content: dict[str, Any], facts: PageFacts) -> dict[str, Any]:
@@ -89,6 +127,7 @@ def _settings(content: dict[str, Any], facts: PageFacts) -> dict[str, Any]:
         "maxLength": facts.max_length,
         "before": before,
         "behind": behind,
+        "nothing": content["model"]["vocab"].get(facts.nothing, 0),
     }
 
 

@@ -2,9 +2,15 @@
 
 const LONGEST_LINE = 65_536;
 const URL_COLUMNS = /^\s*(?:urls?|links?|address|addresses|text|uri|domain|host)\s*$/i;
-const FORMULA = /^[=+\-@\t\r]/;
+// Spreadsheets skip blanks in front of a formula, and some take its wide signs too.
+const FORMULA = /^[\s\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/u;
 
-const linesOf = (text) => text.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "");
+// The lines that are not blank; a file may have hundreds of millions that are.
+function linesOf(text) {
+  const lines = [];
+  for (const [line] of text.matchAll(/[^\r\n]+/g)) if (line.trim() !== "") lines.push(line);
+  return lines;
+}
 
 // The end and the content of a field in quotes that begins at `at`; "" within it is one quote.
 function quotedField(text, at) {

@@ -77,6 +77,14 @@ function discardSource() {
   $("urls").focus();
 }
 
+async function open(file) {
+  try {
+    await readFile(file);
+  } catch (error) {
+    trouble(`${visible(file.name, 60)} cannot be read. ${error.message}`);
+  }
+}
+
 async function readFile(file) {
   if (file.size > LARGEST_FILE)
     return trouble(`${visible(file.name, 60)} is larger than 256 MB: use minnow classify.`);
@@ -105,6 +113,15 @@ async function askedTexts() {
 // --- Classifying ---------------------------------------------------------------------------------
 
 async function classify() {
+  try {
+    await classifyAsked();
+  } catch (error) {
+    show("running", false);
+    trouble(`The URLs cannot be classified. ${error.message}`);
+  }
+}
+
+async function classifyAsked() {
   const mine = ++run;
   const texts = await askedTexts();
   if (mine !== run) return;
@@ -301,7 +318,7 @@ function listen() {
     setSource(`Pasted text, ${counted(linesOf(text).length)} lines`, text, false);
   });
   on("open", "click", () => $("file").click());
-  on("file", "change", () => $("file").files.length && readFile($("file").files[0]));
+  on("file", "change", () => $("file").files.length && open($("file").files[0]));
   on("discard", "click", discardSource);
   on("stop", "click", finish);
   on("more", "click", showMore);
@@ -325,7 +342,7 @@ function listenToDrops() {
     document.body.classList.remove("dropping");
     const { files } = event.dataTransfer;
     const text = event.dataTransfer.getData("text/plain");
-    if (files.length) readFile(files[0]);
+    if (files.length) open(files[0]);
     else if (text) setSource(`Dropped text, ${counted(linesOf(text).length)} lines`, text, false);
   });
 }

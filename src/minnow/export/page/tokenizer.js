@@ -1,7 +1,8 @@
 // Token ids of a text, as the library `tokenizers` reads tokenizer.json: BERT's or no normalizer,
 // words as BERT or GPT-2 cut them, WordPiece or byte-level BPE. What else there is, covered.py
-// refuses. Letters, digits and lower case are those of the browser's Unicode: a sign that Unicode
-// has taken in since gives other tokens.
+// refuses. Letters, digits, lower case and the order of marks are those of the browser's Unicode: a
+// sign that Unicode has taken in since gives other tokens, and so may a row of several marks that
+// the library is too old for.
 
 // GPT-2's words. Its \s is Unicode's, and JavaScript's is not.
 const BLANK = "\\p{White_Space}";
@@ -49,12 +50,45 @@ function byteLetters() {
   return letters;
 }
 
+// Marks in a row that their order does not bind stand in that of their classes, which a browser
+// sorts by insertion: a long row would take its square. So long ones are sorted here before.
+const LONG_ROW = /\p{M}{64,}/gu;
+const decomposed = (text) => text.replace(LONG_ROW, sortedMarks).normalize("NFD");
+
+// U+0345 has the highest class of all: what stays behind it has none, and moves past no other.
+const HIGHEST = "\u0345";
+const isBound = (sign) => sign !== HIGHEST && (HIGHEST + sign).normalize("NFD")[0] === HIGHEST;
+
+// A row of marks as NFD orders it: by class between those that have none, else as they were.
+function sortedMarks(row) {
+  const signs = Array.from(Array.from(row, (sign) => sign.normalize("NFD")).join(""));
+  const classes = markClasses(new Set(signs));
+  const ordered = [[]];
+  for (const sign of signs) {
+    if (classes.has(sign)) ordered.at(-1).push(sign);
+    else ordered.push([sign], []);
+  }
+  const later = (a, b) => classes.get(a) - classes.get(b);
+  return ordered.map((marks) => marks.sort(later).join("")).join("");
+}
+
+// Numbers in the order of their classes for those marks that have one.
+function markClasses(marks) {
+  const moves = (a, b) => (a + b).normalize("NFD") !== a + b;
+  const later = (a, b) => (moves(a, b) ? 1 : moves(b, a) ? -1 : 0);
+  const sorted = Array.from(marks).filter((mark) => !isBound(mark)).sort(later);
+  let last = 0;
+  return new Map(
+    sorted.map((mark, place) => [mark, place && later(sorted[place - 1], mark) ? ++last : last]),
+  );
+}
+
 // BERT's normalizer: clean_text, handle_chinese_chars, strip_accents (null: as lowercase says),
 // lowercase.
 function bertNormalised(text, said) {
   if (said.clean_text) text = text.replace(CONTROLS, "").replace(/\p{White_Space}/gu, " ");
   if (said.handle_chinese_chars) text = text.replace(IDEOGRAPHS, " $& ");
-  if (said.strip_accents ?? said.lowercase) text = text.normalize("NFD").replace(MARKS, "");
+  if (said.strip_accents ?? said.lowercase) text = decomposed(text).replace(MARKS, "");
   // Sign by sign: in a whole word JavaScript would give a sigma at the end another form.
   return said.lowercase ? Array.from(text, (sign) => sign.toLowerCase()).join("") : text;
 }
@@ -65,7 +99,9 @@ class WordPiece {
     this.unknown = this.vocabulary.get(model.unk_token);
     this.prefix = model.continuing_subword_prefix;
     this.longest = model.max_input_chars_per_word;
-    this.longestPiece = Math.max(...Array.from(this.vocabulary.keys(), (piece) => piece.length));
+    this.longestPiece = 0; // in a loop: no call takes as many arguments as there are pieces
+    for (const piece of this.vocabulary.keys())
+      this.longestPiece = Math.max(this.longestPiece, piece.length);
   }
 
   // Cuts off the longest piece that is known, again and again.
@@ -203,8 +239,9 @@ class Added {
 }
 
 class Tokenizer {
-  // `before` and `behind` are the ids that every text gets around it.
-  constructor(json, { before, behind, maxLength }) {
+  // `before` and `behind` are the ids that every text gets around it; `nothing` is that of a text
+  // without any.
+  constructor(json, { before, behind, nothing, maxLength }) {
     this.normalizer = json.normalizer;
     this.byteLevel = json.pre_tokenizer.type === "ByteLevel";
     this.prefixSpace = this.byteLevel && json.pre_tokenizer.add_prefix_space;
@@ -212,6 +249,7 @@ class Tokenizer {
     this.added = new Added(json.added_tokens);
     this.before = before;
     this.behind = behind;
+    this.nothing = nothing;
     this.room = maxLength - before.length - behind.length;
   }
 
@@ -222,7 +260,8 @@ class Tokenizer {
       else this.addWords(this.normalised(piece), ids);
       if (ids.length >= this.room) break;
     }
-    return [...this.before, ...ids.slice(0, this.room), ...this.behind];
+    const all = [...this.before, ...ids.slice(0, this.room), ...this.behind];
+    return all.length ? all : [this.nothing];
   }
 
   normalised(text) {
