@@ -79,10 +79,11 @@ check: install  ## Validate params.yaml without running anything
 # `-f -s` runs the stage compare alone; each takes seconds, trains nothing and leaves the workspace as it is.
 compare: install check  ## Name an experiment per model for `dvc metrics diff teacher student --md`
 	@$(VENV)/bin/python src/stage.py repository experiments
-	@for model in baseline teacher student quantized; do \
+	@exported=$$(grep -qs f1 metrics/exported.json && echo exported); \
+	for model in baseline teacher student quantized $$exported; do \
 		$(VENV)/bin/dvc exp run --quiet --temp --force --single-item --name $$model --set-param compare.model=$$model compare || exit 1; \
 	done
-	@echo 'Now: dvc metrics diff teacher student --md --no-path (or any two of baseline, teacher, student, quantized)'
+	@echo 'Now: dvc metrics diff teacher student --md --no-path (or any two of baseline, teacher, student, quantized, exported)'
 
 verify: install  ## Rebuild everything in a clone without cache, and judge the metrics against the committed ones
 	$(VENV)/bin/python src/stage.py verify

@@ -18,7 +18,10 @@ from minnow.tools.repository import require_git
 
 PROGRAMS = ("rm", "git", "dvc", "cp", "mv", "chmod", "pip", "hf", "python", "make", "export")
 # What stands there is a constant of ours.
-OURS = {"src/minnow/tools/verify.py": "' '.join(command[:3])"}
+OURS = {
+    "src/minnow/tools/verify.py": "' '.join(command[:3])",
+    "src/minnow/serve/backends.py": "EXTRAS[backend]",
+}
 
 
 def unquoted(file: Path) -> Iterator[str]:

@@ -15,7 +15,7 @@ import yaml
 from helpers.paths import ROOT, SRC
 from minnow.core.params import at, validated
 from minnow.evaluation.params import CONTROL_NAMES
-from minnow.layout import JUDGED, MODELS, SPLITS, Layout
+from minnow.layout import EVERY_MODEL, JUDGED, MODELS, SPLITS, Layout
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # A stage that is made once per name of a list stands under `do`.
@@ -163,12 +163,13 @@ def artefacts() -> dict[str, set[str]]:
         "recover": {LAYOUT.model("quantized"), LAYOUT.plot("recovery_training")},
         "predict": {LAYOUT.logits("${item.model}")},
         "export": {LAYOUT.model("exported"), LAYOUT.metrics("export")},
+        "predict_exported": {LAYOUT.logits("exported"), LAYOUT.extra("exported")},
         "baseline": {LAYOUT.model("baseline"), LAYOUT.logits("baseline")},
         "predict_extra": {LAYOUT.extra("${item.model}")},
         "control": {LAYOUT.control("${item}")},
         "evaluate": (
             {
-                *(LAYOUT.metrics(name) for name in ("baseline", "student", "quantized")),
+                *(LAYOUT.metrics(name) for name in EVERY_MODEL if name != "teacher"),
                 *(LAYOUT.evidence_folder, LAYOUT.evaluation_plots),
             }
         ),
@@ -187,7 +188,7 @@ def test_outs_come_from_layout(stage: str) -> None:
 
 def test_metrics_are_the_flat_files_and_all_small_results_are_in_git() -> None:
     metrics = {name for entry in STAGES.values() for name in names(entry.get("metrics", []))}
-    assert metrics == {f"metrics/{name}.json" for name in (*JUDGED, "candidate")}
+    assert metrics == {f"metrics/{name}.json" for name in (*EVERY_MODEL, "candidate")}
     for entry in STAGES.values():
         for out in outputs(entry):
             name = out if isinstance(out, str) else next(iter(out))

@@ -1,5 +1,6 @@
 """Where every artefact lies. No other module spells a path of the project."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,15 @@ JUDGED = (BASELINE, *MODELS)
 # Before and after: what is compared with what.
 HOPS = (("teacher", "student"), ("student", "quantized"), ("teacher", "quantized"))
 AGAINST_BASELINE = ((BASELINE, "teacher"), (BASELINE, "quantized"))
+# The quantized model as it runs without torch: one more of every table, in a run that exports.
+EXPORTED = "exported"
+EVERY_MODEL = (*JUDGED, EXPORTED)
+EXPORT_HOPS = (("quantized", EXPORTED), ("teacher", EXPORTED))
+
+
+def hops_among(models: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the hops between these models, but for those from the baseline."""
+    return tuple(hop for hop in (*HOPS, *EXPORT_HOPS) if {*hop} <= {*models})
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,8 @@ class Layout:
         return self.split("validation_extra")
 
     def model(self, name: str) -> Path:
-        """A model's folder: one of JUDGED; `packed`, the student as quantized, which recovery
-        begins with; or `exported`, the quantized model as it runs without torch.
+        """A model's folder: one of EVERY_MODEL, or `packed`, the student as quantized, which
+        recovery begins with.
         """
         return self.root / "models" / name
 

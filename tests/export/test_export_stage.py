@@ -9,22 +9,23 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from conftest import TEXTS
 from helpers.quantized import quantized_folder, student
 from helpers.stage import complaint, edit, new_project, tree
+from minnow.core.exports import judged_models
 from minnow.core.files import check_manifest, read_json
 from minnow.core.runtime import Runtime
-from minnow.core.tables import read_logits, write_logits, write_table
+from minnow.core.tables import read_logits, read_table, write_logits, write_table
 from minnow.export.odd_texts import WRITTEN, odd_texts
-from minnow.export.session import Session
-from minnow.export.tokenizing import cutting_tokenizer, token_of_nothing, tokenized
-from minnow.layout import Layout
+from minnow.export.tokenizing import cutting_tokenizer
+from minnow.layout import EVERY_MODEL, JUDGED, Layout
 from minnow.models.batching import encode
 from minnow.models.folders import load_tokenizer
 from minnow.models.inference import store_logits
+from minnow.serve.onnx import read_onnx
+from minnow.serve.tokens import read_tokenizer, token_rows
 
 Run = Callable[[Path, str], tuple[int, str]]
 ROWS = 60
@@ -88,11 +89,27 @@ def test_the_folder_runs_without_torch_and_is_the_same_bytes_twice(
 def answers_apart(layout: Layout) -> float:
     """Return how far the folder's own logits are from the stored ones: bfloat16's rounding."""
     folder, ids = layout.model("exported"), [f"row{row}" for row in range(ROWS)]
-    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
     texts = [f"{TEXTS[row % 4]}/{row}" for row in range(ROWS)]
-    logits = Session(folder / "model.onnx").each([library.encode(text).ids for text in texts])
+    logits = read_onnx(folder, 32, keep=False).logits(texts)
     stored = read_logits(layout.logits_of("quantized", "validation"), ids)
     return float(np.abs(logits - stored).max())
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_first_and_later_loads_answer_alike_to_the_bit(
+    project: Path, run: Run, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    edit(project, {"export.mode": mode})
+    assert run(project, "export") == (0, "")
+    assert not (tmp_path / "cache").exists()  # a stage leaves nothing in the user's cache
+    folder = Layout(project).model("exported")
+    first, later, without = (read_onnx(folder, 32, keep=keep) for keep in (True, True, False))
+    assert len(list((tmp_path / "cache").rglob("*.onnx"))) == 1
+    assert first.alone is (mode == "fast")
+    logits = first.logits(TEXTS)
+    assert np.array_equal(logits, later.logits(TEXTS))
+    assert np.array_equal(logits, without.logits(TEXTS))
 
 
 def test_the_manifest_counts_what_the_quantized_models_does(project: Path, run: Run) -> None:
@@ -128,6 +145,46 @@ def test_none_exports_nothing_and_says_so(project: Path, run: Run) -> None:
     assert read_json(folder / "export.json") == {"form": 1, "mode": "none"}
     assert read_json(Layout(project).metrics("export")) == {"checks": {}, "mode": "none"}
     check_manifest(folder)
+
+
+def test_the_exported_models_logits_are_those_of_the_code_that_ships(
+    project: Path, run: Run
+) -> None:
+    """Of both splits, in any order and company of rows."""
+    layout = Layout(project)
+    table = read_table(layout.split("validation"))
+    write_table(layout.split("test"), table.reverse().head(7))
+    assert run(project, "export") == (0, "")
+    assert run(project, "predict_exported") == (0, "")
+    assert judged_models(layout) == EVERY_MODEL
+    model = read_onnx(layout.model("exported"), 32, keep=False)
+    expected = np.concatenate([model.logits([text]) for text in table["text"]])
+    ids = table["id"].to_list()
+    validation = read_logits(layout.logits_of("exported", "validation"), ids)
+    test = read_logits(layout.logits_of("exported", "test"), ids[:-8:-1])
+    assert np.array_equal(validation, expected)
+    assert np.array_equal(test, expected[:-8:-1])
+    assert read_json(layout.extra_report("exported")) == {}
+
+
+def test_without_an_export_notes_stand_in_place_of_logits(project: Path, run: Run) -> None:
+    edit(project, {"export.mode": "none"})
+    layout = Layout(project)
+    assert run(project, "export") == (0, "")
+    assert run(project, "predict_exported") == (0, "")
+    for folder in (layout.logits("exported"), layout.extra("exported")):
+        assert [file.name for file in folder.iterdir()] == ["none.json"]
+    assert judged_models(layout) == JUDGED
+
+
+def test_a_damaged_folder_gives_no_logits(project: Path, run: Run) -> None:
+    layout = Layout(project)
+    assert run(project, "export") == (0, "")
+    write_table(layout.split("test"), read_table(layout.split("validation")))
+    (layout.model("exported") / "tokenizer.json").write_text("{}")
+    code, stderr = run(project, "predict_exported")
+    assert "tokenizer.json" in complaint("predict_exported", code, stderr)
+    assert not layout.logits("exported").exists()
 
 
 def test_logits_of_another_model_close_the_gate_and_name_rows(project: Path, run: Run) -> None:
@@ -202,5 +259,6 @@ def test_odd_texts_are_always_the_same_and_tokenized_alike(
     shipped, length = cutting_tokenizer(tmp_path)
     encoded = encode(load_tokenizer(tmp_path), texts)
     expected = [row.tolist() for row in encoded.ids.split(encoded.lengths.tolist())]
-    assert tokenized(shipped, texts, token_of_nothing(tmp_path)) == expected
+    (tmp_path / "tokenizer.json").write_text(shipped, encoding="utf-8")
+    assert token_rows(read_tokenizer(tmp_path, length), texts) == expected
     assert max(map(len, expected)) == length == 32

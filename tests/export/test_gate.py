@@ -1,6 +1,7 @@
 """The gate: each limit can break, nothing undefined passes, and the worst rows are named."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from minnow.export.classifiers import Encoder, encoder_of
 from minnow.export.graph import onnx_file
 from minnow.export.packed import read_packed
 from minnow.export.reference import Reference
+from minnow.serve.onnx import OnnxModel, opened
+from minnow.serve.tokens import read_tokenizer
 
+Shipped = Callable[[bytes, bool], OnnxModel]
 ROWS = 2_000
 EXACT, FAST = LIMITS["exact"], LIMITS["fast"]
 
@@ -181,12 +185,20 @@ def test_what_is_written_hides_what_varies_between_processors(
 
 
 @pytest.fixture(scope="module")
-def encoder(
-    tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
-) -> Encoder:
+def folder(tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    folder: Path = quantized_folder(student("bert", tokenizer, root / "student"), root / "packed")
+    return quantized_folder(student("bert", tokenizer, root / "student"), root / "packed")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> Encoder:
     return encoder_of(read_packed(folder))
+
+
+@pytest.fixture(scope="module")
+def shipped(folder: Path) -> Shipped:
+    tokenizer = read_tokenizer(folder, 32)
+    return lambda graph, alone: OnnxModel(opened(graph, keep=False), tokenizer, alone)
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +214,9 @@ def rows(encoder: Encoder, tokenizer: PreTrainedTokenizerBase) -> gate.Evaluated
     return gate.Evaluated([str(n) for n in range(32)], labels, texts, tokens, logits, threshold)
 
 
-def test_the_exact_file_passes(rows: gate.Evaluated, encoder: Encoder) -> None:
-    made = gate.model_checks(rows, encoder, onnx_file(encoder, "exact"), "exact")
+def test_the_exact_file_passes(rows: gate.Evaluated, encoder: Encoder, shipped: Shipped) -> None:
+    model = shipped(onnx_file(encoder, "exact"), False)
+    made = gate.model_checks(rows, encoder, model, "exact")
     assert [each.name for each in made if not each.holds] == []
     assert found_error(made) < ROUNDING
 
@@ -213,22 +226,28 @@ def found_error(made: list[Check]) -> float:
 
 
 def test_a_fast_file_that_passes_for_exact_is_found_out(
-    rows: gate.Evaluated, encoder: Encoder
+    rows: gate.Evaluated, encoder: Encoder, shipped: Shipped
 ) -> None:
-    """Its logits are off, and depend on the texts beside."""
-    made = gate.model_checks(rows, encoder, onnx_file(encoder, "fast"), "exact")
+    """Its logits are off, and depend on the texts beside, if it is run on several."""
+    model = shipped(onnx_file(encoder, "fast"), False)
+    made = gate.model_checks(rows, encoder, model, "exact")
     assert {"logit_error", "beside_others"} <= {each.name for each in made if not each.holds}
 
 
-def test_a_fast_file_is_run_text_by_text(rows: gate.Evaluated, encoder: Encoder) -> None:
-    made = gate.model_checks(rows, encoder, onnx_file(encoder, "fast"), "fast")
+def test_a_fast_file_is_run_text_by_text(
+    rows: gate.Evaluated, encoder: Encoder, shipped: Shipped
+) -> None:
+    model = shipped(onnx_file(encoder, "fast"), True)
+    made = gate.model_checks(rows, encoder, model, "fast")
     names = {each.name for each in made if not each.holds}
     assert not {"logit_error", "beside_others", "probability_change"} & names
 
 
-def test_another_models_file_is_found_out(rows: gate.Evaluated, encoder: Encoder) -> None:
-    other = replace(encoder, epsilon=0.1)
-    made = gate.model_checks(rows, encoder, onnx_file(other, "exact"), "exact")
+def test_another_models_file_is_found_out(
+    rows: gate.Evaluated, encoder: Encoder, shipped: Shipped
+) -> None:
+    other = shipped(onnx_file(replace(encoder, epsilon=0.1), "exact"), False)
+    made = gate.model_checks(rows, encoder, other, "exact")
     assert "logit_error" in {each.name for each in made if not each.holds}
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from conftest import TEXTS
+from helpers.graphs import Session
 from helpers.quantized import (
     float64_logits,
     float64_model,
@@ -28,7 +29,6 @@ from minnow.export.graph import onnx_file
 from minnow.export.nodes import FLOAT, INT64, Nodes
 from minnow.export.packed import read_packed
 from minnow.export.reference import Reference
-from minnow.export.session import Session
 
 KINDS = ("bert", "distilbert", "roberta")
 # Ways to store a student. Layers by the names that all three architectures' have in part.

@@ -5,6 +5,7 @@ import pytest
 import torch
 from onnx import helper
 
+from helpers.graphs import Session
 from minnow.export import decoding
 from minnow.export.nodes import FLOAT, INT64, Nodes
 from minnow.export.packed import NF4
@@ -22,7 +23,6 @@ from minnow.export.parts import (
     scales_of,
     weight_of,
 )
-from minnow.export.session import Session
 from minnow.models import embeddings
 
 BOOK = np.arange(16, dtype=np.float32)

@@ -28,6 +28,7 @@ JUDGED = ("baseline", *MODELS)
 # What follows when a student changes.
 AFTER_RECOVER = {
     "export",
+    "predict_exported",
     "predict@quantized",
     "predict_extra@quantized",
     "evaluate",

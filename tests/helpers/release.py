@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from helpers.stage import new_project
-from minnow.core.files import write_json
+from minnow.core.files import write_json, write_manifest
 from minnow.core.made import Made
 from minnow.evaluation.comparison import mcnemar
 from minnow.evaluation.records import Headline
@@ -308,4 +308,6 @@ def packable(
     for name in ("prepare", *JUDGED):
         write_json(layout.metrics(name), METRICS[name])
     write_json(layout.unlabelled_report, {"rows": 0})
+    layout.model("exported").mkdir()
+    write_manifest(layout.model("exported"), {"mode": "none"})
     return root

@@ -459,3 +459,41 @@ def findings(**changes: Any) -> Findings:
         sensitivity=record(Sensitivity, raw.pop("sensitivity")),
         **raw,
     )
+
+
+def with_exported() -> dict[str, Any]:
+    """Return the changes of `findings` that make an exported model like the quantized one."""
+    changed: dict[str, Any] = {
+        "headline": {model: headline(model) for model in JUDGED},
+        "intervals": intervals(),
+        "calibration": calibration(),
+        "sizes": sizes(),
+        "slices": slices(),
+    }
+    by_name = [changed[name]["models"] for name in ("intervals", "calibration")]
+    by_name += [changed["headline"], changed["sizes"]]
+    for models in [*by_name, *(one["models"] for one in changed["slices"]["slices"])]:
+        models["exported"] = deepcopy(models["quantized"])
+    found = hops()
+    more = [hop(before, "exported", -0.001, 0.001) for before in ("quantized", "teacher")]
+    return {**changed, "hops": {**found, "hops": [*found["hops"], *more]}, "plots": both(plots())}
+
+
+def both(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Return the tables of plots with the quantized model's rows once more, as the exported one's,
+    and the hops to it.
+    """
+    found = {}
+    for name, table_of in tables.items():
+        parts = [table_of]
+        if "model" in table_of.columns:
+            rows = table_of.filter(pl.col("model") == "quantized")
+            parts.append(rows.with_columns(model=pl.lit("exported")))
+        if name == "shift":
+            rows = table_of.filter(pl.col("before") == "teacher", pl.col("after") == "quantized")
+            parts += [
+                rows.with_columns(before=pl.lit(before), after=pl.lit("exported"))
+                for before in ("quantized", "teacher")
+            ]
+        found[name] = pl.concat(parts)
+    return found

@@ -58,7 +58,7 @@ COMMANDS = (
     ),
     *("distill", "sensitivity", "quantize", "recover"),
     *(f"predict {model}" for model in ("student", "quantized")),
-    "export",
+    *("export", "predict_exported"),
     *(f"predict_extra {model}" for model in JUDGED),
     *("evaluate", "report", "package", "compare"),
 )

@@ -156,7 +156,8 @@ def test_a_further_test_set_runs_the_teacher_on_that_alone(project: Path) -> Non
     ]
     (project / "data/raw/embedded/new.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     output = run(project, "dvc", "exp", "run", "-S", "+extra.new=data/raw/embedded/new.csv")
-    again = {f"predict_extra@{model}" for model in JUDGED} | {"evaluate", "report", "package"}
+    again = {f"predict_extra@{model}" for model in JUDGED}
+    again |= {"predict_exported", "evaluate", "report", "package"}
     assert set(stages_run(output)) - {"prepare", "teacher_unlabelled", "compare"} == again
     found = json.loads((project / "metrics/evidence/extra.json").read_text())["new"]
     assert (found["rows"], found["removed_seen"]) == (len(NEW_URLS), 5)

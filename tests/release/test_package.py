@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 import minnow
 from helpers.paths import ROOT
-from helpers.release import TEXTS, packable
+from helpers.release import TEXTS, hop, packable
 from helpers.stage import tree
 from minnow.core.files import (
     EMBEDDINGS_KEY,
@@ -34,6 +35,7 @@ from minnow.core.files import (
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
 from minnow.errors import LONGEST, MinnowError
+from minnow.export import exported, stored
 from minnow.layout import Layout
 from minnow.models import adapters, heads
 from minnow.models.batching import encode
@@ -74,6 +76,124 @@ def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> N
     write_json(Layout(copied).unlabelled_report, report)
     package.main(copied)
     assert "7 altered copies" in (Layout(copied).release / settings.CARD).read_text()
+
+
+# --- With an exported model -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_export(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project packaged with its quantized model exported, whose temperature and threshold are
+    others.
+    """
+    root = Path(shutil.copytree(project, tmp_path_factory.mktemp("exported") / "project"))
+    layout = Layout(root)
+    made = exported.exported(layout.model("quantized"), "exact")
+    shutil.rmtree(layout.model("exported"))
+    exported.write_exported(made, read_json(layout.manifest("quantized")), layout.model("exported"))
+    for name in ("calibration", "intervals"):
+        found = read_json(layout.evidence(name))
+        found["models"]["exported"] = deepcopy(found["models"]["quantized"])
+        if name == "calibration":
+            found["models"]["exported"]["temperature"] = 2.5
+            found["models"]["exported"]["decision"]["threshold"] = -0.25
+        write_json(layout.evidence(name), found)
+    hops = read_json(layout.evidence("hops"))
+    hops["hops"] += [hop("quantized", "exported"), hop("teacher", "exported")]
+    write_json(layout.evidence("hops"), hops)
+    size = sum(file["bytes"] for file in read_json(layout.manifest("exported"))["files"].values())
+    figures = read_json(layout.metrics("quantized")) | {"f1": 0.7654, "size_mb": size / 1e6}
+    write_json(layout.metrics("exported"), figures)
+    package.main(root)
+    return root
+
+
+def test_the_release_holds_both_forms_of_the_model(with_export: Path) -> None:
+    layout = Layout(with_export)
+    folder = layout.release
+    check_manifest(folder)
+    for name in ("model.onnx", "tokenizer.json"):
+        assert (folder / name).read_bytes() == (layout.model("exported") / name).read_bytes()
+    assert (folder / "model.safetensors").read_bytes() == (
+        layout.model("quantized") / "model.safetensors"
+    ).read_bytes()
+    assert read_json(folder / "minnow.json")["onnx"] == {
+        "temperature": 2.5,
+        "decision": {"threshold": -0.25, "probability": round(1 / (1 + np.exp(0.1)), 4)},
+    }
+
+
+def test_each_form_answers_as_its_own_stored_logits_say(
+    with_export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    layout, ids = Layout(with_export), [str(place) for place in range(len(TEXTS))]
+    table = pl.DataFrame({"id": ids, "text": TEXTS})
+    stored.store_exported_logits(layout.model("exported"), {"test": table}, tmp_path / "logits")
+    logits = read_logits(tmp_path / "logits" / "test.parquet", ids).astype(float)
+    margins = logits[:, 1] - logits[:, 0]
+    probabilities, labels = minnow.load(layout.release).predict(TEXTS)
+    assert probabilities == pytest.approx(1 / (1 + np.exp(-margins / 2.5)))
+    assert labels == [("safe", "phishing")[int(margin > -0.25)] for margin in margins]
+    torchs = minnow.load(layout.release, backend="torch")
+    assert (torchs.settings.temperature, torchs.settings.threshold) == (1.25, 0.0)
+    without = load_release(package_without(with_export, tmp_path / "without"))
+    assert torchs.margins(TEXTS) == without.margins(TEXTS)
+
+
+def package_without(with_export: Path, root: Path) -> Path:
+    """Return the release of the same model without an export, whose tokenizer is the quantized
+    model's own.
+    """
+    shutil.copytree(with_export, root)
+    layout = Layout(root)
+    write_manifest(layout.model("exported"), {"mode": "none"})
+    calibration = read_json(layout.evidence("calibration"))
+    del calibration["models"]["exported"]
+    write_json(layout.evidence("calibration"), calibration)
+    package.main(root)
+    assert not (layout.release / "model.onnx").exists()
+    return layout.release
+
+
+def test_the_card_tells_of_both_forms(with_export: Path) -> None:
+    folder = Layout(with_export).release
+    text = (folder / "README.md").read_text()
+    assert "exported (`model.onnx`)" in text
+    assert "temperature\n2.5, and phishing above a margin of -0.25" in text
+    assert {
+        result.metric_value for result in ModelCard.load(folder / "README.md").data.eval_results
+    } > {0.7654}
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert [("import onnxruntime" in block, "import torch" in block) for block in blocks] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_a_card_without_export_names_no_other_file(folder: Path) -> None:
+    assert "onnx" not in (folder / "README.md").read_text()
+
+
+def test_the_card_runs_model_onnx_as_minnow_does(with_export: Path, tmp_path: Path) -> None:
+    folder = Layout(with_export).release
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=60,
+        ).stdout
+        for block in blocks[:2]
+    ]
+    assert said[0] == said[1]
+    assert len(said[0].splitlines()) == 2
 
 
 # --- The folder -----------------------------------------------------------------------------------

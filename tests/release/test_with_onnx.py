@@ -3,13 +3,15 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from helpers.onnx import summing_model, tiny_release
+from helpers.onnx import SETTINGS, summing_model, tiny_release
 from minnow.release import loading
 from minnow.serve.onnx import load_onnx
+from minnow.serve.settings import Fitted
 
 ASKED = ["http://example.org/", "login.example.com/verify?account=1"]
 
@@ -19,7 +21,9 @@ def test_it_prints_what_minnow_answers(
     tmp_path: Path, quantized: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = tiny_release(tmp_path / "release", summing_model(quantized=quantized))
+    settings = replace(SETTINGS, onnx=Fitted(0.5, 1.0) if quantized else None)
+    model = summing_model(quantized=quantized)
+    folder = tiny_release(tmp_path / "release", model, settings=settings)
     done = subprocess.run(
         [sys.executable, "-I", "-c", loading.with_onnx()],
         cwd=folder,

@@ -36,7 +36,7 @@ from minnow.evaluation.records import (
 )
 from minnow.evaluation.results import DataReport, Sensitivity, as_json, write_evidence
 from minnow.evaluation.slice_records import MonthScores, Slices
-from minnow.layout import JUDGED, MODELS, Layout
+from minnow.layout import EVERY_MODEL, JUDGED, MODELS, Layout
 from minnow.report import (
     formatting,
     markdown,
@@ -522,6 +522,31 @@ def test_charts_are_named_for_those_who_do_not_see_them() -> None:
     assert all("scope" in attributes for tag, attributes in html.found if tag == "th")
 
 
+def test_an_exported_model_has_a_column_in_every_table_and_a_place_in_every_figure() -> None:
+    changes = made_up.with_exported()
+    filled = page.content(made_up.findings(**changes))
+    assert filled["judged"] == list(EVERY_MODEL)
+    assert {len(row["cells"]) for row in filled["models"]} == {5}
+    assert {len(row["scores"]) for group in filled["slices"] for row in group["rows"]} == {5}
+    assert len(filled["figures"]["confusion"]) == 5
+    assert [figure.title for figure in filled["figures"]["shifts"]][-2:] == [
+        "quantized → exported",
+        "teacher → exported",
+    ]
+    assert [(hop["before"], hop["after"]) for hop in filled["hops"]][-2:] == [
+        ("quantized", "exported"),
+        ("teacher", "exported"),
+    ]
+    html = page.render(made_up.findings(**changes))
+    assert "var(--exported)" in html
+    assert "runs without PyTorch" in html
+
+
+def test_without_an_export_nobody_speaks_of_one() -> None:
+    _, body = page.render(made_up.findings()).split("</style>")
+    assert "exported" not in body
+
+
 def test_the_table_shows_estimates_with_their_intervals() -> None:
     found = made_up.findings()
     rows = {
@@ -769,7 +794,7 @@ def test_texts_and_lines_stand_out_from_the_paper(theme: int) -> None:
     for role in ("ink", "muted", "good", "bad", "open"):
         assert contrast(colours[role], colours["paper"]) >= 4.5, role
         assert contrast(colours[role], colours["raised"]) >= 4.5, role
-    for model in JUDGED:
+    for model in EVERY_MODEL:
         assert contrast(colours[model], colours["paper"]) >= 3, model
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from minnow.core.files import write_manifest
 from minnow.errors import LONGEST, MinnowError
 from minnow.models.batching import encode
 from minnow.serve import backends, describing, folded, onnx, tokens
+from minnow.serve.settings import Fitted
 from minnow.text import cleaning
 
 QUIET = "ORT_DISABLE_TELEMETRY"
@@ -461,6 +463,17 @@ def test_another_model_or_runtime_has_another_place(monkeypatch: pytest.MonkeyPa
     found = folded.folded_file(b"a", "1")
     assert found is not None
     assert found.is_relative_to("/home/somebody/.cache/minnow")
+
+
+def test_it_answers_by_its_own_temperature_and_threshold(tmp_path: Path) -> None:
+    plain = onnx.load_onnx(tiny_release(tmp_path / "plain"))
+    margin = plain.margins(TEXTS[:1])[0]
+    own = replace(SETTINGS, onnx=Fitted(2.0, margin + 1))
+    folder = tiny_release(tmp_path / "own", settings=own)
+    (probability,), (label,) = minnow.load(folder).predict(TEXTS[:1])
+    assert probability == pytest.approx(1 / (1 + np.exp(-margin / 2)))
+    assert label == "safe"
+    assert backends.settings_in_use(folder) == own.of_onnx()
 
 
 def test_settings_are_those_of_the_folder(folder: Path) -> None:

@@ -52,8 +52,21 @@ def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_settings_survive_json() -> None:
-    for given in (SETTINGS, replace(SETTINGS, move_scheme=False, synthetic=True, threshold=-3.0)):
+    other = replace(SETTINGS, move_scheme=False, synthetic=True, threshold=-3.0)
+    for given in (SETTINGS, other, replace(other, onnx=settings.Fitted(0.5, 2.0))):
         assert settings.Settings.from_json(given.as_json()) == given
+
+
+def test_model_onnx_answers_by_its_own_numbers_where_it_has_any() -> None:
+    assert "onnx" not in SETTINGS.as_json()
+    assert SETTINGS.of_onnx() == SETTINGS
+    both = replace(SETTINGS, onnx=settings.Fitted(0.5, 2.0))
+    assert both.as_json()["onnx"] == {
+        "temperature": 0.5,
+        "decision": {"threshold": 2.0, "probability": round(1 / (1 + math.exp(-4)), 4)},
+    }
+    assert (both.temperature, both.threshold) == (SETTINGS.temperature, SETTINGS.threshold)
+    assert both.of_onnx() == replace(SETTINGS, temperature=0.5, threshold=2.0)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,7 @@ def test_settings_survive_json() -> None:
         {"temperature": -1.0},
         {"temperature": math.inf},
         {"decision": {"threshold": math.nan}},
+        {"onnx": {"temperature": 0, "decision": {"threshold": 0.0}}},
     ],
 )
 def test_settings_that_give_no_probability_are_refused(wrong: dict[str, Any]) -> None:

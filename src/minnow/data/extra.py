@@ -2,12 +2,14 @@
 made with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
-from minnow.core.tables import read_table
+from minnow.core.files import replacing, write_json
+from minnow.core.tables import read_table, write_table
 from minnow.data import cleaning, splits
 from minnow.data.columns import Columns
 from minnow.data.params import DataParams
@@ -136,3 +138,23 @@ def file_columns(params: DataParams) -> Columns:
         if params.source == "synthetic"
         else replace(params.columns, split=None, time=None)
     )
+
+
+def store_sets(
+    sets: Mapping[str, ExtraSet],
+    out: Path,
+    layout: Layout,
+    predict: Callable[[Mapping[str, pl.DataFrame], Path], None],
+) -> None:
+    """Write into the folder `out` a model's logits of each set with labels, and how the sets came
+    about; `predict` writes the logits of tables into a folder.
+    """
+    tables = {name: extra.rows for name, extra in sets.items()}
+    with replacing(out) as folder:
+        if tables:
+            predict(tables, folder)
+        for name, rows in tables.items():
+            path = folder / layout.extra_set(out.name, name).name
+            write_table(path, with_labels(read_table(path), rows))
+        report = {name: extra.report.as_json() for name, extra in sets.items()}
+        write_json(folder / layout.extra_report(out.name).name, report)

@@ -15,7 +15,7 @@ from minnow.evaluation.outcomes import Method, Outcome
 from minnow.evaluation.params import Unit
 from minnow.evaluation.records import ControlResult, ExtraFacts, ExtraResult
 from minnow.evaluation.units import JudgedRows
-from minnow.layout import AGAINST_BASELINE, BASELINE, HOPS, Layout
+from minnow.layout import AGAINST_BASELINE, BASELINE, Layout, hops_among
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Judging:
             outcomes,
             validation=self.rows("validation"),
             test=test,
-            hops=(*HOPS, *AGAINST_BASELINE),
+            hops=(*hops_among(outcomes), *AGAINST_BASELINE),
             method=self.method,
         )
 

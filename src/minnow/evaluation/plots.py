@@ -11,7 +11,7 @@ from minnow.core.thresholds import DECIMALS
 from minnow.evaluation import metrics
 from minnow.evaluation.metrics import Array
 from minnow.evaluation.outcomes import Outcome
-from minnow.layout import HOPS
+from minnow.layout import hops_among
 
 # Points kept of a curve: more than a screen shows.
 CURVE_POINTS = 400
@@ -100,7 +100,7 @@ def shifts(margins: Mapping[str, Array]) -> pl.DataFrame:
         shift(margins[before], margins[after]).select(
             pl.lit(before).alias("before"), pl.lit(after).alias("after"), pl.all()
         )
-        for before, after in HOPS
+        for before, after in hops_among(margins)
     )
 
 

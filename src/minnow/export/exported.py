@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from minnow.core.exports import NONE
 from minnow.core.files import write_json, write_manifest
 from minnow.export.classifiers import Encoder, encoder_of
 from minnow.export.gate import Mode
 from minnow.export.graph import onnx_file
 from minnow.export.packed import Packed, read_packed
+from minnow.export.stored import FACTS
 from minnow.export.tokenizing import FILE as TOKENIZER
-from minnow.export.tokenizing import cutting_tokenizer, token_of_nothing
+from minnow.export.tokenizing import cutting_tokenizer
 
-MODEL, FACTS = "model.onnx", "export.json"
+MODEL = "model.onnx"
 # What a reader must know to read `export.json`; a later form has a higher number.
 FORM = 1
 # Fields of the records that hold code books: the graph has each once, and they belong to no part.
@@ -46,7 +48,6 @@ class Exported:
             "labels": labels_of_logits(self.packed, self.encoder.labels),
             "max_length": self.max_length,
             "mode": self.mode,
-            "nothing": token_of_nothing(self.packed.folder),
         }
 
 
@@ -95,8 +96,8 @@ def write_exported(found: Exported, manifest: Mapping[str, Any], out: Path) -> N
 def write_nothing(out: Path) -> None:
     """Write the folder of a model that shall not be exported: a note that says so."""
     out.mkdir(parents=True)
-    write_json(out / FACTS, {"form": FORM, "mode": "none"})
-    write_manifest(out, {"mode": "none"})
+    write_json(out / FACTS, {"form": FORM, "mode": NONE})
+    write_manifest(out, {"mode": NONE})
 
 
 def exported_bytes(found: Exported, out: Path) -> dict[str, int]:

@@ -1,11 +1,10 @@
 """The gate that an exported model passes before it is written: fail-closed, on all validation rows.
 
-Its answers are computed as a release's are, one text at a time, from the very bytes that ship.
-Float64 is slow, so `against_reference` has a sample of the rows, the longest among them; everything
-else has all of them.
+Its answers are computed by the code that runs a release, from the very bytes that ship. Float64 is
+slow, so `against_reference` has a sample of the rows, the longest among them; everything else has
+all of them.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +17,7 @@ from minnow.export.classifiers import Encoder
 from minnow.export.graph import onnx_file
 from minnow.export.parts import Array
 from minnow.export.reference import Reference
-from minnow.export.session import Session
+from minnow.serve.onnx import OnnxModel, opened
 from minnow.text.cleaning import normalise
 
 # Rows whose logits are computed in float64 too, and again beside others.
@@ -57,24 +56,29 @@ def text_checks(
     ]
 
 
-def model_checks(rows: Evaluated, encoder: Encoder, shipped: bytes, mode: Mode) -> list[Check]:
-    """Return the checks of the file that ships, against float64 and the evaluated model.
+def model_checks(rows: Evaluated, encoder: Encoder, shipped: OnnxModel, mode: Mode) -> list[Check]:
+    """Return the checks of the model that ships, against float64 and the evaluated one.
 
     A fast one is held against float64 by the exact file of the same numbers.
     """
     sample = reference_sample(rows.tokens)
-    tokens, ids = [rows.tokens[row] for row in sample], [rows.ids[row] for row in sample]
-    session, reference = Session(shipped), Reference(encoder)
-    exact = session if mode == "exact" else Session(onnx_file(encoder, "exact"))
-    expected = np.stack([reference.logits(np.asarray(each)) for each in tokens])
-    logits = session.each(rows.tokens)
-    beside = in_batches(session, tokens) if mode == "exact" else session.each(tokens[::-1])[::-1]
+    ids, texts = ([column[row] for row in sample] for column in (rows.ids, rows.texts))
+    exact = shipped if mode == "exact" else exact_beside(shipped, encoder)
+    reference = Reference(encoder)
+    expected = np.stack([reference.logits(np.asarray(rows.tokens[row])) for row in sample])
+    logits = shipped.logits(rows.texts)
+    alone = np.concatenate([shipped.logits([text]) for text in texts])
     judged = Judged(rows.ids, rows.labels, rows.logits, logits, rows.threshold)
     return [
-        checks.against_reference(ids, exact.each(tokens), expected),
-        checks.equal_to_the_bit("beside_others", ids, logits[sample], beside),
+        checks.against_reference(ids, exact.logits(texts), expected),
+        checks.equal_to_the_bit("beside_others", ids, logits[sample], alone),
         *checks.against_evaluated(judged, LIMITS[mode]),
     ]
+
+
+def exact_beside(shipped: OnnxModel, encoder: Encoder) -> OnnxModel:
+    """Return the exact model of the same numbers as a fast one."""
+    return OnnxModel(opened(onnx_file(encoder, "exact"), keep=False), shipped.tokenizer, False)
 
 
 def reference_sample(tokens: TokenIds) -> Array:
@@ -82,16 +86,3 @@ def reference_sample(tokens: TokenIds) -> Array:
     longest = max(range(len(tokens)), key=lambda row: len(tokens[row]))
     spaced = np.linspace(0, len(tokens) - 1, min(SAMPLE, len(tokens))).astype(int)
     return np.unique([*spaced, longest])
-
-
-def in_batches(session: Session, tokens: TokenIds) -> Array:
-    """Return the logits (rows, labels) of texts that are run together where they are as long, so
-    that nothing is padded.
-    """
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for row, ids in enumerate(tokens):
-        by_length[len(ids)].append(row)
-    rows = [row for group in by_length.values() for row in group]
-    batches = (np.array([tokens[row] for row in group]) for group in by_length.values())
-    logits = np.concatenate([session.batch(ids, np.ones_like(ids)) for ids in batches])
-    return np.asarray(logits[np.argsort(rows)])

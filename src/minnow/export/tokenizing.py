@@ -3,19 +3,13 @@ itself.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from tokenizers import Tokenizer
 
 from minnow.core.files import read_json
 from minnow.core.supplied import supplied_file
-from minnow.errors import MinnowError, reason
+from minnow.errors import MinnowError
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
-# What stands for a text without tokens, the first that there is: as `models/batching.py` has it.
-NOTHING = ("unk_token", "pad_token")
 
 
 def cutting_tokenizer(folder: Path) -> tuple[str, int]:
@@ -37,24 +31,3 @@ def cutting_tokenizer(folder: Path) -> tuple[str, int]:
     }
     content["padding"] = None
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")), length
-
-
-def token_of_nothing(folder: Path) -> str | None:
-    """Return the token that stands for a text without tokens."""
-    config: dict[str, Any] = read_json(folder / CONFIG)
-    found = (config.get(name) for name in NOTHING)
-    return next((token for token in found if isinstance(token, str)), None)
-
-
-def tokenized(tokenizer: str, texts: Sequence[str], nothing: str | None) -> list[list[int]]:
-    """Return each text's token ids, one at least, by the text of a tokenizer.json.
-
-    Raises:
-        MinnowError: the library cannot read it.
-    """
-    try:
-        library = Tokenizer.from_str(tokenizer)
-    except Exception as error:  # the library raises Exception itself
-        raise MinnowError(f"{FILE} cannot be read ({reason(error)}); make it anew") from None
-    empty = [(library.token_to_id(nothing) if nothing is not None else None) or 0]
-    return [encoding.ids or empty for encoding in library.encode_batch_fast(list(texts))]

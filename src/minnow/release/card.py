@@ -27,16 +27,15 @@ from minnow.evaluation.results import (
     read_headline,
     read_record,
 )
-from minnow.layout import BASELINE, JUDGED, SPLITS, Layout
+from minnow.layout import BASELINE, EXPORTED, SPLITS, Layout
 from minnow.release import loading, phrases
 from minnow.release.card_tables import (
     BEFORE,
-    COLUMNS,
     FINAL,
-    MODEL_NAMES,
     broken_lines,
     extra_table,
     hurt_table,
+    model_names,
     rare_table,
     sizes_table,
     weak_table,
@@ -48,6 +47,7 @@ from minnow.report.formatting import (
     few_words,
     interval_text,
     megabytes,
+    models_in_order,
     number,
     p_value,
     percent,
@@ -84,13 +84,19 @@ class Results:
     headline: Mapping[str, Headline]
     evidence: Evidence
 
+    @property
+    def shipped(self) -> str:
+        """The model whose figures stand in the metadata: model.onnx, where there is one."""
+        return EXPORTED if EXPORTED in self.headline else FINAL
+
 
 def read_results(layout: Layout) -> Results:
     """Return the results of a checkout; a MinnowError names a file that is missing or broken."""
+    evidence = read_evidence(layout)
     return Results(
         data=read_record(DataReport, layout.metrics("prepare")),
-        headline={model: read_headline(layout, model) for model in JUDGED},
-        evidence=read_evidence(layout),
+        headline={model: read_headline(layout, model) for model in evidence.intervals.models},
+        evidence=evidence,
     )
 
 
@@ -109,6 +115,7 @@ def card(results: Results, origin: Origin, settings: Settings) -> str:
     body = environment.get_template(TEMPLATE).render(
         synthetic=settings.synthetic,
         made=phrases.making(origin),
+        exported=exported_figures(results, settings),
         **{name: sizes_of(results.headline[model]) for name, model in SIZED.items()},
         data=data_figures(results.data),
         metrics=metric_figures(results),
@@ -146,7 +153,7 @@ def metadata(results: Results, origin: Origin) -> str:
             dataset_split="test",
             metric_type=metric,
             metric_name=title,
-            metric_value=getattr(results.headline[FINAL], metric),
+            metric_value=getattr(results.headline[results.shipped], metric),
         )
         for metric, title in RESULTS.items()
     ]
@@ -195,13 +202,14 @@ def metric_figures(results: Results) -> Figures:
     """Return every model's estimates with intervals, and the verdicts."""
     intervals, hops = results.evidence.intervals, results.evidence.hops
     models = intervals.models
+    columns = models_in_order(models)
     rows = [
-        [title, *(estimate(getattr(models[model], metric)) for model in COLUMNS)]
+        [title, *(estimate(getattr(models[model], metric)) for model in columns)]
         for metric, title in ESTIMATES.items()
     ]
-    rows.append(["MB", *(megabytes(results.headline[model].size_mb) for model in COLUMNS)])
+    rows.append(["MB", *(megabytes(results.headline[model].size_mb) for model in columns)])
     return {
-        "table": markdown_table(["test split", *MODEL_NAMES], rows),
+        "table": markdown_table(["test split", *model_names(columns)], rows),
         "confidence": percent(intervals.confidence, 0),
         "resamples": f"{intervals.resamples:,}",
         "rows": f"{intervals.rows.total:,}",
@@ -218,21 +226,23 @@ def metric_figures(results: Results) -> Figures:
 
 def reasons(models: Mapping[str, Estimates]) -> str:
     """Return why a value is missing in the table, once per reason."""
-    shown = (getattr(models[model], metric) for model in COLUMNS for metric in ESTIMATES)
+    shown = (
+        getattr(models[model], metric) for model in models_in_order(models) for metric in ESTIMATES
+    )
     missing = dict.fromkeys(value.reason for value in shown if isinstance(value, Unmeasured))
     return "".join(f"A dash: {reason}. " for reason in missing)
 
 
-def hop_to_final(hops: Hops, before: str) -> Hop:
-    """Return the hop from a model to the quantized student."""
-    hop = between(hops.hops, before, FINAL)
+def hop_to(hops: Hops, before: str, after: str = FINAL) -> Hop:
+    """Return the hop from a model to another."""
+    hop = between(hops.hops, before, after)
     assert hop is not None, "evaluate measures it"
     return hop
 
 
-def hop_words(hops: Hops, before: str, unit: Unit) -> str:
-    """Return figures and meaning of the hop from `before` to the quantized student."""
-    hop, confidence = hop_to_final(hops, before), percent(hops.confidence, 0)
+def hop_words(hops: Hops, before: str, unit: Unit, after: str = FINAL) -> str:
+    """Return figures and meaning of a hop."""
+    hop, confidence = hop_to(hops, before, after), percent(hops.confidence, 0)
     by_domain = f"by domain {p_value(hop.clustered_p)}; " if unit == "domain" else ""
     return (
         f"F1 {signed(hop.f1.difference)} ({confidence} interval {interval_text(hop.f1)})."
@@ -247,7 +257,7 @@ def loss_at_low_rates(models: Mapping[str, Estimates], hops: Hops) -> str:
     """Return a warning where the quantized student is shown to find less than the teacher at 1 %
     false positives.
     """
-    change = hop_to_final(hops, BEFORE).tpr_at_fpr_1pct
+    change = hop_to(hops, BEFORE).tpr_at_fpr_1pct
     new, old = (models[model].tpr_at_fpr_1pct for model in (FINAL, BEFORE))
     if change is None or change.high >= 0:
         return ""
@@ -308,4 +318,23 @@ def loading_figures(origin: Origin) -> dict[str, str | int | None]:
         "adapters": origin.adapters,
         "embeddings": origin.embeddings,
         "stand_alone": loading.stand_alone(),
+        "with_onnx": loading.with_onnx(),
+    }
+
+
+def exported_figures(results: Results, settings: Settings) -> Figures | None:
+    """Return what is told of model.onnx beside the quantized student, None where there is none."""
+    if settings.onnx is None:
+        return None
+    hops, unit = results.evidence.hops, results.evidence.intervals.rows.unit
+    decision = results.evidence.calibration.models[EXPORTED].decision
+    return {
+        "mb": megabytes(results.headline[EXPORTED].size_mb),
+        "from_quantized": hop_words(hops, FINAL, unit, EXPORTED),
+        "from_teacher": hop_words(hops, BEFORE, unit, EXPORTED),
+        "temperature": f"{settings.onnx.temperature:g}",
+        "margin": f"{settings.onnx.threshold:g}",
+        "probability": f"{settings.onnx.threshold_probability:.4f}",
+        "false_alarms": percent(decision.test_fpr, 2),
+        "found": percent(decision.test_tpr, 2),
     }

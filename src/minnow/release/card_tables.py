@@ -1,22 +1,35 @@
 """The card's tables of slices, of test sets of other origin, and of sizes beside the notebook's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from minnow.evaluation.records import WHOLE_WAY, Estimates, ExtraResult, Headline
 from minnow.evaluation.slice_records import Slices, SliceScore
-from minnow.layout import BASELINE
+from minnow.layout import BASELINE, EXPORTED, JUDGED
 from minnow.report import elsewhere
-from minnow.report.formatting import NONE, bounds, count, megabytes, number, percent, signed
+from minnow.report.formatting import (
+    NONE,
+    bounds,
+    count,
+    megabytes,
+    models_in_order,
+    number,
+    percent,
+    signed,
+)
 from minnow.report.markdown import code, estimate, markdown_table
 
 BEFORE, FINAL = WHOLE_WAY
-COLUMNS = (BASELINE, BEFORE, "student", FINAL)
-MODEL_NAMES = ["n-gram baseline", *COLUMNS[1:]]
+NAMES = {BASELINE: "n-gram baseline", EXPORTED: "exported (`model.onnx`)"}
 SHOWN_SLICES = 5
 # The notebook's own figures: MB, and what it says of them.
 NOTEBOOK = {BEFORE: "438", "student": "211 (51 % smaller)", FINAL: "62.7 (7 times smaller)"}
 NOTEBOOK_ROWS = "450"
 SLICE_COLUMNS = ["slice", "rows", "measure", "teacher", "quantized"]
+
+
+def model_names(models: Iterable[str]) -> list[str]:
+    """Return how the tables name models."""
+    return [NAMES.get(model, model) for model in models]
 
 
 def hurt_table(slices: Slices) -> str:
@@ -49,12 +62,13 @@ def slice_cells(score: SliceScore) -> list[str]:
 
 def extra_table(extra: Mapping[str, ExtraResult]) -> str:
     """Return F1 on the test sets of other origin, nothing without any."""
+    columns = models_in_order({*JUDGED, *(name for each in extra.values() for name in each.models)})
     rows = []
     for name, result in sorted(extra.items()):
         models = result.models
-        scores = [estimate(models[model].f1) if model in models else NONE for model in COLUMNS]
+        scores = [estimate(models[model].f1) if model in models else NONE for model in columns]
         rows.append([code(name), count(result.rows), *scores])
-    return markdown_table(["F1 on", "rows", *MODEL_NAMES], rows) if rows else ""
+    return markdown_table(["F1 on", "rows", *model_names(columns)], rows) if rows else ""
 
 
 def broken_lines(extra: Mapping[str, ExtraResult]) -> str:
@@ -73,19 +87,23 @@ def rare_table(models: Mapping[str, Estimates]) -> str:
     """Return what the models' thresholds are worth where phishing is rare, nothing where no
     prevalence is asked for.
     """
-    final = models[FINAL].at_prevalence
+    final, columns = models[FINAL].at_prevalence, models_in_order(models)
     rows = [
         [
             f"{100 * each.prevalence:g} %",
-            *(number(models[model].at_prevalence[place].precision.value, 3) for model in COLUMNS),
+            *(number(models[model].at_prevalence[place].precision.value, 3) for model in columns),
             bounds(each.precision, 3),
             number(each.f1.value, 3),
             count(each.alarms_per_million.value),
         ]
         for place, each in enumerate(final)
     ]
-    names = [f"precision, {name}" for name in MODEL_NAMES]
-    header = ["phishing", *names, "its interval", "F1, quantized", "its false alarms in a million"]
+    names = [f"precision, {name}" for name in model_names(columns)]
+    header = [
+        "phishing",
+        *names,
+        *(f"{name}, quantized" for name in ("interval", "F1", "false alarms in a million")),
+    ]
     return markdown_table(header, rows) if rows else ""
 
 

@@ -68,6 +68,7 @@ tokenizer.no_padding()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1  # more are no faster for one URL
 session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+own = settings.get("onnx", settings)  # its own temperature and threshold
 
 urls = ["http://example.org/", "login.example.com/verify?account=1"]
 for url in urls:  # one at a time, so that no answer depends on other URLs
@@ -76,8 +77,8 @@ for url in urls:  # one at a time, so that no answer depends on other URLs
     fed = {{"input_ids": ids, "attention_mask": np.ones_like(ids)}}
     safe, phishing = session.run(["logits"], fed)[0][0].astype(float)
     margin = phishing - safe
-    probability = (1 + math.tanh(margin / settings["temperature"] / 2)) / 2
-    label = settings["labels"][int(margin > settings["decision"]["threshold"])]
+    probability = (1 + math.tanh(margin / own["temperature"] / 2)) / 2
+    label = settings["labels"][int(margin > own["decision"]["threshold"])]
     print(f"{{label}} {{probability:.4f}} {{url}}")"""
 
 

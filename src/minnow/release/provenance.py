@@ -9,26 +9,37 @@ from minnow.core.files import ADAPTERS_KEY, EMBEDDINGS_KEY, read_json
 from minnow.core.made import Made
 from minnow.evaluation.calibration_records import Calibration
 from minnow.evaluation.results import Foreign, from_json, read_record
-from minnow.layout import Layout
+from minnow.layout import EXPORTED, Layout
 from minnow.report.markdown import code
-from minnow.serve.settings import Settings
+from minnow.serve.settings import Fitted, Settings
 
 
 def settings_of(
-    model: Path, *, calibration: Calibration, move_scheme: bool, synthetic: bool
+    model: Path,
+    *,
+    calibrations: Mapping[str, Calibration],
+    move_scheme: bool,
+    synthetic: bool,
 ) -> Settings:
-    """Return the settings for a model's folder; `calibration` is that model's in
+    """Return the settings for the quantized model's folder; `calibrations` are by model those in
     metrics/evidence/calibration.json.
     """
+    own, exported = fitted(calibrations["quantized"]), calibrations.get(EXPORTED)
     labels = read_json(model / "config.json")["id2label"]
     return Settings(
         labels=(labels["0"], labels["1"]),
         max_length=read_json(model / "tokenizer_config.json")["model_max_length"],
         move_scheme=move_scheme,
-        temperature=calibration.temperature,
-        threshold=calibration.decision.threshold,
+        temperature=own.temperature,
+        threshold=own.threshold,
         synthetic=synthetic,
+        onnx=fitted(exported) if exported else None,
     )
+
+
+def fitted(calibration: Calibration) -> Fitted:
+    """Return what validation set for a model."""
+    return Fitted(calibration.temperature, calibration.decision.threshold)
 
 
 def quantization(model: Path) -> Mapping[str, Any]:

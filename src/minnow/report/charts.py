@@ -12,16 +12,19 @@ from typing import Any
 
 import polars as pl
 
-from minnow.layout import BASELINE
+from minnow.layout import BASELINE, EXPORTED
 from minnow.report.svg import Spec, paint
 
 # The later a model is drawn, the thinner it is: where two run on top of each other both stay
 # visible.
-WIDTHS = {BASELINE: 1.5, "teacher": 5.0, "student": 2.5, "quantized": 1.2}
-OPACITIES = {BASELINE: 1.0, "teacher": 0.4, "student": 0.9, "quantized": 1.0}
-DASHES = {BASELINE: [3, 2]}
-AREAS = {BASELINE: 60, "teacher": 95, "student": 45, "quantized": 22}
-SHAPES = {BASELINE: "cross", "teacher": "circle", "student": "square", "quantized": "diamond"}
+WIDTHS = {BASELINE: 1.5, "teacher": 5.0, "student": 2.5, "quantized": 1.2, EXPORTED: 1.2}
+OPACITIES = {BASELINE: 1.0, "teacher": 0.4, "student": 0.9, "quantized": 1.0, EXPORTED: 1.0}
+DASHES = {BASELINE: [3, 2], EXPORTED: [1, 5]}
+AREAS = {BASELINE: 60, "teacher": 95, "student": 45, "quantized": 22, EXPORTED: 8}
+SHAPES = {
+    **{BASELINE: "cross", "teacher": "circle", "student": "square", "quantized": "diamond"},
+    EXPORTED: "triangle-up",
+}
 # Pixels, padding included: as wide as a phone shows without shrinking the letters.
 WIDTH, HEIGHT = 340, 280
 # Of the slices, whose names are long and whose marks crowd.

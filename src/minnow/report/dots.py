@@ -7,7 +7,7 @@ from typing import Any
 
 from minnow.evaluation.results import SensitivePart
 from minnow.evaluation.slice_records import SliceScore
-from minnow.layout import JUDGED
+from minnow.layout import EVERY_MODEL
 from minnow.report.charts import (
     AREAS,
     SHAPES,
@@ -63,10 +63,10 @@ def slices_chart(scores: Sequence[SliceScore]) -> Spec:
     values: list[dict[str, Any]] = [
         {"slice": label, "model": model, "score": value, "small": score.small}
         for label, score in zip(labels, scores, strict=True)
-        for model in JUDGED
+        for model in EVERY_MODEL
         if (value := score.models.get(model)) is not None
     ]
-    models = [model for model in JUDGED if any(value["model"] == model for value in values)]
+    models = [model for model in EVERY_MODEL if any(value["model"] == model for value in values)]
     across, down = SLICES.encoding["x"], SLICES.encoding["y"]
     lowest = min((value["score"] for value in values), default=0.0)
     without_number = "slice(datum.label, indexof(datum.label, '|') + 1)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from minnow.evaluation.records import Hop, Hops, Sizes
 from minnow.evaluation.results import SensitivePart
 from minnow.evaluation.slice_records import SliceScore
-from minnow.layout import HOPS, JUDGED
+from minnow.layout import hops_among
 from minnow.report import changes, charts, curves, dots, size_bars, svg
 from minnow.report import confusion as confusions
 from minnow.report.formatting import BITS, arrow, models_in_order, most_sensitive
@@ -56,11 +56,14 @@ def drawn(
     """Return all drawings by their place on the page; `plots` are the tables of FIGURES and
     TRAININGS.
     """
+    judged = models_in_order(sizes)
     return {
         "forest": forest_drawing(hops.hops, hops.margin),
         "curves": by_threshold(plots),
-        "confusion": [confusion_drawing(model, plots["confusion"]) for model in JUDGED],
-        "shifts": [shift_drawing(before, after, plots["shift"]) for before, after in HOPS],
+        "confusion": [confusion_drawing(model, plots["confusion"]) for model in judged],
+        "shifts": [
+            shift_drawing(before, after, plots["shift"]) for before, after in hops_among(judged)
+        ],
         "size": size_drawing(sizes),
         "training": training_drawing(plots),
         "slices": by_slice(slices),
@@ -145,7 +148,8 @@ def by_slice(slices: Sequence[SliceScore]) -> Figure | None:
         "F1 of each model, or the share that is right where the label says so. Hollow: small"
         " slices."
     )
-    legend = [(model, model) for model in JUDGED]
+    models = models_in_order({model for one in slices for model in one.models})
+    legend = [(model, model) for model in models]
     return figure("Scores by slice", about, dots.slices_chart(slices), legend)
 
 

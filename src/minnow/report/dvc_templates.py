@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minnow.layout import BASELINE, HOPS, JUDGED, MODELS
+from minnow.layout import BASELINE, EVERY_MODEL, EXPORTED, MODELS, hops_among
 from minnow.report import changes, confusion, curves, dots, size_bars
 from minnow.report.charts import Chart, by_name, part_colours
 from minnow.report.formatting import BITS, arrow
@@ -25,7 +25,7 @@ FIELDS = {"x": "<DVC_METRIC_X>", "y": "<DVC_METRIC_Y>"}
 LABELS = {"x": "<DVC_METRIC_X_LABEL>", "y": "<DVC_METRIC_Y_LABEL>"}
 WIDTH, HEIGHT = "<DVC_METRIC_PLOT_WIDTH>", "<DVC_METRIC_PLOT_HEIGHT>"
 # In legends; what there is takes the colours in turn, be it two revisions of one model.
-ORDER = (*MODELS, BASELINE)
+ORDER = (*MODELS, EXPORTED, BASELINE)
 REVISION: Spec = {"field": "rev", "type": "nominal", "sort": [], "title": "revision"}
 # A column of the table; or else, of several tables, the one that a row comes from.
 MODEL = (
@@ -102,7 +102,7 @@ def point_marks(chart: Chart, looks: Spec) -> list[Spec]:
 
 def shift_template() -> Spec:
     """Return all hops in one frame, as outlines: areas would hide each other."""
-    hops = [arrow(*hop) for hop in HOPS]
+    hops = [arrow(*hop) for hop in hops_among(EVERY_MODEL)]
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -110,7 +110,7 @@ def shift_template() -> Spec:
         "mark": {**changes.SHIFT.mark, "type": "line"},
         "encoding": {
             **anchored(changes.SHIFT),
-            "color": in_turn("hop", hops, [paint(model) for model in MODELS]),
+            "color": in_turn("hop", hops, [paint(model) for model in ORDER]),
             "strokeDash": REVISION,
             "tooltip": tooltip("hop", *FIELDS.values()),
         },
@@ -138,7 +138,12 @@ def counts() -> Spec:
         "facet": {
             # by name: with an order of its own on either side, Vega-Lite mixes up the cells
             "row": {name: look for name, look in REVISION.items() if name != "sort"},
-            "column": {"field": "model", "type": "nominal", "sort": list(JUDGED), "title": None},
+            "column": {
+                "field": "model",
+                "type": "nominal",
+                "sort": list(EVERY_MODEL),
+                "title": None,
+            },
         },
         "spec": {
             "width": 180,
@@ -167,7 +172,7 @@ def sizes() -> Spec:
     """Return a bar per model; DVC cannot know its total before it draws."""
     encoding = anchored(size_bars.SIZES)
     encoding["x"]["aggregate"] = "sum"
-    encoding["y"]["sort"] = list(JUDGED)
+    encoding["y"]["sort"] = list(EVERY_MODEL)
     size = {"field": FIELDS["x"], "format": ".3f"}
     return by_revision(
         "row",
@@ -188,7 +193,7 @@ def slices_template() -> Spec:
     # without a legend set to none, all these channels share one
     looks = {
         name: {key: look[key] for key in ("field", "type", "scale")} | {"title": None}
-        for name, look in dots.looks(JUDGED).items()
+        for name, look in dots.looks(EVERY_MODEL).items()
     }
     looks["size"]["type"] = "ordinal"
     encoding = anchored(dots.SLICES)

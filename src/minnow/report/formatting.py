@@ -7,7 +7,7 @@ from typing import Any
 from minnow.evaluation.calibration_records import Calibrations
 from minnow.evaluation.records import Difference, Estimate, SampleFacts
 from minnow.evaluation.results import SensitivePart
-from minnow.layout import JUDGED
+from minnow.layout import EVERY_MODEL
 from minnow.text.display import defanged, plain
 
 MINUS = "\N{MINUS SIGN}"
@@ -132,7 +132,7 @@ BITS = ("4", "8", "16")
 def models_in_order(models: Iterable[str]) -> list[str]:
     """Return the models there are, in the order of the tables."""
     there = set(models)
-    return [model for model in JUDGED if model in there]
+    return [model for model in EVERY_MODEL if model in there]
 
 
 def most_sensitive(parts: Sequence[SensitivePart]) -> list[SensitivePart]:

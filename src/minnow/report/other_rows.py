@@ -11,7 +11,7 @@ from minnow.evaluation.records import (
     ExtraResult,
     OtherRows,
 )
-from minnow.layout import JUDGED
+from minnow.layout import EVERY_MODEL
 from minnow.report import elsewhere
 from minnow.report.formatting import (
     NONE,
@@ -84,7 +84,7 @@ def transfer_rows(result: ExtraResult) -> list[dict[str, Any]]:
 def comparison_table(result: OtherRows, margin: float) -> dict[str, Any]:
     """Return the models and hops on rows of their own."""
     models = result.models
-    names = [*models_in_order(models), *sorted(set(models) - set(JUDGED))]
+    names = [*models_in_order(models), *sorted(set(models) - set(EVERY_MODEL))]
     shown = [(key, name) for key, name, _ in ESTIMATES if key in ("f1", "accuracy", "roc_auc")]
     shown += [("tpr", "Phishing found"), ("fpr", "Safe URLs called phishing")]
     return {

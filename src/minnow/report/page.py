@@ -81,12 +81,14 @@ def content(findings: Findings) -> dict[str, Any]:
     evidence, quantized = findings.evidence, findings.headline["quantized"]
     hops, slices, intervals = evidence.hops, evidence.slices, evidence.intervals
     estimated, margin = intervals.models, hops.margin
+    judged = models_in_order(estimated)
     return {
         "preset": plain(findings.preset),
         "synthetic": findings.data.source == "synthetic",
         "verdict": verdicts.sentence(hops, evidence.extra),
         "tiles": sections.tiles(quantized, estimated["quantized"].f1, hops.hops),
-        "judged": models_in_order(estimated),
+        "judged": judged,
+        "judged_legend": [(model, model) for model in judged],
         "intervals": intervals,
         "confidence": f"{100 * intervals.confidence:g} %",
         "rows": formatting.count(hops.rows),
@@ -100,7 +102,7 @@ def content(findings: Findings) -> dict[str, Any]:
             findings.plots, hops, evidence.sizes, slices.slices, findings.sensitivity.parts
         ),
         "calibration": probabilities.calibration_table(evidence.calibration),
-        "slices": sections.slice_groups(slices.slices),
+        "slices": sections.slice_groups(slices.slices, judged),
         "hurt": sections.hurt_slices(slices, intervals.rows.unit),
         "chance_of_slices": verdicts.chance_of_slices(len(slices.watched), intervals.rows.unit),
         "small_below": slices.small_below,

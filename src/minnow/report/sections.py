@@ -21,7 +21,7 @@ from minnow.evaluation.records import (
 )
 from minnow.evaluation.results import PartInBits, Sensitivity
 from minnow.evaluation.slice_records import SliceHop, Slices, SliceScore
-from minnow.layout import BASELINE, HOPS, JUDGED
+from minnow.layout import BASELINE, HOPS
 from minnow.report import formatting, verdicts
 from minnow.report.formatting import (
     BITS,
@@ -222,23 +222,25 @@ def measure_name(one: SliceScore) -> str:
     return "F1" if one.measure == "f1" else one.measure
 
 
-def slice_groups(slices: Sequence[SliceScore]) -> list[dict[str, Any]]:
-    """Return the slices by trait."""
+def slice_groups(slices: Sequence[SliceScore], models: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the slices by trait, with the scores of these models."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for one in slices:
-        groups.setdefault(plain(one.slice, 40), []).append(slice_row(one))
+        groups.setdefault(plain(one.slice, 40), []).append(slice_row(one, models))
     return [{"name": name, "rows": rows} for name, rows in groups.items()]
 
 
-def slice_row(one: SliceScore) -> dict[str, Any]:
-    """Return one slice as a row: its scores by model, and what each hop changed."""
+def slice_row(one: SliceScore, models: Sequence[str]) -> dict[str, Any]:
+    """Return one slice as a row: its scores by model, and what each hop to the quantized student
+    changed.
+    """
     return {
         "value": plain(one.value, 40),
         "rows": count(one.rows),
         "domains": domains_text(one),
         "small": one.small,
         "measure": measure_name(one),
-        "scores": [number(one.models.get(model), 3) for model in JUDGED],
+        "scores": [number(one.models.get(model), 3) for model in models],
         "changes": [change_cell(between(one.hops, *hop)) for hop in HOPS],
     }
 

@@ -9,7 +9,7 @@ are dropped, whatever a name in the data says.
 from typing import Any
 from xml.etree import ElementTree
 
-from minnow.layout import JUDGED
+from minnow.layout import EVERY_MODEL
 from minnow.text.display import plain
 
 Spec = dict[str, Any]
@@ -19,7 +19,7 @@ ROLES = (
     "muted",
     "grid",
     "paper",
-    *JUDGED,
+    *EVERY_MODEL,
     "good",
     "bad",
     "open",

@@ -17,6 +17,7 @@ SUBJECTS = {
     "teacher": "the teacher",
     "student": "the student",
     "quantized": "the quantized student",
+    "exported": "the exported model",
     "no_teacher": "the student without teacher",
 }
 # A hop's verdict in a word or three, and the role of its colour.

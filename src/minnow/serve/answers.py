@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minnow.errors import printable
-from minnow.serve.settings import Settings, read_settings
+from minnow.serve.backends import settings_in_use
+from minnow.serve.settings import Settings
 
 STDIN = "-"
 
@@ -48,7 +49,7 @@ def wording_of(folder: Path, threshold: float | None) -> Wording:
     Raises:
         MinnowError: the folder is no release.
     """
-    settings = read_settings(folder)
+    settings = settings_in_use(folder)
     if threshold is not None:
         settings = replace(settings, threshold=margin_at(threshold, settings.temperature))
     return Wording(settings)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minnow.errors import MinnowError, choice
-from minnow.serve.settings import read_settings
+from minnow.serve.settings import Settings, read_settings
 
 BACKENDS = ("auto", "onnx", "torch")
 # What lies in a folder that onnxruntime can run, and in one that torch can.
@@ -38,6 +38,16 @@ def chosen_backend(folder: Path, device: object, backend: str) -> str:
             f" `pip install '{EXTRAS[backend]}'`"
         )
     return backend
+
+
+def settings_in_use(folder: Path) -> Settings:
+    """Return the settings by which `load` answers where it is asked for nothing else.
+
+    Raises:
+        MinnowError: the folder is no release.
+    """
+    settings = read_settings(folder)
+    return settings.of_onnx() if _fitting(folder, None) == "onnx" else settings
 
 
 def _fitting(folder: Path, device: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from minnow.core.files import MANIFEST
 from minnow.core.strict_json import bounded_text, parsed_json
 from minnow.errors import MinnowError, listed, printable, shortened
+from minnow.serve.backends import settings_in_use
 from minnow.serve.settings import CARD, Settings, check, read_settings
 
 # What each file is for, by its name.
@@ -30,7 +31,7 @@ def info(folder: Path) -> str:
     Raises:
         MinnowError: it is none.
     """
-    settings = read_settings(folder)
+    settings = settings_in_use(folder)
     pairs = {
         "name": shortened(printable(folder.resolve().name)),
         **settings_lines(settings),

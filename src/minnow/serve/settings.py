@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +18,49 @@ LONGEST_LABEL, MOST_TOKENS = 200, 32_768
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What validation set for a model."""
+
+    temperature: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.temperature < math.inf and math.isfinite(self.threshold)):
+            raise ValueError("temperature must lie above 0 and the threshold must be finite")
+
+    @property
+    def threshold_probability(self) -> float:
+        """The probability at the threshold."""
+        return sigmoid(self.threshold / self.temperature)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in minnow.json."""
+        probability = round(self.threshold_probability, 4)
+        decision = {"threshold": self.threshold, "probability": probability}
+        return {"temperature": self.temperature, "decision": decision}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return what `as_json` gave."""
+        return cls(
+            temperature=float(_typed(value["temperature"], int, float)),
+            threshold=float(_typed(value["decision"]["threshold"], int, float)),
+        )
+
+
+def sigmoid(value: float) -> float:
+    """Return 1 / (1 + exp(−value)), by a form that never overflows."""
+    return 0.5 * (1 + math.tanh(value / 2))
+
+
+@dataclass(frozen=True)
 class Settings:
     """How logits become a probability and a label.
 
     margin = phishing logit − safe logit; probability = sigmoid(margin / temperature); phishing if
     margin > threshold. `labels` stand in the order of the logits; texts are cut at `max_length`
-    tokens.
+    tokens. Temperature and threshold are those of the files for torch; `onnx` holds model.onnx's
+    own, None where it has none.
     """
 
     labels: tuple[str, str]
@@ -32,6 +69,7 @@ class Settings:
     temperature: float
     threshold: float
     synthetic: bool
+    onnx: "Fitted | None" = None
 
     @property
     def threshold_probability(self) -> float:
@@ -40,9 +78,7 @@ class Settings:
 
     def probability(self, margin: float) -> float:
         """Return the calibrated probability of phishing."""
-        return 0.5 * (
-            1 + math.tanh(margin / self.temperature / 2)
-        )  # unlike 1 / (1 + exp(−x)), never overflows
+        return sigmoid(margin / self.temperature)
 
     def label(self, margin: float) -> str:
         """Return the name of the label that the threshold gives."""
@@ -54,11 +90,8 @@ class Settings:
             "labels": list(self.labels),
             "max_length": self.max_length,
             "synthetic": self.synthetic,
-            "temperature": self.temperature,
-            "decision": {
-                "threshold": self.threshold,
-                "probability": round(self.threshold_probability, 4),
-            },
+            **Fitted(self.temperature, self.threshold).as_json(),
+            **({"onnx": self.onnx.as_json()} if self.onnx else {}),
             "text": {
                 "move_scheme": self.move_scheme,
                 "cleaning": [*CLEANING, *([MOVE_SCHEME] if self.move_scheme else [])],
@@ -71,21 +104,26 @@ class Settings:
         none.
         """
         safe, phishing = _typed(value["labels"], list)
+        own = Fitted.from_json(value)
         settings = cls(
             labels=(_typed(safe, str), _typed(phishing, str)),
             max_length=_typed(value["max_length"], int),
             move_scheme=_typed(value["text"]["move_scheme"], bool),
-            temperature=float(_typed(value["temperature"], int, float)),
-            threshold=float(_typed(value["decision"]["threshold"], int, float)),
+            temperature=own.temperature,
+            threshold=own.threshold,
             synthetic=_typed(value["synthetic"], bool),
+            onnx=Fitted.from_json(value["onnx"]) if "onnx" in value else None,
         )
         if safe == phishing or not all(0 < len(each) <= LONGEST_LABEL for each in (safe, phishing)):
             raise ValueError(f"labels must be two, of 1 to {LONGEST_LABEL} letters")
         if not 1 <= settings.max_length <= MOST_TOKENS:
             raise ValueError(f"max_length must be 1 to {MOST_TOKENS}")
-        if not (0 < settings.temperature < math.inf and math.isfinite(settings.threshold)):
-            raise ValueError("temperature must lie above 0 and the threshold must be finite")
         return settings
+
+    def of_onnx(self) -> Self:
+        """Return the settings by which model.onnx answers: its own where it has any."""
+        own = self.onnx or Fitted(self.temperature, self.threshold)
+        return replace(self, temperature=own.temperature, threshold=own.threshold, onnx=None)
 
 
 def _typed(value: Any, *kinds: type) -> Any:

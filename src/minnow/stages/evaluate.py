@@ -1,17 +1,18 @@
-"""evaluate: what every model is worth, with intervals, and what each hop from teacher to quantized
-cost.
+"""evaluate: what every model is worth, with intervals, and what each hop from the teacher to what
+ships cost.
 """
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+from minnow.core.exports import judged_models
 from minnow.core.files import replacing, write_json
 from minnow.core.params import Select, StageParams
 from minnow.core.tables import read_table, write_table
 from minnow.errors import warn
 from minnow.evaluation.params import Controls, EvaluateParams
-from minnow.layout import BASELINE, HOPS, JUDGED, Layout
+from minnow.layout import BASELINE, EXPORTED, Layout, hops_among
 
 
 class Params(StageParams):
@@ -31,14 +32,15 @@ def main(root: Path) -> None:
 
     settings, rule = params.evaluate, params.evaluate.threshold
     selection = Selection(params.select.root, rule)
-    for model in (BASELINE, "student", "quantized"):
-        headline = inputs.headline_of(layout, model, selection)
-        write_json(layout.metrics(model), results.as_json(headline))
+    judged = judged_models(layout)
+    for model in (BASELINE, "student", "quantized", EXPORTED):
+        headline = inputs.headline_of(layout, model, selection) if model in judged else None
+        write_json(layout.metrics(model), results.as_json(headline) if headline else {})
     method = Method(
         settings.margin, settings.resamples, settings.seed, tuple(settings.prevalence.root)
     )
     judging = other_sets.Judging(layout, method, settings.unit, rule)
-    outcomes = {model: judging.outcome(model) for model in JUDGED}
+    outcomes = {model: judging.outcome(model) for model in judged}
     test, validation = judging.rows("test"), judging.rows("validation")
     for sentence in other_sets.unmet(outcomes, validation.labels):
         warn(sentence)
@@ -48,7 +50,7 @@ def main(root: Path) -> None:
         read_table(layout.split("train"))["domain"],
     )
     by_slice = replace(
-        slices.report(slices.cut(table, train_domains), test, outcomes, HOPS),
+        slices.report(slices.cut(table, train_domains), test, outcomes, hops_among(judged)),
         months=months.by_month(table, test.labels, outcomes),
     )
     found = results.Evidence(
@@ -58,7 +60,7 @@ def main(root: Path) -> None:
             outcomes, validation=validation, test=test, rule=rule
         ),
         slices=by_slice,
-        sizes={model: inputs.needed_bytes_by_part(layout, model) for model in JUDGED},
+        sizes={model: inputs.needed_bytes_by_part(layout, model) for model in judged},
         extra=other_sets.on_extra_sets(
             judging.with_margin(settings.extra_margin), outcomes, assessment
         ),

@@ -11,11 +11,12 @@ from minnow.core.files import check_manifest, read_json, replacing, write_json
 from minnow.core.params import StageParams, ThresholdParams
 from minnow.core.tables import read_logits, read_table
 from minnow.export.params import ExportParams, TextParams
-from minnow.layout import Layout
+from minnow.layout import EXPORTED, Layout
 
 if TYPE_CHECKING:
     from minnow.export.checks import Check
     from minnow.export.exported import Exported
+    from minnow.serve.onnx import OnnxModel
 
 
 class Params(StageParams):
@@ -30,31 +31,35 @@ def main(root: Path) -> None:
     """Write the exported model's folder, and what the gate found."""
     params, layout = Params.load(root), Layout(root)
     from minnow.export import checks, exported
+    from minnow.export.stored import read_exported
 
     mode, model = params.export.mode, layout.model("quantized")
     check_manifest(model)
-    with replacing(layout.model("exported")) as out:
+    with replacing(layout.model(EXPORTED)) as out:
         found: list[Check] = []
         if mode == "none":
             exported.write_nothing(out)
         else:
             made = exported.exported(model, mode)
-            found = gate_checks(made, params, layout)
-            checks.require(found, model.name)
             exported.write_exported(made, read_json(layout.manifest("quantized")), out)
+            shipped = read_exported(out)
+            found = gate_checks(made, shipped, params, layout)
+            checks.require(found, model.name)
     told = {check.name: check.as_json() for check in found}
     write_json(layout.metrics("export"), {"mode": mode, "checks": told})
 
 
-def gate_checks(made: "Exported", params: Params, layout: Layout) -> "list[Check]":
+def gate_checks(
+    made: "Exported", shipped: "OnnxModel", params: Params, layout: Layout
+) -> "list[Check]":
     """Return the gate's checks, on all rows of validation and on odd texts."""
     from minnow.core.thresholds import decision_threshold
     from minnow.export import gate
     from minnow.export.odd_texts import odd_texts
-    from minnow.export.tokenizing import tokenized
+    from minnow.serve.tokens import token_rows
     from minnow.text.cleaning import normalise
 
-    table, nothing = read_table(layout.split("validation")), made.facts["nothing"]
+    table = read_table(layout.split("validation"))
     ids, labels, texts = (table[name].to_list() for name in ("id", "label", "text"))
     logits = read_logits(layout.logits_of("quantized", "validation"), ids)
     margins = np.subtract(logits[:, 1], logits[:, 0], dtype=np.float64)
@@ -63,11 +68,11 @@ def gate_checks(made: "Exported", params: Params, layout: Layout) -> "list[Check
     rows = gate.Evaluated(ids, np.asarray(labels), texts, tokens, logits, threshold)
     moved = params.data.move_scheme
     odd = [normalise(text, move_scheme=moved) for text in odd_texts()]
-    odd_tokens = as_evaluated(made.packed.folder, odd), tokenized(made.tokenizer, odd, nothing)
-    shipped = tokenized(made.tokenizer, texts, nothing)
+    odd_tokens = as_evaluated(made.packed.folder, odd), token_rows(shipped.tokenizer, odd)
+    read = token_rows(shipped.tokenizer, texts)
     return [
-        *gate.text_checks(rows, shipped, odd_tokens, move_scheme=moved),
-        *gate.model_checks(rows, made.encoder, made.model, made.mode),
+        *gate.text_checks(rows, read, odd_tokens, move_scheme=moved),
+        *gate.model_checks(rows, made.encoder, shipped, made.mode),
     ]
 
 

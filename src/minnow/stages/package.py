@@ -1,13 +1,15 @@
-"""package: the folder that ships: the quantized model, how to call it, and a model card that says
-what it is worth.
+"""package: the folder that ships: the quantized model, the same exported, how to call them, and a
+model card that says what they are worth.
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+from minnow.core.exports import SHIPPED, is_exported
 from minnow.core.files import check_manifest, read_json, replacing, write_json, write_manifest
 from minnow.core.params import StageParams
-from minnow.layout import Layout
+from minnow.layout import EXPORTED, Layout
 
 
 class Params(StageParams):
@@ -27,15 +29,23 @@ def main(root: Path) -> None:
     manifest, results = read_json(layout.manifest("quantized")), read_results(layout)
     called = provenance.settings_of(
         model,
-        calibration=results.evidence.calibration.models["quantized"],
+        calibrations=results.evidence.calibration.models,
         move_scheme=results.data.move_scheme,
         synthetic=results.data.source == "synthetic",
     )
     text = card(results, provenance.origin_of(layout), called)
     with replacing(layout.release) as out:
-        for name in manifest["files"]:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model / name, out / name)
+        copy_files(model, manifest["files"], out)
+        if is_exported(layout):
+            check_manifest(layout.model(EXPORTED))
+            copy_files(layout.model(EXPORTED), SHIPPED, out)
         write_json(out / settings.FILE, called.as_json())
         (out / settings.CARD).write_text(text, encoding="utf-8")
         write_manifest(out, {name: manifest[name] for name in ("parameters", "formats")})
+
+
+def copy_files(folder: Path, names: Iterable[str], out: Path) -> None:
+    """Copy files of a folder into the folder `out`."""
+    for name in names:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, out / name)

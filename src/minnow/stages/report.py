@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from minnow.core.files import read_json, replacing
 from minnow.core.params import Raw, StageParams
 from minnow.errors import MinnowError, reason
-from minnow.layout import JUDGED, Layout
+from minnow.layout import Layout
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,9 @@ def main(root: Path) -> None:
     findings = page.Findings(
         preset=params.preset,
         data=results.read_record(results.DataReport, layout.metrics("prepare")),
-        headline={model: results.read_headline(layout, model) for model in JUDGED},
+        headline={
+            model: results.read_headline(layout, model) for model in evidence.intervals.models
+        },
         evidence=evidence,
         sensitivity=results.read_record(results.Sensitivity, layout.metrics("sensitivity")),
         formats=read_json(layout.manifest("quantized"))["formats"],

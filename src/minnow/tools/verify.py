@@ -15,7 +15,7 @@ from pathlib import Path
 from minnow.errors import MinnowError
 from minnow.evaluation.records import CalibrationError, Estimate, Headline, between
 from minnow.evaluation.results import Evidence, read_evidence, read_headline
-from minnow.layout import JUDGED, Layout
+from minnow.layout import Layout
 from minnow.tools import dvc
 
 # Largest difference of a metric without an interval, absolute. What is not here must be equal.
@@ -101,8 +101,9 @@ def run_command(command: list[str], folder: Path) -> None:
 
 def results_of(layout: Layout) -> CheckoutResults:
     """Return the results of a checkout; a MinnowError names a file that is missing or broken."""
-    headline = {model: read_headline(layout, model) for model in JUDGED}
-    return CheckoutResults(headline, read_evidence(layout))
+    evidence = read_evidence(layout)
+    headline = {model: read_headline(layout, model) for model in evidence.intervals.models}
+    return CheckoutResults(headline, evidence)
 
 
 def judge_metrics(committed: CheckoutResults, rebuilt: CheckoutResults) -> Iterator[Judgement]:
