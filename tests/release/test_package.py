@@ -71,6 +71,26 @@ def folder(project: Path) -> Path:
     return Layout(project).release
 
 
+def test_the_release_holds_a_page_for_a_browser(folder: Path) -> None:
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert (
+        "default-src 'none'" in page and "page.html" in read_json(folder / "manifest.json")["files"]
+    )
+
+
+def test_a_model_that_no_page_can_hold_is_packed_without_one(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object) -> None:
+        raise MinnowError("its architecture is electra")
+
+    monkeypatch.setattr("minnow.export.classifiers.encoder_of", refuse)
+    package.main(copied)
+    assert not (Layout(copied).release / "page.html").exists()
+    assert "no page.html for this model: its architecture is electra" in capsys.readouterr().out
+    settings.check(Layout(copied).release)
+
+
 def test_the_card_counts_rows_that_the_teacher_alone_labelled(copied: Path) -> None:
     report = {"file": None, "copies": {"asked": 9, "kept": 7}, "rows": 7}
     write_json(Layout(copied).unlabelled_report, report)

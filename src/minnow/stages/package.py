@@ -1,15 +1,22 @@
-"""package: the folder that ships: the quantized model, the same exported, how to call them, and a
-model card that says what they are worth.
+"""package: the folder that ships: the quantized model, the same exported and as a page for a
+browser, how to call them, and a model card that says what they are worth.
 """
 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minnow.core.exports import SHIPPED, is_exported
 from minnow.core.files import check_manifest, read_json, replacing, write_json, write_manifest
 from minnow.core.params import StageParams
+from minnow.errors import MinnowError
 from minnow.layout import EXPORTED, Layout
+
+if TYPE_CHECKING:
+    from minnow.serve.settings import Settings
+
+PAGE = "page.html"
 
 
 class Params(StageParams):
@@ -39,9 +46,39 @@ def main(root: Path) -> None:
         if is_exported(layout):
             check_manifest(layout.model(EXPORTED))
             copy_files(layout.model(EXPORTED), SHIPPED, out)
+        write_page(out, model, called.of_onnx())
         write_json(out / settings.FILE, called.as_json())
         (out / settings.CARD).write_text(text, encoding="utf-8")
         write_manifest(out, {name: manifest[name] for name in ("parameters", "formats")})
+
+
+def write_page(out: Path, model: Path, called: "Settings") -> None:
+    """Write a quantized model as a page for a browser; where there can be none, say why."""
+    from minnow.export.classifiers import encoder_of
+    from minnow.export.packed import read_packed
+    from minnow.export.page.building import PageFacts, build_page
+    from minnow.serve.tokens import TOKENIZER, read_tokenizer, unknown_id
+
+    tokenizer = read_tokenizer(out, called.max_length)
+    facts = PageFacts(
+        name="Phishing URLs",
+        labels=called.labels,
+        max_length=called.max_length,
+        move_scheme=called.move_scheme,
+        temperature=called.temperature,
+        threshold=called.threshold,
+        synthetic=called.synthetic,
+        nothing=tokenizer.id_to_token(unknown_id(tokenizer)),
+    )
+    try:
+        text = (out / TOKENIZER).read_text(encoding="utf-8")
+        page, why = build_page(encoder_of(read_packed(model)), text, facts)
+    except MinnowError as error:  # an architecture that export does not know
+        page, why = None, f"there is no {PAGE} for this model: {error}"
+    if page is None:
+        print(f"minnow: {why}")
+    else:
+        (out / PAGE).write_text(page, encoding="utf-8")
 
 
 def copy_files(folder: Path, names: Iterable[str], out: Path) -> None:
