@@ -73,9 +73,8 @@ def folder(project: Path) -> Path:
 
 def test_the_release_holds_a_page_for_a_browser(folder: Path) -> None:
     page = (folder / "page.html").read_text(encoding="utf-8")
-    assert (
-        "default-src 'none'" in page and "page.html" in read_json(folder / "manifest.json")["files"]
-    )
+    assert "default-src 'none'" in page
+    assert "page.html" in read_json(folder / "manifest.json")["files"]
 
 
 def test_a_model_that_no_page_can_hold_is_packed_without_one(
