@@ -77,14 +77,20 @@ def test_rendering_twice_changes_nothing_and_check_agrees(tmp_path: Path) -> Non
     assert document.read_text() == once
 
 
-def test_readme_shows_the_embedded_presets_metrics(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exported", [METRICS, {}], ids=["exported", "not exported"])
+def test_readme_shows_the_embedded_presets_metrics(
+    tmp_path: Path, exported: dict[str, Any]
+) -> None:
     write_json(Layout(tmp_path).evidence("hops"), {"hops": []})
     for model in JUDGED:
         write_json(tmp_path / "metrics" / f"{model}.json", METRICS)
+    write_json(Layout(tmp_path).metrics("exported"), exported)
     write_json(Layout(tmp_path).metrics("prepare"), {"source": "synthetic"})
     (tmp_path / "README.md").write_text(MARKED.format(name="embedded"))
     results.main(tmp_path)
-    assert "| quantized | 0.9000 |" in (tmp_path / "README.md").read_text()
+    text = (tmp_path / "README.md").read_text()
+    assert "| quantized | 0.9000 |" in text
+    assert ("| exported | 0.9000 |" in text) == bool(exported)
 
 
 @pytest.mark.parametrize(

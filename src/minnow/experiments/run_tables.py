@@ -29,6 +29,7 @@ NAMES = {
     "no_teacher": "student without teacher",
     "student": "student",
     "quantized": "quantized",
+    "exported": "exported",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from minnow.core.files import read_json, replacing
 from minnow.errors import MinnowError, listed, nearest
 from minnow.experiments import compression_tables, run_tables, study_tables
-from minnow.layout import JUDGED, Layout
+from minnow.layout import EVERY_MODEL, Layout
 
 DOCUMENTS = ("README.md", "docs/*.md")
 OPENING, CLOSING = "<!-- results:", "<!-- /results -->"
@@ -98,7 +98,8 @@ def load_results(root: Path, source: str) -> Mapping[str, Any]:
                 f"metrics/ holds results of {splits['source']!r} data, not of the preset embedded:"
                 " run that first"
             )
-        found = {model: read_json(layout.metrics(model)) for model in JUDGED}
+        told = {model: read_json(layout.metrics(model)) for model in EVERY_MODEL}
+        found = {model: metrics for model, metrics in told.items() if metrics}
         return {"models": found, "hops": [read_json(layout.evidence("hops"))], "prepare": splits}
     results: Mapping[str, Any] = read_json(Layout(root).results / f"{source}.json")
     if "references" in results:  # of benchmarks/compression.py
