@@ -25,10 +25,10 @@ ENVIRONMENT = {
 }
 MODELS = ("teacher", "student", "quantized")
 JUDGED = ("baseline", *MODELS)
-# What follows when a student changes.
+# What follows when a student changes. Nothing is exported here, so `export` writes the same note
+# again, and `predict_exported` has nothing new to read.
 AFTER_RECOVER = {
     "export",
-    "predict_exported",
     "predict@quantized",
     "predict_extra@quantized",
     "evaluate",

@@ -36,7 +36,7 @@ def test_repro_is_complete_and_a_second_one_does_nothing(project: Path) -> None:
 def test_metrics_show_has_a_row_for_each_model(project: Path) -> None:
     table = run(project, "dvc", "metrics", "show", "--md")
     rows = [line for line in table.splitlines() if line.startswith("| metrics/")]
-    names = ("teacher", "baseline", "student", "quantized", "candidate")
+    names = ("teacher", "baseline", "student", "quantized", "exported", "candidate")
     assert [row.split("|")[1].strip() for row in rows] == [f"metrics/{name}.json" for name in names]
     # So few rows know nothing of one false alarm in a hundred, and DVC shows no column of nulls.
     assert table.splitlines()[0].count("|") == 12
