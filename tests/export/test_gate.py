@@ -57,7 +57,7 @@ def test_equal_logits_hold_every_limit() -> None:
 
 
 def test_the_limits_are_those_that_were_agreed() -> None:
-    assert checks.Limits(0.001, 0.02, 0.03, 5e-4, 0.002) == EXACT
+    assert checks.Limits(0.001, 0.1, 0.03, 5e-4, 0.002) == EXACT
     assert checks.Limits(0.002, 0.1, 0.03, 5e-4, 0.002) == FAST
 
 

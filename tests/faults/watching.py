@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Events of Python's audit hooks whose first argument is a path that changes.
+# Events of Python's audit hooks whose first argument is a path that changes; of links the second.
 CHANGES = {
     *("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.symlink", "os.link", "os.chmod"),
     *("os.chown", "os.truncate", "os.utime", "shutil.rmtree"),
 }
+LINKS = {"os.symlink", "os.link"}
 STARTS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn"}
 NETWORK = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "urllib.Request"}
 HARMLESS = ("__pycache__", "/dev/null", "/proc/self")
@@ -41,7 +42,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event in STARTS or event in NETWORK:
         _watched["seen"].append(f"{event} {arguments!r}"[:200])
     elif _is_write(event, arguments):
-        _note(event, arguments[0])
+        _note(event, arguments[event in LINKS])
 
 
 def _is_write(event: str, arguments: tuple[Any, ...]) -> bool:

@@ -224,12 +224,13 @@ def test_the_release_holds_the_model_its_settings_and_its_card(project: Path, fo
     assert {file.name for file in folder.iterdir()} == of_model | {
         "minnow.json",
         "README.md",
+        "page.html",
         "manifest.json",
     }
     for name in of_model:
         assert (folder / name).read_bytes() == (quantized / name).read_bytes()
     manifest = read_json(folder / MANIFEST)
-    assert set(manifest["files"]) == of_model | {"minnow.json", "README.md"}
+    assert set(manifest["files"]) == of_model | {"minnow.json", "README.md", "page.html"}
     assert manifest["parameters"] == read_json(quantized / MANIFEST)["parameters"]
     check_manifest(folder)
     assert read_json(folder / "minnow.json") == {
