@@ -37,7 +37,7 @@ AFTER_RECOVER = {
     "compare",
 }
 AFTER_QUANTIZE = AFTER_RECOVER | {"recover"}
-BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline"}
+BESIDE = {"teacher_eval", "teacher_states", "teacher_unlabelled", "baseline", "predict_exported"}
 AFTER_DISTILL = AFTER_QUANTIZE | {
     "sensitivity",
     "quantize",
