@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minnow.release.classifier import Classifier
-    from minnow.serve.onnx import OnnxClassifier
+    from minnow.serve.classifier import ReleasedClassifier
 
 # From 1.32 on onnxruntime reports on its use over the network, and writes an id of the machine into
 # ~/.cache/Microsoft, unless this says otherwise before it is imported.
@@ -15,7 +14,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 def load(
     folder: str | Path, *, device: str | None = None, backend: str = "auto"
-) -> "Classifier | OnnxClassifier":
+) -> "ReleasedClassifier":
     """Return the model in a release's folder.
 
     `backend` is `onnx`, `torch`, or `auto`: onnx where the folder has a model.onnx, onnxruntime is

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -14,13 +16,12 @@ from minnow.models.anatomy import longest_text
 from minnow.models.batching import encode
 from minnow.models.enclosed import library_errors
 from minnow.models.inference import PROBES, predict_logits
+from minnow.serve.classifier import ReleasedClassifier
 from minnow.serve.settings import Settings, check, read_settings
-from minnow.serve.texts import asked_texts
-from minnow.text import cleaning
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(ReleasedClassifier):
     """A released model with what it needs to answer."""
 
     model: PreTrainedModel
@@ -28,39 +29,13 @@ class Classifier:
     settings: Settings
     device: torch.device
 
-    def predict(self, texts: Sequence[str]) -> tuple[list[float], list[str]]:
-        """Return each URL's calibrated probability of phishing and its label at the release's
-        threshold.
-
-        Raises:
-            MinnowError: names what was given in place of a list of texts, or of one of them.
-        """
-        margins = self.margins(texts)
-        probabilities = [self.settings.probability(margin) for margin in margins]
-        return probabilities, [self.settings.label(margin) for margin in margins]
-
-    def margins(self, texts: Sequence[str]) -> list[float]:
-        """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
-
-        Raises:
-            MinnowError: names what was given in place of a list of texts, or of one of them.
-        """
-        given = asked_texts(texts)
-        if not given:
-            return []
-        cleaned = [
-            cleaning.normalise(text, move_scheme=self.settings.move_scheme) for text in given
-        ]
-        logits = predict_logits(
-            self.model, encode(self.tokenizer, cleaned), device=self.device
-        ).double()
-        if not logits.isfinite().all():
-            raise MinnowError(
-                "the model gives infinite or undefined logits: its weights are damaged; download"
-                " the release, or build it, again"
-            )
-        margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
-        return margins
+    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the logits of cleaned texts, shape (texts, 2)."""
+        encoded = encode(self.tokenizer, list(texts))
+        found: npt.NDArray[np.float64] = (
+            predict_logits(self.model, encoded, device=self.device).double().numpy()
+        )
+        return found
 
 
 def load_release(folder: str | Path, *, device: str | None = None) -> Classifier:

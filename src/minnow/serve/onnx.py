@@ -1,5 +1,4 @@
-"""A released model without torch: `model.onnx` run by onnxruntime, answers as `predict` of
-`release/classifier.py` gives them.
+"""A released model without torch: `model.onnx` run by onnxruntime.
 
 Texts of equal length are computed together, so nothing is padded, and a text has the same logits
 alone as beside others.
@@ -17,11 +16,10 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from minnow.errors import MinnowError, reason
+from minnow.serve.classifier import ReleasedClassifier
 from minnow.serve.folded import folded_file, keep_folded, read_folded
 from minnow.serve.settings import Settings, check, read_settings
-from minnow.serve.texts import asked_texts
 from minnow.serve.tokens import REMEDY, TOKENIZER, read_tokenizer, token_rows
-from minnow.text import cleaning
 
 MODEL = "model.onnx"
 INPUTS, OUTPUT = {"input_ids", "attention_mask"}, "logits"
@@ -73,42 +71,20 @@ def batches_of_equal_length(lengths: Sequence[int], *, alone: bool) -> Iterator[
 
 
 @dataclass(frozen=True)
-class OnnxClassifier:
+class OnnxClassifier(ReleasedClassifier):
     """A released model with what it needs to answer."""
 
     model: OnnxModel
     settings: Settings
 
-    def predict(self, texts: Sequence[str]) -> tuple[list[float], list[str]]:
-        """Return each URL's calibrated probability of phishing and its label at the release's
-        threshold.
+    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the logits of cleaned texts, shape (texts, 2).
 
         Raises:
-            MinnowError: names what was given in place of a list of texts, or of one of them.
+            MinnowError: the tokenizer or the graph cannot be run.
         """
-        margins = self.margins(texts)
-        probabilities = [self.settings.probability(margin) for margin in margins]
-        return probabilities, [self.settings.label(margin) for margin in margins]
-
-    def margins(self, texts: Sequence[str]) -> list[float]:
-        """Return phishing logit − safe logit of each URL, cleaned as the training texts were.
-
-        Raises:
-            MinnowError: names what was given in place of a list of texts, or of one of them.
-        """
-        given, move_scheme = asked_texts(texts), self.settings.move_scheme
-        cleaned = [cleaning.normalise(text, move_scheme=move_scheme) for text in given]
-        logits = self._logits(cleaned).astype(np.float64)
-        if not np.isfinite(logits).all():
-            raise MinnowError(
-                f"the model gives infinite or undefined logits: its weights are damaged; {REMEDY}"
-            )
-        margins: list[float] = (logits[:, 1] - logits[:, 0]).tolist()
-        return margins
-
-    def _logits(self, texts: Sequence[str]) -> Logits:
         try:
-            return self.model.logits(texts)
+            return self.model.logits(texts).astype(np.float64)
         except Exception as error:  # the tokenizer's and the runtime's have no class of their own
             raise MinnowError(f"the model cannot be run ({reason(error)}); {REMEDY}") from None
 
