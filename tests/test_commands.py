@@ -45,6 +45,13 @@ def test_no_message_puts_a_value_into_a_command_by_itself() -> None:
     assert {name: values for name, values in found.items() if values and name not in OURS} == {}
 
 
+def test_nobody_is_told_to_install_a_stranger() -> None:
+    """On PyPI `minnow` is another project."""
+    told = [*SRC.rglob("*.py"), *SRC.rglob("*.j2"), ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    named = re.compile(r"pip install[^`\n]*\bminnow\b|EXTRAS = .*minnow")
+    assert not [file for file in told if named.search(file.read_text(encoding="utf-8"))]
+
+
 def test_a_path_in_a_command_is_quoted_and_begins_at_the_root() -> None:
     root = Path("/home/me/a b's")
     said = f"bad; {command('rm -rf', root / 'models' / 'x y', '&& dvc repro')} mends it"

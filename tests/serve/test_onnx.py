@@ -163,7 +163,8 @@ def test_load_takes_onnx_where_it_lies_and_no_other_device_is_asked(folder: Path
 
 def test_what_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "_installed", lambda name: name == "numpy")
-    with pytest.raises(MinnowError, match=r"needs onnxruntime, tokenizers, which .*\[serve\]'`$"):
+    asked = r"needs onnxruntime, tokenizers, which .*`pip install '\.\[serve\]'` in a checkout"
+    with pytest.raises(MinnowError, match=asked):
         minnow.load(folder)
     with pytest.raises(MinnowError, match=r"needs torch, transformers, bitsandbytes, .*\[train\]"):
         minnow.load(folder, backend="torch")

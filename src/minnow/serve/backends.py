@@ -9,12 +9,12 @@ from minnow.serve.settings import Settings, read_settings
 BACKENDS = ("auto", "onnx", "torch")
 # What lies in a folder that onnxruntime can run, and in one that torch can.
 GRAPH, CONFIG = "model.onnx", "config.json"
-# What each needs, and how it is installed.
+# What each needs, and how a checkout installs it: on PyPI `minnow` is somebody else's package.
 NEEDED = {
     "onnx": ("onnxruntime", "tokenizers", "numpy"),
     "torch": ("torch", "transformers", "bitsandbytes"),
 }
-EXTRAS = {"onnx": "minnow[serve]", "torch": "minnow[train]"}
+EXTRAS = {"onnx": ".[serve]", "torch": ".[train]"}
 
 
 def chosen_backend(folder: Path, device: object, backend: str) -> str:
@@ -35,7 +35,7 @@ def chosen_backend(folder: Path, device: object, backend: str) -> str:
         read_settings(folder)  # of what is no release, nobody need install anything
         raise MinnowError(
             f"{folder} needs {', '.join(lacking)}, which this Python does not have;"
-            f" `pip install '{EXTRAS[backend]}'`"
+            f" `pip install '{EXTRAS[backend]}'` in a checkout of Minnow"
         )
     return backend
 
