@@ -1,6 +1,5 @@
 """The exported model as one more of every table, in the run that has one."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,15 @@ import pytest
 
 from minnow.core.exports import judged_models
 from minnow.core.files import read_json, write_json, write_manifest
-from minnow.core.params import EVEN_ODDS
+from minnow.core.params import EVEN_ODDS, ThresholdParams
 from minnow.core.tables import write_logits, write_table
 from minnow.errors import MinnowError
-from minnow.evaluation.other_sets import Judging
+from minnow.evaluation import calibration, findings, metrics
+from minnow.evaluation.other_sets import Judging, on_extra_sets
 from minnow.evaluation.outcomes import Method
 from minnow.layout import (
     AGAINST_BASELINE,
+    BASELINE,
     EVERY_MODEL,
     EXPORT_HOPS,
     HOPS,
@@ -54,25 +55,47 @@ def test_where_nothing_was_run_that_is_said(tmp_path: Path) -> None:
         judged_models(Layout(tmp_path))
 
 
-def test_its_threshold_and_hops_are_its_own(tmp_path: Path) -> None:
-    """Equal to the quantized model's but on three rows of test, all of them for the worse."""
-    layout = Layout(tmp_path)
+def write_rows(layout: Layout) -> None:
+    """Write logits of all models on two splits and a further test set, equal but for the exported
+    model's: its margins are 1 higher on validation, and three of its rows of test and ten of the
+    further set are wrong.
+    """
     drawn = np.random.default_rng(0)
-    for split in ("validation", "test"):
+    for split, wrong in (("validation", 0), ("test", 3), ("feed", 10)):
         labels = drawn.integers(0, 2, 400)
-        ids = [f"{split}{row}" for row in range(400)]
-        domains = [f"{row}.org" for row in range(400)]
-        write_table(
-            layout.split(split),
-            pl.DataFrame({"id": ids, "label": labels}).with_columns(domain=pl.Series(domains)),
+        rows = pl.DataFrame(
+            {
+                "id": [f"{split}{row}" for row in range(400)],
+                "label": labels,
+                "domain": [f"{row}.org" for row in range(400)],
+            }
         )
         margins = drawn.normal(size=400) + 3.0 * (2 * labels - 1)
+        if split != "feed":
+            write_table(layout.split(split), rows)
         for model in EVERY_MODEL:
             own = margins.copy()
-            if (model, split) == ("exported", "test"):
-                own[np.flatnonzero((labels == 1) & (margins > 0))[:3]] = -1.0
-            logits = np.stack([np.zeros(400), own], axis=1).astype(np.float32)
-            write_logits(layout.logits_of(model, split), ids, logits)
+            if model == "exported":
+                own += split == "validation"
+                own[np.flatnonzero((labels == 1) & (margins > 1))[:wrong]] = -1.0
+            write_logits_of(layout, model, split, rows, own)
+
+
+def write_logits_of(
+    layout: Layout, model: str, split: str, rows: pl.DataFrame, margins: metrics.Array
+) -> None:
+    logits = np.stack([np.zeros(len(margins)), margins], axis=1).astype(np.float32)
+    if split == "feed":
+        columns = {f"logit_{place}": logits[:, place] for place in (0, 1)}
+        write_table(layout.extra_set(model, split), rows.with_columns(**columns))
+    else:
+        write_logits(layout.logits_of(model, split), rows["id"].to_list(), logits)
+
+
+def test_its_hops_are_its_own(tmp_path: Path) -> None:
+    """Equal to the quantized model's but on three rows of test, all of them for the worse."""
+    layout = Layout(tmp_path)
+    write_rows(layout)
     judging = Judging(layout, METHOD, "row", EVEN_ODDS)
     outcomes = {model: judging.outcome(model) for model in EVERY_MODEL}
     found = judging.assess(outcomes, judging.rows("test"))
@@ -85,7 +108,42 @@ def test_its_threshold_and_hops_are_its_own(tmp_path: Path) -> None:
     assert changed["quantized", "exported"] == changed["teacher", "exported"] == (3, 0)
     assert changed["teacher", "quantized"] == (0, 0)
     assert found.models["exported"].f1.value < found.models["quantized"].f1.value
-    assert math.isfinite(outcomes["exported"].threshold)
+
+
+def test_its_threshold_and_temperature_are_of_its_own_logits_of_validation(tmp_path: Path) -> None:
+    """Its margins are 1 higher there, and so is the threshold that gives the best F1."""
+    layout = Layout(tmp_path)
+    write_rows(layout)
+    rule = ThresholdParams(fpr=None, f1=True, precision=None)
+    judging = Judging(layout, METHOD, "row", rule)
+    outcomes = {model: judging.outcome(model) for model in EVERY_MODEL}
+    assert outcomes["exported"].threshold == pytest.approx(outcomes["quantized"].threshold + 1)
+    rows = {split: judging.rows(split) for split in ("validation", "test")}
+    found = findings.calibration_report(outcomes, rule=rule, **rows).models
+    for model, outcome in outcomes.items():
+        assert found[model].decision.threshold == pytest.approx(outcome.threshold, abs=1e-4)
+        own = calibration.fit_temperature(outcome.validation, rows["validation"].labels)
+        assert found[model].temperature == pytest.approx(own, abs=1e-4)
+    assert found["exported"].temperature != found["quantized"].temperature
+
+
+def test_on_a_further_test_set_it_is_judged_by_its_own_logits(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write_rows(layout)
+    facts = {
+        "file": "data/raw/feed.csv",
+        "rows_read": 400,
+        "kept": {"safe": 200, "phishing": 200},
+        "removed_seen": 0,
+        "dropped": {},
+        "leak": 0.0,
+    }
+    write_json(layout.extra_report(BASELINE), {"feed": facts})
+    judging = Judging(layout, METHOD, "row", EVEN_ODDS)
+    outcomes = {model: judging.outcome(model) for model in EVERY_MODEL}
+    found = on_extra_sets(judging, outcomes, judging.assess(outcomes, judging.rows("test")))
+    hops = {(hop.before, hop.after): (hop.worse, hop.better) for hop in found["feed"].hops}
+    assert hops["quantized", "exported"] == (10, 0)
 
 
 @pytest.mark.parametrize("model", ["teacher", "exported"])

@@ -2,6 +2,7 @@
 card really runs.
 """
 
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,10 @@ from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits
 from minnow.errors import LONGEST, MinnowError
 from minnow.export import exported, stored
+from minnow.export.classifiers import encoder_of
+from minnow.export.packed import read_packed
+from minnow.export.page.building import as_base64
+from minnow.export.page.weights import kernel_bytes
 from minnow.layout import Layout
 from minnow.models import adapters, heads
 from minnow.models.batching import encode
@@ -140,6 +145,19 @@ def test_the_release_holds_both_forms_of_the_model(with_export: Path) -> None:
         "temperature": 2.5,
         "decision": {"threshold": -0.25, "probability": round(1 / (1 + np.exp(0.1)), 4)},
     }
+
+
+def test_the_page_is_of_the_quantized_weights_and_cuts_where_model_onnx_does(
+    with_export: Path,
+) -> None:
+    layout = Layout(with_export)
+    page = (layout.release / "page.html").read_text(encoding="utf-8")
+    data = json.loads(page.split('id="data">', 1)[1].split("</script>", 1)[0])
+    found = data["settings"]
+    assert (found["temperature"], found["threshold"]) == (2.5, -0.25)
+    assert (found["labels"], found["maxLength"]) == (["safe", "phishing"], 32)
+    encoder = encoder_of(read_packed(layout.model("quantized")))
+    assert data["weights"] == as_base64(kernel_bytes(encoder, longest=32))
 
 
 def test_each_form_answers_as_its_own_stored_logits_say(

@@ -42,5 +42,5 @@ def test_it_prints_what_minnow_answers(
 def test_it_is_twenty_lines_of_code_and_the_cleaning() -> None:
     code = [line for line in loading.ONNX_CALLS.splitlines() if line.strip()]
     assert len(code) <= 20
-    assert not re.search(r"\\b(torch|transformers|minnow)\\b", loading.ONNX_IMPORTS)
+    assert not re.search(r"\b(torch|transformers|minnow)\b", loading.ONNX_IMPORTS)
     assert loading.cleaning_source() in loading.with_onnx()
