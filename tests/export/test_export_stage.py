@@ -18,6 +18,8 @@ from minnow.core.exports import judged_models
 from minnow.core.files import check_manifest, read_json
 from minnow.core.runtime import Runtime
 from minnow.core.tables import read_logits, read_table, write_logits, write_table
+from minnow.data.extra import ExtraSet
+from minnow.data.reports import ExtraReport
 from minnow.export.odd_texts import WRITTEN, odd_texts
 from minnow.export.tokenizing import cutting_tokenizer
 from minnow.layout import EVERY_MODEL, JUDGED, Layout
@@ -26,6 +28,7 @@ from minnow.models.folders import load_tokenizer
 from minnow.models.inference import store_logits
 from minnow.serve.onnx import read_onnx
 from minnow.serve.tokens import read_tokenizer, token_rows
+from minnow.stages import predict_exported
 
 Run = Callable[[Path, str], tuple[int, str]]
 ROWS = 60
@@ -165,6 +168,26 @@ def test_the_exported_models_logits_are_those_of_the_code_that_ships(
     assert np.array_equal(validation, expected)
     assert np.array_equal(test, expected[:-8:-1])
     assert read_json(layout.extra_report("exported")) == {}
+
+
+def test_a_further_test_set_gets_the_exported_models_logits_with_labels(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(project)
+    rows = read_table(layout.split("validation")).reverse().head(9)
+    rows = rows.with_columns(domain=pl.lit("example.org"))
+    report = ExtraReport("feed.csv", 9, {"safe": 4, "phishing": 5}, 0, {}, 0.0)
+    monkeypatch.setattr(predict_exported, "load_sets", lambda *_: {"feed": ExtraSet(rows, report)})
+    edit(project, {"extra": {"feed": "data/raw/embedded/feed.csv"}})
+    write_table(layout.split("test"), read_table(layout.split("validation")))
+    assert run(project, "export") == (0, "")
+    assert run(project, "predict_exported") == (0, "")
+    found = read_table(layout.extra_set("exported", "feed"))
+    assert found.select("id", "label").equals(rows.select("id", "label"))
+    model = read_onnx(layout.model("exported"), 32, keep=False)
+    expected = np.concatenate([model.logits([text]) for text in rows["text"]])
+    assert np.array_equal(found.select("logit_0", "logit_1").to_numpy(), expected)
+    assert read_json(layout.extra_report("exported"))["feed"] == report.as_json()
 
 
 def test_without_an_export_notes_stand_in_place_of_logits(project: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
 """minnow.json: it survives, what is broken is named, and reading it needs nothing heavy."""
 
+import json
 import math
 import subprocess
 import sys
@@ -47,6 +48,31 @@ def test_a_broken_minnow_json_is_named(tmp_path: Path, content: str) -> None:
     with pytest.raises(MinnowError, match="is no release"):
         settings.read_settings(tmp_path)
     (tmp_path / "minnow.json").write_text(content)
+    with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
+        settings.read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "null",
+        "[]",
+        "{}",
+        '{"temperature": 1, "decision": null}',
+        '{"temperature": "1", "decision": {"threshold": 0}}',
+        '{"temperature": 1, "decision": {"threshold": "0"}}',
+        '{"temperature": true, "decision": {"threshold": 0}}',
+        '{"temperature": 1, "decision": {"threshold": NaN}}',
+        '{"temperature": 1e999, "decision": {"threshold": 0}}',
+        f'{{"temperature": {"9" * 400}, "decision": {{"threshold": 0}}}}',
+        f'{{"temperature": {"9" * 5000}, "decision": {{"threshold": 0}}}}',
+        '{"temperature": 1, "decision": {"threshold": 0}, "temperature": 2}',
+    ],
+    ids=range(12),
+)
+def test_a_broken_block_of_model_onnx_is_named(tmp_path: Path, block: str) -> None:
+    whole = json.dumps(SETTINGS.as_json())
+    (tmp_path / "minnow.json").write_text(f'{whole[:-1]}, "onnx": {block}}}')
     with pytest.raises(MinnowError, match=r"minnow\.json is broken"):
         settings.read_settings(tmp_path)
 
