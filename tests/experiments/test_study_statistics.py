@@ -121,6 +121,26 @@ def columns_of(run: KeptRun) -> dict[str, str]:
     return {name: model.column for name, model in run.models.items()}
 
 
+def test_of_one_run_a_hop_is_as_uncertain_as_that_runs_change() -> None:
+    """Where few domains hold many rows too, and also for the mean of runs."""
+    kept = kept_set(SEEDS[:1])
+    uneven = pl.when(pl.col("id") % 3 == 0).then(1).otherwise("domain")
+    rows = kept.rows.with_columns(uneven.cast(pl.UInt64).alias("domain"))
+    report = study_report(KeptSet(rows, kept.runs), PLAN)
+    for hop, change in zip(report["study_hops"], report["kept_changes"], strict=True):
+        assert (hop["before"], hop["after"]) == (change["before"], change["after"])
+        for end in ("low", "high"):
+            assert hop["f1"][end] == change["f1"][f"by_domain_{end}"]
+
+
+def test_what_stretches_a_mean_moves_its_draws_and_no_part_of_its_spread() -> None:
+    drawn = np.random.default_rng(0)
+    plain = Seeded(drawn.normal(size=6), drawn.normal(size=(6, 300)), SEEDS)
+    wide = replace(plain, wider=drawn.normal(size=300))
+    assert wide.mean(0).draws - plain.mean(0).draws == pytest.approx(wide.wider)
+    assert spread_parts(wide) == spread_parts(plain)
+
+
 def test_drawn_domains_vary_as_their_sums_do(kept: KeptSet) -> None:
     """Accuracy's variance by domain is about Σ (domain's errors − its rows · rate)² / rows²."""
     part = HeldOut.of(kept, 0)

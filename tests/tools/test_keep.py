@@ -77,6 +77,7 @@ def test_other_params_have_another_digest_and_idle_ones_do_not(checkout: Layout)
     first = digest()
     assert digest(distill__seed=7, compare__model="teacher") == first
     assert digest(evaluate__margin=0.01) == first
+    assert digest(export__mode="fast") == digest(export__mode="none") == first
     assert digest(presets__hub__teacher__max_length=64) == first
     assert digest(evaluate__validation_extra="data/raw/embedded/other.csv") != first
     assert digest(evaluate__validation_extra=None, distill__temperature=4.0) != first
