@@ -1,5 +1,6 @@
 """The exported model as one more of every table, in the run that has one."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from helpers.stage import edit, new_project
 from minnow.core.exports import judged_models
 from minnow.core.files import read_json, write_json, write_manifest
 from minnow.core.params import EVEN_ODDS, ThresholdParams
-from minnow.core.tables import write_logits, write_table
+from minnow.core.tables import read_table, write_logits, write_table
 from minnow.errors import MinnowError
 from minnow.evaluation import calibration, findings, metrics
 from minnow.evaluation.other_sets import Judging, on_extra_sets
@@ -25,7 +27,7 @@ from minnow.layout import (
     Layout,
     hops_among,
 )
-from minnow.stages import compare
+from minnow.stages import compare, evaluate
 
 METHOD = Method(0.005, 1000, 0, ())
 
@@ -144,6 +146,35 @@ def test_on_a_further_test_set_it_is_judged_by_its_own_logits(tmp_path: Path) ->
     found = on_extra_sets(judging, outcomes, judging.assess(outcomes, judging.rows("test")))
     hops = {(hop.before, hop.after): (hop.worse, hop.better) for hop in found["feed"].hops}
     assert hops["quantized", "exported"] == (10, 0)
+
+
+@pytest.mark.parametrize("mode", ["exact", "none"])
+def test_evaluate_writes_its_own_headline_or_none(tmp_path: Path, mode: str) -> None:
+    """On test three of its rows are wrong, and its size is that of its own folder."""
+    layout = Layout(new_project(tmp_path))
+    edit(layout.root, {"evaluate.resamples": 1000})
+    write_rows(layout)
+    write_table(layout.split("train"), read_table(layout.split("validation")))
+    for split in ("validation", "test"):
+        rows = read_table(layout.split(split))
+        write_table(layout.split(split), rows.with_columns(text=pl.col("domain")))
+    for place, model in enumerate(EVERY_MODEL, 1):
+        folder = layout.model(model)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(bytes(1000 * place))
+        parts = {"body": 0, "other": 1000 * place}
+        write_manifest(folder, {"parameters": 9, "bytes_by_part": parts, "mode": mode})
+        write_json(layout.extra_report(model), {})
+    evaluate.main(layout.root)
+    found = {model: read_json(layout.metrics(model)) for model in ("quantized", "exported")}
+    judged = read_json(layout.evidence("intervals"))["models"]
+    assert set(judged) == {*judged_models(layout)}
+    assert (found["exported"] == {}) == (mode == "none")
+    if mode == "exact":
+        assert found["exported"]["f1"] == judged["exported"]["f1"]["value"]
+        assert found["exported"]["f1"] < found["quantized"]["f1"]
+        assert found["exported"]["size_mb"] == 0.005
 
 
 @pytest.mark.parametrize("model", ["teacher", "exported"])

@@ -193,6 +193,16 @@ def package_without(with_export: Path, root: Path) -> Path:
     return layout.release
 
 
+def test_a_damaged_exported_model_is_not_released(with_export: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(with_export, tmp_path / "project"))
+    graph = Layout(root).model("exported") / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"!")
+    before = tree(root)
+    with pytest.raises(MinnowError, match=r"model\.onnx differs from its manifest"):
+        package.main(root)
+    assert tree(root) == before
+
+
 def test_the_card_tells_of_both_forms(with_export: Path) -> None:
     folder = Layout(with_export).release
     text = (folder / "README.md").read_text()
