@@ -147,6 +147,21 @@ def test_the_release_holds_both_forms_of_the_model(with_export: Path) -> None:
     }
 
 
+def test_what_export_could_read_and_the_page_cannot_is_an_error(
+    with_export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is damaged, then: a release without a page would hide that."""
+    before = read_json(Layout(with_export).release / MANIFEST)
+
+    def refuse(_: object) -> None:
+        raise MinnowError("quantized lacks a tensor")
+
+    monkeypatch.setattr("minnow.export.classifiers.encoder_of", refuse)
+    with pytest.raises(MinnowError, match="lacks a tensor"):
+        package.main(with_export)
+    assert read_json(Layout(with_export).release / MANIFEST) == before
+
+
 def test_the_page_is_of_the_quantized_weights_and_cuts_where_model_onnx_does(
     with_export: Path,
 ) -> None:

@@ -46,14 +46,18 @@ def main(root: Path) -> None:
         if is_exported(layout):
             check_manifest(layout.model(EXPORTED))
             copy_files(layout.model(EXPORTED), SHIPPED, out)
-        write_page(out, model, called.of_onnx())
+        write_page(out, model, called.of_onnx(), covered=is_exported(layout))
         write_json(out / settings.FILE, called.as_json())
         (out / settings.CARD).write_text(text, encoding="utf-8")
         write_manifest(out, {name: manifest[name] for name in ("parameters", "formats")})
 
 
-def write_page(out: Path, model: Path, called: "Settings") -> None:
-    """Write a quantized model as a page for a browser; where there can be none, say why."""
+def write_page(out: Path, model: Path, called: "Settings", *, covered: bool) -> None:
+    """Write a quantized model as a page for a browser; where there can be none, say why.
+
+    Raises:
+        MinnowError: the model's parts cannot be read, and `covered` says that `export` could.
+    """
     from minnow.export.classifiers import encoder_of
     from minnow.export.packed import read_packed
     from minnow.export.page.building import PageFacts, build_page
@@ -73,7 +77,10 @@ def write_page(out: Path, model: Path, called: "Settings") -> None:
     try:
         text = (out / TOKENIZER).read_text(encoding="utf-8")
         page, why = build_page(encoder_of(read_packed(model)), text, facts)
-    except MinnowError as error:  # an architecture that export does not know
+    except MinnowError as error:
+        if covered:
+            raise
+        # An architecture that export does not know.
         page, why = None, f"there is no {PAGE} for this model: {error}"
     if page is None:
         print(f"minnow: {why}")
